@@ -1,0 +1,3 @@
+//! Benchmarks: every promised number and the command that measures it (see SPEC.md).
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! SIMD checksum and byte scans, each with a scalar twin that a test holds equal.

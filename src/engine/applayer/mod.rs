@@ -1,0 +1,15 @@
+//! Application layer, protocol-agnostic: what a parser is, what a transaction offers, how protocols are detected.
+//!
+//! A protocol is a row ([`ProtoDef`]) that `proto::registry` names; everything else meets it through [`AppParser`] and
+//! [`Transaction`]. Buffers are asked for by [`BufferId`] and normalised only when asked. This layer knows no concrete
+//! protocol and no rule.
+
+pub mod files;
+mod parser;
+mod vocabulary;
+
+pub use parser::{AppParser, Buffer, Input, ParseCx, Parsed, Progress, Transaction, TxId};
+pub use vocabulary::{
+    BufferDef, BufferId, BufferKind, Direct, EventDef, EventId, Probe, ProbeInput, ProtoDef, ProtoId, TxKeyword,
+    TxTest, Vocabulary, generic,
+};

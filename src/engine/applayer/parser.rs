@@ -1,0 +1,122 @@
+//! The two traits a protocol implements, and what passes between them and the engine.
+
+use super::{BufferId, EventId, ProtoId};
+use crate::types::{Direction, FieldSink, FiveTuple, Timestamp};
+use std::any::Any;
+
+/// Number of a transaction within its flow, from 0, never reused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TxId(pub u64);
+
+/// How far one direction of a transaction has come: a protocol's own ordered states, 0 is "not begun". Buffers become
+/// ready at the progress their [`super::BufferDef`] names; [`Progress::DONE`] means nothing more will come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Progress(pub u8);
+
+impl Progress {
+    pub const NONE: Progress = Progress(0);
+    pub const DONE: Progress = Progress(u8::MAX);
+}
+
+/// What the stream below hands to a parser.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// Everything not yet consumed, in order; on UDP one datagram.
+    Data(&'a [u8]),
+    /// So many bytes were lost; the unconsumed bytes before them have been presented.
+    Gap(u64),
+    /// The direction has ended (FIN, RST, time-out); no more will come.
+    Eof,
+}
+
+/// What a parser may know while parsing.
+pub struct ParseCx<'a> {
+    pub ts: Timestamp,
+    /// Source is the client.
+    pub tuple: &'a FiveTuple,
+    pub inline: bool,
+}
+
+/// A parser's answer to [`Input`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// So many bytes were taken (`<= data.len()`); the rest comes again in front of new bytes.
+    Consumed(usize),
+    /// Nothing this direction carries from here on concerns the parser (encrypted remainder, tunnel of unknown content).
+    Done,
+    /// From `consumed` bytes on, both directions speak another protocol: detect anew (CONNECT, Upgrade, STARTTLS).
+    Switch { consumed: usize, expect: Option<ProtoId> },
+    /// The bytes are not this protocol, or beyond repair.
+    Failed,
+}
+
+/// Bytes a rule can inspect.
+#[derive(Clone, Copy, Debug)]
+pub struct Buffer<'a> {
+    pub data: &'a [u8],
+    /// Position of `data[0]` in the whole buffer: non-zero where the head of a streamed body has been let go.
+    pub offset: u64,
+    /// Nothing will be appended.
+    pub complete: bool,
+}
+
+impl<'a> Buffer<'a> {
+    pub const fn whole(data: &'a [u8]) -> Self {
+        Buffer { data, offset: 0, complete: true }
+    }
+}
+
+/// One flow's parser. Bounded: it holds what its limits allow and fails rather than grow.
+pub trait AppParser: Send {
+    fn protocol(&self) -> ProtoId;
+
+    fn parse(&mut self, cx: &ParseCx<'_>, dir: Direction, input: Input<'_>) -> Parsed;
+
+    /// Live transactions are `first..next`, in order of their beginning.
+    fn transactions(&self) -> (TxId, TxId);
+
+    /// `None` for ids outside `transactions()` or already freed.
+    fn transaction(&self, id: TxId) -> Option<&dyn Transaction>;
+
+    fn transaction_mut(&mut self, id: TxId) -> Option<&mut dyn Transaction>;
+
+    /// Inspected and logged to the end: its memory may go. Called in order of ids.
+    fn free(&mut self, id: TxId);
+
+    /// Events of the flow that belong to no transaction, since the last call.
+    fn take_events(&mut self) -> Vec<EventId> {
+        Vec::new()
+    }
+
+    /// Bytes held, for accounting.
+    fn memory(&self) -> usize;
+
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// A request and its response, a query and its answer, a handshake: the unit rules of the protocol match within.
+pub trait Transaction: Any {
+    fn progress(&self, dir: Direction) -> Progress;
+
+    /// The `index`-th instance of a buffer (index 0 alone where it is not a multi-buffer). `None`: not there (yet, or
+    /// ever: `progress` tells). Normalises on first call and keeps the result.
+    fn buffer(&self, id: BufferId, dir: Direction, index: usize) -> Option<Buffer<'_>>;
+
+    fn events(&self) -> &[EventId] {
+        &[]
+    }
+
+    /// Writes the fields of the protocol's own object in EVE (`http`, `dns`, …) without the enclosing object.
+    fn log(&self, sink: &mut dyn FieldSink);
+
+    /// Files that this transaction carries in `dir`, for `fileinfo` records and file keywords.
+    fn files(&self, _dir: Direction) -> &[super::files::File] {
+        &[]
+    }
+
+    fn files_mut(&mut self, _dir: Direction) -> &mut [super::files::File] {
+        &mut []
+    }
+
+    fn as_any(&self) -> &dyn Any;
+}

@@ -1,0 +1,242 @@
+//! The vocabulary that protocols hand to the rule language: protocols, buffers, keywords, events; rows in tables.
+
+use super::{AppParser, Progress, Transaction};
+use crate::types::{Direction, FiveTuple};
+
+/// A protocol: its index in the registry's table. 0 is "no protocol in particular".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProtoId(pub u8);
+
+impl ProtoId {
+    /// Buffers every protocol shares, and packets without a protocol.
+    pub const ANY: ProtoId = ProtoId(0);
+}
+
+/// A buffer: the protocol that offers it and its index in that protocol's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BufferId {
+    pub proto: ProtoId,
+    pub local: u8,
+}
+
+impl BufferId {
+    pub const fn new(proto: ProtoId, local: u8) -> Self {
+        BufferId { proto, local }
+    }
+}
+
+/// An application-layer event: likewise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventId {
+    pub proto: ProtoId,
+    pub local: u8,
+}
+
+/// Which directions a buffer belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direct {
+    ToServer,
+    ToClient,
+    /// Either; the rule's `flow` decides (both where it does not say).
+    Both,
+}
+
+impl Direct {
+    pub fn includes(self, dir: Direction) -> bool {
+        match self {
+            Direct::ToServer => dir == Direction::ToServer,
+            Direct::ToClient => dir == Direction::ToClient,
+            Direct::Both => true,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BufferKind {
+    /// There at once when its progress is reached.
+    Whole,
+    /// Grows from its progress on (bodies, files); inspected as it grows.
+    Streaming,
+    /// Any number of instances per transaction (`dns.query`, `tls.certs`); each is inspected by itself.
+    Multi,
+}
+
+/// One inspection buffer.
+pub struct BufferDef {
+    /// The sticky buffer's keyword, e.g. `http.uri`.
+    pub name: &'static str,
+    /// Other sticky names, e.g. `dns_query` for `dns.query`.
+    pub aliases: &'static [&'static str],
+    /// Old content modifiers that move the preceding content here, e.g. `http_uri`.
+    pub modifiers: &'static [&'static str],
+    pub direct: Direct,
+    pub kind: BufferKind,
+    /// Ready (Whole, Multi) or begun (Streaming) once a transaction's direction is here.
+    pub progress: Progress,
+    /// Names compared without case anyway: the prefilter may fold them once.
+    pub lowercase: bool,
+    pub doc: &'static str,
+}
+
+/// One event rules can match by `app-layer-event:<proto>.<name>`.
+pub struct EventDef {
+    pub name: &'static str,
+    pub doc: &'static str,
+}
+
+/// A compiled test of one transaction (`urilen`, `tls.version`, `dns.opcode`, …).
+pub trait TxTest: Send + Sync + std::fmt::Debug {
+    /// `None`: cannot be answered yet.
+    fn matches(&self, tx: &dyn Transaction, dir: Direction) -> Option<bool>;
+}
+
+/// A keyword that tests a transaction by other than bytes of a buffer.
+pub struct TxKeyword {
+    pub name: &'static str,
+    pub direct: Direct,
+    /// When it can be answered.
+    pub progress: Progress,
+    /// Compiles the text after the colon; the error says what is wrong and what is allowed.
+    pub parse: fn(&str) -> Result<Box<dyn TxTest>, String>,
+    pub doc: &'static str,
+    /// The argument shape, for the manual: `<min><>(max)`.
+    pub syntax: &'static str,
+    /// An option text that must be accepted and one that must be refused, without the keyword.
+    pub example_ok: &'static str,
+    pub example_bad: &'static str,
+}
+
+/// First bytes of one direction of a flow.
+pub struct ProbeInput<'a> {
+    pub dir: Direction,
+    pub data: &'a [u8],
+    pub tuple: &'a FiveTuple,
+    pub udp: bool,
+    /// Nothing more will come in this direction.
+    pub eof: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// It is this protocol.
+    Match,
+    /// It is this protocol, and the flow's client is in truth its server (first packet seen was an answer).
+    MatchReversed,
+    /// Not to be said from so few bytes.
+    More,
+    No,
+}
+
+/// One protocol: a row of the registry.
+pub struct ProtoDef {
+    pub id: ProtoId,
+    /// `app_proto` in EVE and the protocol in rule headers.
+    pub name: &'static str,
+    /// Other names rule headers use, e.g. `http1` for `http`.
+    pub aliases: &'static [&'static str],
+    pub tcp: bool,
+    pub udp: bool,
+    pub probe: fn(&ProbeInput<'_>) -> Probe,
+    /// A fresh parser for one flow.
+    pub parser: fn(&crate::proto::Settings) -> Box<dyn AppParser>,
+    pub buffers: &'static [BufferDef],
+    pub keywords: &'static [TxKeyword],
+    pub events: &'static [EventDef],
+    pub doc: &'static str,
+}
+
+/// Buffers of [`ProtoId::ANY`].
+pub mod generic {
+    use super::{BufferDef, BufferId, BufferKind, Direct, ProtoId};
+    use crate::applayer::Progress;
+
+    /// Payload of the packet, and for stream rules the reassembled stream.
+    pub const PAYLOAD: BufferId = BufferId::new(ProtoId::ANY, 0);
+    /// Content of files in flight, whatever protocol carries them; for HTTP the response body.
+    pub const FILE_DATA: BufferId = BufferId::new(ProtoId::ANY, 1);
+    pub const IPV4_HDR: BufferId = BufferId::new(ProtoId::ANY, 2);
+    pub const IPV6_HDR: BufferId = BufferId::new(ProtoId::ANY, 3);
+    pub const TCP_HDR: BufferId = BufferId::new(ProtoId::ANY, 4);
+    pub const UDP_HDR: BufferId = BufferId::new(ProtoId::ANY, 5);
+    pub const ICMPV4_HDR: BufferId = BufferId::new(ProtoId::ANY, 6);
+    pub const ICMPV6_HDR: BufferId = BufferId::new(ProtoId::ANY, 7);
+    /// Result of the signature's last `base64_decode`.
+    pub const BASE64_DATA: BufferId = BufferId::new(ProtoId::ANY, 8);
+    /// MD5 of the client's handshake parameters, of TLS and QUIC.
+    pub const JA3_HASH: BufferId = BufferId::new(ProtoId::ANY, 9);
+    pub const JA3_STRING: BufferId = BufferId::new(ProtoId::ANY, 10);
+    pub const JA3S_HASH: BufferId = BufferId::new(ProtoId::ANY, 11);
+    pub const JA3S_STRING: BufferId = BufferId::new(ProtoId::ANY, 12);
+    pub const JA4_HASH: BufferId = BufferId::new(ProtoId::ANY, 13);
+    pub const FILE_NAME: BufferId = BufferId::new(ProtoId::ANY, 14);
+
+    const fn def(
+        name: &'static str,
+        aliases: &'static [&'static str],
+        direct: Direct,
+        kind: BufferKind,
+        doc: &'static str,
+    ) -> BufferDef {
+        BufferDef { name, aliases, modifiers: &[], direct, kind, progress: Progress(1), lowercase: false, doc }
+    }
+
+    pub const BUFFERS: &[BufferDef] = &[
+        def("pkt_data", &[], Direct::Both, BufferKind::Whole, "payload of the packet or the reassembled stream"),
+        def("file.data", &["file_data"], Direct::Both, BufferKind::Streaming, "content of a file in flight"),
+        def("ipv4.hdr", &[], Direct::Both, BufferKind::Whole, "IPv4 header with options"),
+        def("ipv6.hdr", &[], Direct::Both, BufferKind::Whole, "IPv6 header with extension headers"),
+        def("tcp.hdr", &[], Direct::Both, BufferKind::Whole, "TCP header with options"),
+        def("udp.hdr", &[], Direct::Both, BufferKind::Whole, "UDP header"),
+        def("icmpv4.hdr", &[], Direct::Both, BufferKind::Whole, "ICMP header"),
+        def("icmpv6.hdr", &[], Direct::Both, BufferKind::Whole, "ICMPv6 header"),
+        def("base64_data", &[], Direct::Both, BufferKind::Whole, "what base64_decode produced"),
+        def("ja3.hash", &["ja3_hash"], Direct::ToServer, BufferKind::Whole, "JA3 hash of the client hello"),
+        def("ja3.string", &["ja3_string"], Direct::ToServer, BufferKind::Whole, "JA3 text of the client hello"),
+        def("ja3s.hash", &["ja3s_hash"], Direct::ToClient, BufferKind::Whole, "JA3S hash of the server hello"),
+        def("ja3s.string", &["ja3s_string"], Direct::ToClient, BufferKind::Whole, "JA3S text of the server hello"),
+        def("ja4.hash", &["ja4_hash"], Direct::ToServer, BufferKind::Whole, "JA4 fingerprint of the client hello"),
+        def("file.name", &["filename"], Direct::Both, BufferKind::Multi, "name of a file in flight"),
+    ];
+}
+
+/// Everything the rule language may name, in one value the registry builds.
+#[derive(Clone, Copy)]
+pub struct Vocabulary {
+    /// Protocols with a parser; index is the id, 0 is a row for [`ProtoId::ANY`] whose buffers are the generic ones.
+    pub protocols: &'static [ProtoDef],
+    /// Protocols rules may name that have no parser yet: their rules load and can match payload alone.
+    pub unparsed: &'static [&'static str],
+    /// Sticky buffers and keywords of those protocols: known by name, never matching yet.
+    pub unparsed_buffers: &'static [&'static str],
+}
+
+impl Vocabulary {
+    pub fn protocol(&self, name: &str) -> Option<&'static ProtoDef> {
+        self.protocols.iter().find(|p| p.id != ProtoId::ANY && (p.name == name || p.aliases.contains(&name)))
+    }
+
+    pub fn proto_def(&self, id: ProtoId) -> Option<&'static ProtoDef> {
+        self.protocols.get(id.0 as usize)
+    }
+
+    pub fn buffer_def(&self, id: BufferId) -> Option<&'static BufferDef> {
+        self.proto_def(id.proto)?.buffers.get(id.local as usize)
+    }
+
+    /// All buffers with their ids.
+    pub fn buffers(&self) -> impl Iterator<Item = (BufferId, &'static BufferDef)> + use<> {
+        self.protocols
+            .iter()
+            .flat_map(|p| p.buffers.iter().enumerate().map(move |(i, b)| (BufferId::new(p.id, i as u8), b)))
+    }
+
+    /// A sticky buffer by its name or alias.
+    pub fn sticky(&self, name: &str) -> Option<(BufferId, &'static BufferDef)> {
+        self.buffers().find(|(_, b)| b.name == name || b.aliases.contains(&name))
+    }
+
+    /// A buffer by an old content modifier's name.
+    pub fn modifier(&self, name: &str) -> Option<(BufferId, &'static BufferDef)> {
+        self.buffers().find(|(_, b)| b.modifiers.contains(&name))
+    }
+}

@@ -1,0 +1,8 @@
+//! Detection: the rule language, what it compiles to, and matching.
+//!
+//! `rule` text -> [`signature::Signature`] (keywords) -> groups and pattern sets (compile) -> candidates (prefilter)
+//! -> full inspection (inspect) -> hits. Knows protocols only through `applayer::Vocabulary`, and matchers only through
+//! the traits of [`matching`]; never names either.
+
+pub mod matching;
+pub mod signature;

@@ -1,0 +1,595 @@
+//! The compiled form of one rule: what the keywords build and what inspection reads.
+//!
+//! `Rule` is the text, `Signature` this. It is complete in itself (no names left to look up but buffers by id) and
+//! immutable. Order inside `BufferMatch::ops` is the rule's order, which relative matching depends on.
+
+use super::matching::RegexSpec;
+use crate::applayer::{BufferId, Direct, EventId, Progress, ProtoId, TxTest};
+use crate::decode::Packet;
+use crate::types::{Action, Direction};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// Index into a ruleset's signatures, in order of evaluation (action order, then flowbit order, then priority, then as read).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SigIdx(pub u32);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RuleProto {
+    /// Any IP packet.
+    Ip,
+    Ipv4,
+    Ipv6,
+    /// Stream and packets.
+    Tcp,
+    /// Single packets only.
+    TcpPkt,
+    /// The reassembled stream only.
+    TcpStream,
+    Udp,
+    /// ICMP and ICMPv6.
+    Icmp,
+    Icmpv4,
+    Icmpv6,
+    Sctp,
+    /// Any packet, also without an IP header.
+    PktHdr,
+    Ether,
+    Arp,
+    /// A protocol with a parser.
+    App(ProtoId),
+    /// A protocol whose parser is not here yet: never matches.
+    Unparsed(&'static str),
+}
+
+/// Closed address ranges with their sign resolved: sorted, disjoint; `any` is one flag.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AddrSet {
+    pub any: bool,
+    /// Inclusive, sorted, disjoint.
+    pub v4: Vec<(u32, u32)>,
+    pub v6: Vec<(u128, u128)>,
+}
+
+impl AddrSet {
+    pub fn contains(&self, a: IpAddr) -> bool {
+        fn within<T: Ord + Copy>(ranges: &[(T, T)], x: T) -> bool {
+            let i = ranges.partition_point(|r| r.1 < x);
+            ranges.get(i).is_some_and(|r| r.0 <= x)
+        }
+        self.any
+            || match a {
+                IpAddr::V4(a) => within(&self.v4, u32::from(a)),
+                IpAddr::V6(a) => within(&self.v6, u128::from(a)),
+            }
+    }
+}
+
+/// Port ranges, inclusive, sorted, disjoint; `any` is 0..=65535.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PortSet(pub Vec<(u16, u16)>);
+
+impl PortSet {
+    pub fn any() -> Self {
+        PortSet(vec![(0, u16::MAX)])
+    }
+
+    pub fn is_any(&self) -> bool {
+        self.0 == [(0, u16::MAX)]
+    }
+
+    pub fn contains(&self, port: u16) -> bool {
+        self.0.iter().any(|r| r.0 <= port && port <= r.1)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Header {
+    pub proto: RuleProto,
+    pub src: AddrSet,
+    pub sport: PortSet,
+    pub dst: AddrSet,
+    pub dport: PortSet,
+    /// `<>`: either way round.
+    pub bidirectional: bool,
+}
+
+/// The `flow` keyword.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowMatch {
+    /// The rule has a `flow` keyword: it wants a flow.
+    pub present: bool,
+    pub direction: Option<Direction>,
+    /// `established` (true), `not_established` (false).
+    pub established: Option<bool>,
+    pub stateless: bool,
+    pub only_stream: bool,
+    pub no_stream: bool,
+    /// `only_frag` (true), `no_frag` (false).
+    pub fragment: Option<bool>,
+}
+
+/// A number in the rule, or a variable that `byte_extract`/`byte_math` of the same rule filled (index into its slots).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value {
+    Const(i64),
+    Var(u8),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    pub bytes: Vec<u8>,
+    pub nocase: bool,
+    pub negated: bool,
+    pub offset: Option<Value>,
+    pub depth: Option<Value>,
+    pub distance: Option<Value>,
+    pub within: Option<Value>,
+    pub startswith: bool,
+    pub endswith: bool,
+    /// `rawbytes`: only for the manual; the payload is always raw.
+    pub rawbytes: bool,
+    /// Named by `fast_pattern`.
+    pub fast_pattern: Option<FastPattern>,
+}
+
+impl Content {
+    pub fn is_relative(&self) -> bool {
+        self.distance.is_some() || self.within.is_some()
+    }
+}
+
+/// Arguments of the `fast_pattern` keyword.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FastPattern {
+    /// The prefilter's match is enough: no check of the content at inspection.
+    pub only: bool,
+    /// `fast_pattern:offset,length`.
+    pub chop: Option<(u16, u16)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endian {
+    Big,
+    Little,
+    /// The byte order the DCE/RPC header names.
+    Dce,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base {
+    Bin,
+    /// ASCII digits in the packet.
+    String(u32),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cmp {
+    Lt,
+    Gt,
+    Eq,
+    Le,
+    Ge,
+    And,
+    Or,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ByteTest {
+    pub bytes: Value,
+    pub negated: bool,
+    pub cmp: Cmp,
+    pub value: Value,
+    pub offset: Value,
+    pub relative: bool,
+    pub endian: Endian,
+    pub base: Base,
+    pub bitmask: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ByteJump {
+    pub bytes: Value,
+    pub offset: Value,
+    pub relative: bool,
+    pub endian: Endian,
+    pub base: Base,
+    pub multiplier: i64,
+    pub align: bool,
+    pub from_beginning: bool,
+    pub from_end: bool,
+    pub post_offset: Value,
+    pub bitmask: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ByteExtract {
+    pub bytes: u8,
+    pub offset: i64,
+    pub slot: u8,
+    pub relative: bool,
+    pub endian: Endian,
+    pub base: Base,
+    pub multiplier: i64,
+    /// 2 or 4.
+    pub align: Option<u8>,
+    pub bitmask: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MathOp {
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Shl,
+    Shr,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ByteMath {
+    pub bytes: Value,
+    pub offset: i64,
+    pub op: MathOp,
+    pub rvalue: Value,
+    pub slot: u8,
+    pub relative: bool,
+    pub endian: Endian,
+    pub base: Base,
+    pub bitmask: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IsDataAt {
+    pub at: Value,
+    pub relative: bool,
+    pub negated: bool,
+}
+
+/// A number against bounds: `5`, `<5`, `>5`, `5<>9` (exclusive where Suricata's is), `!5`, and bit masks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IntMatch {
+    Eq(u64),
+    Ne(u64),
+    Lt(u64),
+    Le(u64),
+    Gt(u64),
+    Ge(u64),
+    /// Both ends excluded.
+    Between(u64, u64),
+    /// Outside, both ends included in the match.
+    Outside(u64, u64),
+    /// `&mask == value`, or not.
+    Mask {
+        mask: u64,
+        value: u64,
+        negated: bool,
+    },
+}
+
+impl IntMatch {
+    pub fn matches(self, x: u64) -> bool {
+        match self {
+            IntMatch::Eq(v) => x == v,
+            IntMatch::Ne(v) => x != v,
+            IntMatch::Lt(v) => x < v,
+            IntMatch::Le(v) => x <= v,
+            IntMatch::Gt(v) => x > v,
+            IntMatch::Ge(v) => x >= v,
+            IntMatch::Between(a, b) => a < x && x < b,
+            IntMatch::Outside(a, b) => x <= a || x >= b,
+            IntMatch::Mask { mask, value, negated } => (x & mask == value) != negated,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pcre {
+    pub regex: RegexSpec,
+    pub negated: bool,
+    /// `R`: from the end of the last match.
+    pub relative: bool,
+    /// Capture groups by number that fill a variable.
+    pub captures: Vec<PcreCapture>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PcreCapture {
+    pub group: u16,
+    pub scope: CaptureScope,
+    pub name: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CaptureScope {
+    Flow,
+    Packet,
+    /// `alert_<name>`: recorded with the alert.
+    Alert,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Base64Decode {
+    pub bytes: Option<u32>,
+    pub offset: u32,
+    pub relative: bool,
+}
+
+/// One check within a buffer.
+#[derive(Debug)]
+pub enum Op {
+    Content(Content),
+    Pcre(Pcre),
+    ByteTest(ByteTest),
+    ByteJump(ByteJump),
+    ByteExtract(ByteExtract),
+    ByteMath(ByteMath),
+    IsDataAt(IsDataAt),
+    Bsize(IntMatch),
+    Base64Decode(Base64Decode),
+    /// A keyword with its own evaluation (`asn1`, `entropy`, `absent`, …), over the whole buffer and the end of the last match.
+    Custom(Box<dyn BufferOp>),
+}
+
+/// A buffer check that lives with its keyword.
+pub trait BufferOp: Send + Sync + std::fmt::Debug {
+    /// `at` is the end of the last match in `data`.
+    fn matches(&self, data: &[u8], at: usize) -> bool;
+}
+
+/// A rewriting of a buffer before its checks (`to_lowercase`, `dotprefix`, …).
+pub trait Transform: Send + Sync + std::fmt::Debug {
+    /// Its keyword and arguments as normalised text: equal text is equal meaning, so results can be shared.
+    fn identity(&self) -> String;
+
+    /// Clears and fills `out`.
+    fn apply(&self, data: &[u8], out: &mut Vec<u8>);
+}
+
+/// All checks a rule makes in one buffer after one set of transforms.
+#[derive(Debug)]
+pub struct BufferMatch {
+    pub buffer: BufferId,
+    pub direct: Direct,
+    pub progress: Progress,
+    pub transforms: Vec<Box<dyn Transform>>,
+    pub ops: Vec<Op>,
+    /// `absent` alone: matches where the buffer is not there. `absent: or_else` combines with the ops.
+    pub absent: Option<Absent>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Absent {
+    pub or_else: bool,
+}
+
+/// What a packet test may look at beside the packet.
+pub struct PacketFacts<'a> {
+    pub packet: &'a Packet<'a>,
+    /// Direction within its flow, where it has one.
+    pub direction: Option<Direction>,
+    /// Detected protocol of each direction (to server, to client) and of the flow; `ANY` while unknown.
+    pub app_proto: ProtoId,
+    pub app_proto_done: bool,
+    /// Bytes of each direction's stream seen so far (to server, to client), without SYN and FIN.
+    pub stream_bytes: [u64; 2],
+    /// Seconds since the flow's first packet.
+    pub flow_age: Duration,
+    /// Packets and bytes of the flow in each direction.
+    pub flow_packets: [u64; 2],
+    pub flow_bytes: [u64; 2],
+    /// Stream events of this packet.
+    pub stream_events: &'a [u16],
+}
+
+/// A test of packet headers or flow figures (`flags`, `dsize`, `ttl`, `stream_size`, `decode-event`, …).
+pub trait PacketTest: Send + Sync + std::fmt::Debug {
+    fn matches(&self, facts: &PacketFacts<'_>) -> bool;
+}
+
+/// Where a bit or number is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum VarScope {
+    Flow,
+    HostSrc,
+    HostDst,
+    /// The pair of addresses.
+    IpPair,
+    Tx,
+}
+
+/// Name of a bit or number, interned per ruleset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct VarId(pub u32);
+
+/// flowbits, xbits, hostbits, flowint, evaluated in the rule's order: tests before, settings after a match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StateOp {
+    /// Any of the bits is set (`isset,a|b`), or with `negated` none is.
+    BitTest {
+        scope: VarScope,
+        any_of: Vec<VarId>,
+        negated: bool,
+    },
+    BitSet {
+        scope: VarScope,
+        bit: VarId,
+        expire: Option<Duration>,
+    },
+    BitUnset {
+        scope: VarScope,
+        bit: VarId,
+    },
+    BitToggle {
+        scope: VarScope,
+        bit: VarId,
+    },
+    IntTest {
+        var: VarId,
+        cmp: IntCmp,
+        value: IntOperand,
+    },
+    /// `isset` / `isnotset`.
+    IntDefined {
+        var: VarId,
+        negated: bool,
+    },
+    IntAssign {
+        var: VarId,
+        op: IntAssign,
+        value: IntOperand,
+    },
+}
+
+impl StateOp {
+    pub fn is_test(&self) -> bool {
+        matches!(self, StateOp::BitTest { .. } | StateOp::IntTest { .. } | StateOp::IntDefined { .. })
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IntCmp {
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IntAssign {
+    Set,
+    Add,
+    Sub,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IntOperand {
+    Const(u32),
+    Var(VarId),
+}
+
+/// Whose occurrences a threshold counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Track {
+    BySrc,
+    ByDst,
+    ByBoth,
+    ByRule,
+    ByFlow,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThresholdKind {
+    /// Every `count`-th within the time.
+    Threshold,
+    /// The first `count` within the time.
+    Limit,
+    /// Once per time, after `count`.
+    Both,
+    /// `detection_filter`: all after the first `count` within the time; before it the rule does not match.
+    DetectionFilter,
+    Backoff {
+        multiplier: u32,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Threshold {
+    pub kind: ThresholdKind,
+    pub track: Track,
+    pub count: u32,
+    pub seconds: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TagScope {
+    Session,
+    HostSrc,
+    HostDst,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TagUnit {
+    Packets,
+    Seconds,
+    Bytes,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tag {
+    pub scope: TagScope,
+    pub count: u32,
+    pub unit: TagUnit,
+}
+
+#[derive(Debug)]
+pub struct TxMatch {
+    pub proto: ProtoId,
+    pub direct: Direct,
+    pub progress: Progress,
+    pub test: Box<dyn TxTest>,
+}
+
+/// Which end an alert's `target` is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    Source,
+    Destination,
+}
+
+/// New bytes for a content that matched (`replace`), same length as the content: index of its buffer match and op.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replace {
+    pub buffer: usize,
+    pub op: usize,
+    pub bytes: Vec<u8>,
+}
+
+/// Where a rule's text stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RuleOrigin {
+    pub file: String,
+    /// From 1.
+    pub line: u32,
+}
+
+#[derive(Debug)]
+pub struct Signature {
+    pub gid: u32,
+    pub sid: u32,
+    pub rev: u32,
+    pub msg: String,
+    pub action: Action,
+    pub header: Header,
+    /// Short name as in `classtype`.
+    pub classtype: Option<String>,
+    /// The classification's description.
+    pub category: String,
+    /// 1 is the most severe; from `priority`, else the classification, else 3.
+    pub priority: u8,
+    /// (kind, address) such as ("cve", "2021-44228").
+    pub references: Vec<(String, String)>,
+    pub metadata: Vec<(String, String)>,
+    pub flow: FlowMatch,
+    pub packet_tests: Vec<Box<dyn PacketTest>>,
+    /// Protocol names `app-layer-protocol` asks for are packet tests too; this is for events of parsers.
+    pub app_events: Vec<EventId>,
+    pub tx_tests: Vec<TxMatch>,
+    pub buffers: Vec<BufferMatch>,
+    /// Chosen or named fast pattern: indices into `buffers` and its `ops`; `None` where no content can serve.
+    pub fast_pattern: Option<(usize, usize)>,
+    pub state: Vec<StateOp>,
+    pub threshold: Option<Threshold>,
+    pub tag: Option<Tag>,
+    pub target: Option<Target>,
+    pub noalert: bool,
+    pub bypass: bool,
+    pub replace: Vec<Replace>,
+    /// Variables of byte_extract and byte_math.
+    pub slots: u8,
+    pub origin: RuleOrigin,
+    /// The text, for `rules explain`.
+    pub text: String,
+}

@@ -1,0 +1,111 @@
+//! Counters: one row each, with the sentence that documents it. Workers own a plain array; nothing is shared.
+
+macro_rules! counters {
+    ($($id:ident $name:literal $doc:literal;)*) => {
+        /// What is counted. The name is the path in EVE's `stats` record.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(usize)]
+        pub enum Counter { $(#[doc = $doc] $id,)* }
+
+        impl Counter {
+            pub const ALL: &'static [Counter] = &[$(Counter::$id,)*];
+            pub const COUNT: usize = Counter::ALL.len();
+
+            pub const fn name(self) -> &'static str {
+                match self { $(Counter::$id => $name,)* }
+            }
+
+            pub const fn doc(self) -> &'static str {
+                match self { $(Counter::$id => $doc,)* }
+            }
+        }
+    };
+}
+
+counters! {
+    Packets "decoder.pkts" "frames received";
+    Bytes "decoder.bytes" "bytes of frames received";
+    DecodeInvalid "decoder.invalid" "packets whose headers did not hold together";
+    ChecksumInvalid "decoder.checksum_invalid" "packets whose checksum was wrong, where checked";
+    DefragFragments "defrag.fragments" "fragments seen";
+    DefragReassembled "defrag.reassembled" "datagrams put together";
+    DefragMemcap "defrag.memcap" "fragments that found no room";
+    DefragTimeout "defrag.timeout" "datagrams given up for want of fragments";
+    FlowNew "flow.total" "flows begun";
+    FlowTcp "flow.tcp" "TCP flows begun";
+    FlowUdp "flow.udp" "UDP flows begun";
+    FlowIcmp "flow.icmpv4" "ICMP and ICMPv6 flows begun";
+    FlowEvicted "flow.evicted" "flows ended early to make room";
+    FlowMemcap "flow.memcap" "packets that found no room for their flow";
+    FlowTimeout "flow.timeout" "flows ended by time-out";
+    StreamSessions "tcp.sessions" "TCP sessions tracked";
+    StreamMidstream "tcp.midstream_pickups" "TCP sessions whose beginning was not seen";
+    StreamGaps "tcp.reassembly_gap" "gaps that will not be filled";
+    StreamOverlaps "tcp.overlap" "segments overlapping bytes already held";
+    StreamOverlapDiff "tcp.overlap_diff_data" "overlaps whose bytes differ";
+    StreamRewritten "tcp.rewritten" "segments rewritten to the bytes first accepted";
+    StreamMemcap "tcp.segment_memcap_drop" "segments that found no room";
+    StreamInvalid "tcp.invalid" "segments not valid in their session";
+    AppParserErrors "app_layer.error" "flows an application-layer parser gave up on";
+    AppTransactions "app_layer.tx" "transactions begun";
+    AppTxOverflow "app_layer.tx_overflow" "transactions closed unfinished to make room";
+    DetectCandidates "detect.candidates" "signatures the prefilter asked to inspect";
+    DetectAlerts "detect.alert" "alerts raised";
+    DetectAlertsSuppressed "detect.alerts_suppressed" "alerts withheld by a threshold";
+    DetectAlertsOverflow "detect.alert_queue_overflow" "alerts past the bound of one packet";
+    DetectParked "detect.parked" "candidates parked for want of data or state";
+    DetectParkedOverflow "detect.parked_overflow" "candidates that found no room to wait";
+    DetectPcreLimit "detect.pcre_limit" "pcre evaluations ended by their match limit";
+    HostsEvicted "host.evicted" "host entries evicted to make room";
+    Forwarded "ips.accepted" "frames forwarded";
+    Dropped "ips.blocked" "frames dropped";
+    Rejected "ips.rejected" "frames rejected";
+    Replaced "ips.replaced" "frames forwarded rewritten";
+    Injected "ips.injected" "frames we built and sent";
+    RecordsLost "output.records_lost" "records that found no room in the ring";
+    Panics "engine.panics" "packets the engine failed on";
+}
+
+/// A worker's own counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counters([u64; Counter::COUNT]);
+
+impl Default for Counters {
+    fn default() -> Self {
+        Counters([0; Counter::COUNT])
+    }
+}
+
+impl Counters {
+    pub fn add(&mut self, c: Counter, n: u64) {
+        self.0[c as usize] = self.0[c as usize].wrapping_add(n);
+    }
+
+    pub fn inc(&mut self, c: Counter) {
+        self.add(c, 1);
+    }
+
+    pub const fn of(&self, c: Counter) -> u64 {
+        self.0[c as usize]
+    }
+
+    /// Adds every count of `other`: the sum over workers.
+    pub fn merge(&mut self, other: &Counters) {
+        for (a, b) in self.0.iter_mut().zip(&other.0) {
+            *a = a.wrapping_add(*b);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_documented() {
+        for (i, c) in Counter::ALL.iter().enumerate() {
+            assert!(!c.doc().is_empty());
+            assert!(!Counter::ALL[..i].iter().any(|o| o.name() == c.name()), "{}", c.name());
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Multi-pattern and regular-expression engines behind the traits of `engine::detect::matching`.
