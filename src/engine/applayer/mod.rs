@@ -6,9 +6,11 @@
 
 pub mod files;
 mod parser;
+mod session;
 mod vocabulary;
 
 pub use parser::{AppParser, Buffer, Input, ParseCx, Parsed, Progress, Transaction, TxId};
+pub use session::{AppCx, AppSession, Fed};
 pub use vocabulary::{
     BufferDef, BufferId, BufferKind, Direct, EventDef, EventId, Probe, ProbeInput, ProtoDef, ProtoId, TxKeyword,
     TxTest, Vocabulary, generic,

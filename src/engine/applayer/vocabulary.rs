@@ -147,7 +147,7 @@ pub struct ProtoDef {
 
 /// Buffers of [`ProtoId::ANY`].
 pub mod generic {
-    use super::{BufferDef, BufferId, BufferKind, Direct, ProtoId};
+    use super::{BufferDef, BufferId, BufferKind, Direct, EventDef, EventId, ProtoId};
     use crate::applayer::Progress;
 
     /// Payload of the packet, and for stream rules the reassembled stream.
@@ -169,6 +169,25 @@ pub mod generic {
     pub const JA3S_STRING: BufferId = BufferId::new(ProtoId::ANY, 12);
     pub const JA4_HASH: BufferId = BufferId::new(ProtoId::ANY, 13);
     pub const FILE_NAME: BufferId = BufferId::new(ProtoId::ANY, 14);
+
+    /// The server spoke first where the client should have.
+    pub const EVENT_WRONG_DIRECTION_FIRST_DATA: EventId = EventId { proto: ProtoId::ANY, local: 1 };
+    /// Only one direction's bytes name the protocol.
+    pub const EVENT_DETECT_ONLY_ONE_DIRECTION: EventId = EventId { proto: ProtoId::ANY, local: 2 };
+
+    const fn event(name: &'static str, doc: &'static str) -> EventDef {
+        EventDef { name, doc }
+    }
+
+    /// Events of protocol detection itself (`app-layer-event:<name>`).
+    pub const EVENTS: &[EventDef] = &[
+        event("applayer_mismatch_protocol_both_directions", "each direction speaks another protocol"),
+        event("applayer_wrong_direction_first_data", "the server spoke first where the client should have"),
+        event("applayer_detect_protocol_only_one_direction", "only one direction's bytes name the protocol"),
+        event("applayer_proto_detection_skipped", "the protocol was decided without looking at the bytes"),
+        event("applayer_no_tls_after_starttls", "no TLS followed where it was announced"),
+        event("applayer_unexpected_protocol", "another protocol than announced"),
+    ];
 
     const fn def(
         name: &'static str,
@@ -211,6 +230,8 @@ pub struct Vocabulary {
 }
 
 impl Vocabulary {
+    pub const EMPTY: Vocabulary = Vocabulary { protocols: &[], unparsed: &[], unparsed_buffers: &[] };
+
     pub fn protocol(&self, name: &str) -> Option<&'static ProtoDef> {
         self.protocols.iter().find(|p| p.id != ProtoId::ANY && (p.name == name || p.aliases.contains(&name)))
     }

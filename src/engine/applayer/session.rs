@@ -1,0 +1,365 @@
+//! One flow's application layer: which protocol it speaks, and its parser.
+//!
+//! Owns detection (by content, both directions, any port) and the driving of the parser; holds no stream bytes: the
+//! stream below keeps what is not consumed and presents it again. Until a protocol is known nothing is consumed, so a
+//! protocol recognised by its answer still has its question parsed. Invariants: a parser exists exactly while a
+//! protocol is known; a direction that is `done` is never fed again; work per call is one probe of each protocol or
+//! one parse.
+
+use super::{AppParser, EventId, Input, ParseCx, Parsed, Probe, ProbeInput, ProtoDef, ProtoId, Vocabulary, generic};
+use crate::types::{Direction, PerDirection};
+use smallvec::SmallVec;
+
+/// Unrecognised bytes of one direction past which detection gives up on it.
+const DETECT_BYTES_MAX: usize = 8 * 1024;
+
+/// What the caller does after [`AppSession::feed`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fed {
+    /// Bytes taken from the front of what was presented.
+    pub consumed: usize,
+    /// This direction needs no more bytes, ever.
+    pub stop: bool,
+    /// The parser gave up: `app-layer-error` applies.
+    pub failed: bool,
+    /// The protocol became known with this call: feed both directions again.
+    pub detected: bool,
+    /// The first bytes came from the flow's server: the caller turns the flow round.
+    pub reversed: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Detecting,
+    Known,
+    Failed,
+}
+
+/// What a direction's bytes have said about its protocol so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    any: bool,
+    /// No protocol claims them.
+    refused: bool,
+    done: bool,
+}
+
+/// Surroundings of a call.
+pub struct AppCx<'a> {
+    pub vocabulary: &'a Vocabulary,
+    pub settings: &'a crate::proto::Settings,
+    pub parse: ParseCx<'a>,
+    pub udp: bool,
+    /// Bytes a parser may leave unconsumed.
+    pub pending_max: usize,
+}
+
+#[derive(Default)]
+pub struct AppSession {
+    state: State,
+    parser: Option<Box<dyn AppParser>>,
+    proto: ProtoId,
+    seen: PerDirection<Seen>,
+    /// The parser handed over: detection starts anew once its transactions are finished.
+    switching: Option<Option<ProtoId>>,
+    expect: Option<ProtoId>,
+    events: SmallVec<[EventId; 2]>,
+}
+
+impl AppSession {
+    /// [`ProtoId::ANY`] while unknown.
+    pub fn protocol(&self) -> ProtoId {
+        self.proto
+    }
+
+    /// Nothing about the protocol will change any more.
+    pub fn settled(&self) -> bool {
+        self.state != State::Detecting
+    }
+
+    /// Detection ended without a protocol, or the parser gave up.
+    pub fn failed(&self) -> bool {
+        self.state == State::Failed
+    }
+
+    pub fn parser(&self) -> Option<&dyn AppParser> {
+        self.parser.as_deref()
+    }
+
+    pub fn parser_mut(&mut self) -> Option<&mut (dyn AppParser + 'static)> {
+        self.parser.as_deref_mut()
+    }
+
+    /// Whether `dir` still wants bytes.
+    pub fn wants(&self, dir: Direction) -> bool {
+        self.state != State::Failed && !self.seen[dir].done && self.switching.is_none()
+    }
+
+    /// Nothing of this flow will ever be parsed: no protocol, no transactions.
+    pub fn is_idle(&self) -> bool {
+        self.state == State::Failed || (self.seen.to_server.done && self.seen.to_client.done)
+    }
+
+    /// Detection's own events and the parser's, since the last call.
+    pub fn take_events(&mut self) -> SmallVec<[EventId; 2]> {
+        let mut events = std::mem::take(&mut self.events);
+        if let Some(p) = &mut self.parser {
+            events.extend(p.take_events());
+        }
+        events
+    }
+
+    /// The parser asked for detection anew. The caller first ends the old transactions, then calls [`Self::switch`].
+    pub fn wants_switch(&self) -> bool {
+        self.switching.is_some()
+    }
+
+    pub fn switch(&mut self) {
+        if let Some(expect) = self.switching.take() {
+            *self = AppSession { expect, ..AppSession::default() };
+        }
+    }
+
+    /// Gives up on the flow's protocol.
+    pub fn fail(&mut self) {
+        self.state = State::Failed;
+    }
+
+    /// Presents everything unconsumed of a direction. On UDP each datagram is presented once, whatever is consumed.
+    pub fn feed(&mut self, cx: &AppCx<'_>, dir: Direction, input: Input<'_>) -> Fed {
+        if !self.wants(dir) {
+            let consumed = if let Input::Data(d) = input { d.len() } else { 0 };
+            return Fed { consumed, stop: self.switching.is_none(), ..Fed::default() };
+        }
+        match self.state {
+            State::Detecting => self.detect(cx, dir, input),
+            State::Known => self.parse(cx, dir, input),
+            State::Failed => Fed { stop: true, ..Fed::default() },
+        }
+    }
+
+    fn parse(&mut self, cx: &AppCx<'_>, dir: Direction, input: Input<'_>) -> Fed {
+        let Some(parser) = &mut self.parser else {
+            return self.give_up(false);
+        };
+        let len = if let Input::Data(d) = input { d.len() } else { 0 };
+        match parser.parse(&cx.parse, dir, input) {
+            Parsed::Consumed(n) => {
+                let n = n.min(len);
+                if len - n > cx.pending_max {
+                    return self.give_up(true);
+                }
+                Fed { consumed: n, ..Fed::default() }
+            }
+            Parsed::Done => {
+                self.seen[dir].done = true;
+                Fed { consumed: len, stop: true, ..Fed::default() }
+            }
+            Parsed::Switch { consumed, expect } => {
+                self.switching = Some(expect);
+                Fed { consumed: consumed.min(len), ..Fed::default() }
+            }
+            Parsed::Failed => self.give_up(true),
+        }
+    }
+
+    fn detect(&mut self, cx: &AppCx<'_>, dir: Direction, input: Input<'_>) -> Fed {
+        let (data, eof) = match input {
+            Input::Data(d) => (d, false),
+            // A hole in the first bytes: nobody can say what this is.
+            Input::Gap(_) => return self.refuse(cx, dir, 0),
+            Input::Eof => (&[][..], true),
+        };
+        if data.is_empty() {
+            return if eof { self.refuse(cx, dir, 0) } else { Fed::default() };
+        }
+        self.seen[dir].any = true;
+        let mut more = false;
+        for def in self.candidates(cx) {
+            match (def.probe)(&ProbeInput { dir, data, tuple: cx.parse.tuple, udp: cx.udp, eof }) {
+                Probe::Match => return self.begin(cx, def, dir, false),
+                Probe::MatchReversed => return self.begin(cx, def, dir, true),
+                Probe::More => more = true,
+                Probe::No => {}
+            }
+        }
+        if more && !cx.udp && data.len() < DETECT_BYTES_MAX {
+            return Fed::default();
+        }
+        self.refuse(cx, dir, data.len())
+    }
+
+    /// Protocols to probe: the expected one alone where a parser named it, all of the transport otherwise.
+    fn candidates<'a>(&self, cx: &AppCx<'a>) -> impl Iterator<Item = &'static ProtoDef> + use<'a> {
+        let (udp, expect) = (cx.udp, self.expect);
+        cx.vocabulary.protocols.iter().filter(move |p| {
+            p.id != ProtoId::ANY && (if udp { p.udp } else { p.tcp }) && expect.is_none_or(|e| e == p.id)
+        })
+    }
+
+    fn begin(&mut self, cx: &AppCx<'_>, def: &ProtoDef, dir: Direction, reversed: bool) -> Fed {
+        self.state = State::Known;
+        self.proto = def.id;
+        self.parser = Some((def.parser)(cx.settings));
+        // The reversal renames the directions, so the one that spoke first is to the client from here on.
+        let first = if reversed { dir.flip() } else { dir };
+        if first == Direction::ToClient && !self.seen.to_server.any && !reversed {
+            self.events.push(generic::EVENT_WRONG_DIRECTION_FIRST_DATA);
+        } else if self.seen[dir.flip()].refused {
+            self.events.push(generic::EVENT_DETECT_ONLY_ONE_DIRECTION);
+        }
+        Fed { detected: true, reversed, ..Fed::default() }
+    }
+
+    /// No protocol claims this direction's bytes: wait for the other side to speak, or give up when it has.
+    fn refuse(&mut self, cx: &AppCx<'_>, dir: Direction, held: usize) -> Fed {
+        self.seen[dir].refused = true;
+        let other = self.seen[dir.flip()];
+        if other.refused || cx.udp && other.any || held >= DETECT_BYTES_MAX {
+            return self.give_up(false);
+        }
+        Fed::default()
+    }
+
+    fn give_up(&mut self, failed: bool) -> Fed {
+        self.state = State::Failed;
+        Fed { stop: true, failed, ..Fed::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::*;
+    use super::*;
+    use crate::types::{FiveTuple, Timestamp};
+
+    struct Lines(Vec<String>);
+
+    impl AppParser for Lines {
+        fn protocol(&self) -> ProtoId {
+            ProtoId(1)
+        }
+        fn parse(&mut self, _: &ParseCx<'_>, _: Direction, input: Input<'_>) -> Parsed {
+            let Input::Data(d) = input else { return Parsed::Consumed(0) };
+            if d.starts_with(b"BAD") {
+                return Parsed::Failed;
+            }
+            match d.iter().position(|&b| b == b'\n') {
+                Some(n) => {
+                    self.0.push(String::from_utf8_lossy(&d[..n]).into_owned());
+                    Parsed::Consumed(n + 1)
+                }
+                None => Parsed::Consumed(0),
+            }
+        }
+        fn transactions(&self) -> (TxId, TxId) {
+            (TxId(0), TxId(0))
+        }
+        fn transaction(&self, _: TxId) -> Option<&dyn Transaction> {
+            None
+        }
+        fn transaction_mut(&mut self, _: TxId) -> Option<&mut dyn Transaction> {
+            None
+        }
+        fn free(&mut self, _: TxId) {}
+        fn memory(&self) -> usize {
+            0
+        }
+        fn as_any(&self) -> &dyn std::any::Any {
+            self
+        }
+    }
+
+    fn probe(p: &ProbeInput<'_>) -> Probe {
+        match p.data {
+            d if d.starts_with(b"HI") && p.dir == Direction::ToServer => Probe::Match,
+            d if d.starts_with(b"YO") => {
+                if p.dir == Direction::ToServer {
+                    Probe::MatchReversed
+                } else {
+                    Probe::Match
+                }
+            }
+            d if b"HI".starts_with(d) || b"YO".starts_with(d) => Probe::More,
+            _ => Probe::No,
+        }
+    }
+
+    const fn row(id: u8, name: &'static str, probe: fn(&ProbeInput<'_>) -> Probe) -> ProtoDef {
+        ProtoDef {
+            id: ProtoId(id),
+            name,
+            aliases: &[],
+            tcp: true,
+            udp: true,
+            probe,
+            parser: |_| Box::new(Lines(Vec::new())),
+            buffers: &[],
+            keywords: &[],
+            events: &[],
+            doc: "test",
+        }
+    }
+
+    static ROWS: [ProtoDef; 2] = [row(0, "any", |_| Probe::No), row(1, "lines", probe)];
+
+    fn with(udp: bool, f: impl FnOnce(&AppCx<'_>)) {
+        let vocabulary = Vocabulary { protocols: &ROWS, ..Vocabulary::EMPTY };
+        let (settings, tuple) = (crate::proto::Settings::default(), FiveTuple::default());
+        let parse = ParseCx { ts: Timestamp::ZERO, tuple: &tuple, inline: false };
+        f(&AppCx { vocabulary: &vocabulary, settings: &settings, parse, udp, pending_max: 64 });
+    }
+
+    #[test]
+    fn waits_for_enough_bytes_then_parses_them_all() {
+        with(false, |cx| {
+            let mut s = AppSession::default();
+            assert_eq!(s.feed(cx, Direction::ToServer, Input::Data(b"H")), Fed::default());
+            assert!(s.feed(cx, Direction::ToServer, Input::Data(b"HI\n")).detected);
+            assert_eq!(s.feed(cx, Direction::ToServer, Input::Data(b"HI\n")).consumed, 3);
+            assert_eq!(s.protocol(), ProtoId(1));
+        });
+    }
+
+    #[test]
+    fn an_answer_names_the_protocol_of_an_unknown_question() {
+        with(false, |cx| {
+            let mut s = AppSession::default();
+            assert_eq!(s.feed(cx, Direction::ToServer, Input::Data(b"odd")), Fed::default());
+            assert!(s.wants(Direction::ToServer));
+            assert!(s.feed(cx, Direction::ToClient, Input::Data(b"YO")).detected);
+            assert_eq!(s.take_events().as_slice(), [generic::EVENT_DETECT_ONLY_ONE_DIRECTION]);
+        });
+    }
+
+    #[test]
+    fn gives_up_when_both_refuse_or_one_is_long() {
+        with(false, |cx| {
+            let mut s = AppSession::default();
+            s.feed(cx, Direction::ToServer, Input::Data(b"odd"));
+            assert!(s.feed(cx, Direction::ToClient, Input::Data(b"odd")).stop);
+            assert!(s.failed());
+            let mut s = AppSession::default();
+            assert!(s.feed(cx, Direction::ToServer, Input::Data(&[0; DETECT_BYTES_MAX])).stop);
+        });
+    }
+
+    #[test]
+    fn a_first_packet_from_the_server_turns_the_flow() {
+        with(true, |cx| {
+            let mut s = AppSession::default();
+            assert!(s.feed(cx, Direction::ToServer, Input::Data(b"YO")).reversed);
+        });
+    }
+
+    #[test]
+    fn a_parser_that_hoards_has_failed() {
+        with(false, |cx| {
+            let mut s = AppSession::default();
+            s.feed(cx, Direction::ToServer, Input::Data(b"HI"));
+            assert_eq!(s.feed(cx, Direction::ToServer, Input::Data(&[b'x'; 64])), Fed::default());
+            assert!(s.feed(cx, Direction::ToServer, Input::Data(&[b'x'; 65])).failed);
+        });
+    }
+}
