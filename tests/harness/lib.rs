@@ -1,1 +1,30 @@
-//! Test harness: shared by the suites of this folder.
+//! What the suites share: where the data and the program are, and the measures that more than one suite takes.
+//!
+//! Data of third parties is found through `STOPGAP_DATA` alone, the program through `STOPGAP_BIN` or beside the test's
+//! own target folder. A test that lacks one of them says so through [`skip`], in one form that the closing table reads.
+
+pub mod parity;
+
+use std::path::PathBuf;
+
+/// The folder of the shared data, where there is one.
+pub fn data() -> Option<PathBuf> {
+    std::env::var_os("STOPGAP_DATA").map(PathBuf::from).filter(|p| p.is_dir())
+}
+
+/// The built program: `STOPGAP_BIN`, else `target/release/stopgap`, else `target/debug/stopgap`.
+pub fn program() -> Option<PathBuf> {
+    if let Some(p) = std::env::var_os("STOPGAP_BIN") {
+        return Some(PathBuf::from(p)).filter(|p| p.is_file());
+    }
+    let target = PathBuf::from(
+        std::env::var_os("CARGO_TARGET_DIR")
+            .unwrap_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/../target").into()),
+    );
+    ["release/stopgap", "debug/stopgap"].iter().map(|p| target.join(p)).find(|p| p.is_file())
+}
+
+/// Says that a test did not run and why: `SKIPPED <test>: <reason>` alone on a line.
+pub fn skip(test: &str, reason: &str) {
+    println!("\nSKIPPED {test}: {reason}");
+}
