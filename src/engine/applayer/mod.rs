@@ -13,5 +13,5 @@ pub use parser::{AppParser, Buffer, Input, ParseCx, Parsed, Progress, Transactio
 pub use session::{AppCx, AppSession, Fed};
 pub use vocabulary::{
     BufferDef, BufferId, BufferKind, Direct, EventDef, EventId, Probe, ProbeInput, ProtoDef, ProtoId, TxKeyword,
-    TxTest, Vocabulary, generic,
+    TxTest, UnparsedProto, Vocabulary, generic,
 };

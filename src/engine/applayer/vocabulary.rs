@@ -218,19 +218,32 @@ pub mod generic {
     ];
 }
 
+/// A protocol rules may name that has no parser: known by name alone.
+#[derive(Clone, Copy, Debug)]
+pub struct UnparsedProto {
+    pub name: &'static str,
+    pub aliases: &'static [&'static str],
+    /// Sticky buffers.
+    pub buffers: &'static [&'static str],
+    /// Old content modifiers.
+    pub modifiers: &'static [&'static str],
+    /// Keywords with arguments of their own.
+    pub keywords: &'static [&'static str],
+}
+
 /// Everything the rule language may name, in one value the registry builds.
 #[derive(Clone, Copy)]
 pub struct Vocabulary {
     /// Protocols with a parser; index is the id, 0 is a row for [`ProtoId::ANY`] whose buffers are the generic ones.
     pub protocols: &'static [ProtoDef],
-    /// Protocols rules may name that have no parser yet: their rules load and can match payload alone.
-    pub unparsed: &'static [&'static str],
-    /// Sticky buffers and keywords of those protocols: known by name, never matching yet.
-    pub unparsed_buffers: &'static [&'static str],
+    /// Protocols rules may name that have no parser yet: their rules load and never match.
+    pub unparsed: &'static [UnparsedProto],
+    /// Buffers of few different values (`http.method`): poor places for a fast pattern, taken when nothing better is there.
+    pub weak_buffers: &'static [&'static str],
 }
 
 impl Vocabulary {
-    pub const EMPTY: Vocabulary = Vocabulary { protocols: &[], unparsed: &[], unparsed_buffers: &[] };
+    pub const EMPTY: Vocabulary = Vocabulary { protocols: &[], unparsed: &[], weak_buffers: &[] };
 
     pub fn protocol(&self, name: &str) -> Option<&'static ProtoDef> {
         self.protocols.iter().find(|p| p.id != ProtoId::ANY && (p.name == name || p.aliases.contains(&name)))

@@ -1,6 +1,7 @@
 //! Protocols: one folder each; `registry` is the only place that names them.
 
 pub mod registry;
+mod unparsed;
 
 /// Settings of all protocols, immutable per configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
