@@ -1,0 +1,79 @@
+//! `dns.opcode`, `dns.rcode`, `dns.rrtype`.
+
+use super::message::Section;
+use super::rrtype::{RCODES, RRTYPES};
+use super::transaction::DnsTransaction;
+use crate::applayer::{Direct, Progress, Transaction, TxKeyword, TxTest};
+use crate::proto::integer::{IntListTest, IntTest};
+use crate::types::Direction;
+
+const SYNTAX: &str = "[!|<|<=|>|>=]<number> | [!]<low>-<high> | &<mask>[=|!=]<number>";
+
+pub const KEYWORDS: &[TxKeyword] = &[
+    TxKeyword {
+        name: "dns.opcode",
+        direct: Direct::Both,
+        progress: Progress(1),
+        parse: |text| Ok(Box::new(Opcode(IntTest::parse(text, 255, &[])?))),
+        doc: "opcode in the header's flags",
+        syntax: SYNTAX,
+        example_ok: "!0",
+        example_bad: "256",
+    },
+    TxKeyword {
+        name: "dns.rcode",
+        direct: Direct::Both,
+        progress: Progress(1),
+        parse: |text| Ok(Box::new(Rcode(IntTest::parse(text, 65_535, RCODES)?))),
+        doc: "response code in the header's flags, a number or a name such as NXDOMAIN",
+        syntax: SYNTAX,
+        example_ok: "nxdomain",
+        example_bad: "nosuchcode",
+    },
+    TxKeyword {
+        name: "dns.rrtype",
+        direct: Direct::Both,
+        progress: Progress(1),
+        parse: |text| Ok(Box::new(Rrtype(IntListTest::parse(text, 65_535, RRTYPES)?))),
+        doc: "types asked for in requests, types of the answers in responses; a number or a name such as TXT",
+        syntax: "<test of a number or name>[,<index>[,<from>:<to>]] | count <test>",
+        example_ok: "!AAAA,all",
+        example_bad: "65536",
+    },
+];
+
+fn dns(tx: &dyn Transaction, dir: Direction) -> Option<&DnsTransaction> {
+    tx.as_any().downcast_ref::<DnsTransaction>().filter(|tx| tx.direction == dir)
+}
+
+#[derive(Debug)]
+struct Opcode(IntTest);
+
+impl TxTest for Opcode {
+    fn matches(&self, tx: &dyn Transaction, dir: Direction) -> Option<bool> {
+        Some(dns(tx, dir).is_some_and(|tx| self.0.holds(u64::from(tx.message.header.opcode()))))
+    }
+}
+
+#[derive(Debug)]
+struct Rcode(IntTest);
+
+impl TxTest for Rcode {
+    fn matches(&self, tx: &dyn Transaction, dir: Direction) -> Option<bool> {
+        Some(dns(tx, dir).is_some_and(|tx| self.0.holds(u64::from(tx.message.header.rcode()))))
+    }
+}
+
+#[derive(Debug)]
+struct Rrtype(IntListTest);
+
+impl TxTest for Rrtype {
+    fn matches(&self, tx: &dyn Transaction, dir: Direction) -> Option<bool> {
+        Some(dns(tx, dir).is_some_and(|tx| match dir {
+            Direction::ToServer => self.0.holds(tx.message.questions.iter().map(|q| u64::from(q.rrtype))),
+            Direction::ToClient => {
+                self.0.holds(tx.message.records(Section::Answer).iter().map(|r| u64::from(r.rrtype)))
+            }
+        }))
+    }
+}
