@@ -1,0 +1,35 @@
+# What a person types. `make run` shows the product on real traffic; `make test` passes the suite. Both install what they need.
+
+CARGO ?= cargo
+RELEASE := target/release
+
+.PHONY: run test build setup lint fuzz bench parity docs
+
+run: setup build ## a real attack among real requests, captured here and replayed inline
+	$(CARGO) build -q --release -p stopgap-tests --bin dialogue
+	DIALOGUE=$(RELEASE)/dialogue deploy/demo/run $(RELEASE)/stopgap out/demo
+
+test: setup ## the whole suite, ending in a table of what ran and what was skipped
+	tests/run
+
+build: ## the program, optimised
+	$(CARGO) build --release -p stopgap
+
+setup: ## Debian packages that are missing
+	deploy/setup
+
+lint: ## formatting and clippy, warnings denied
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+fuzz: setup ## every fuzz target for SECONDS each (60 unless told)
+	fuzz/run $${SECONDS_EACH:-60}
+
+bench: build ## speed, memory and load time beside the promises of bench/SPEC.md
+	$(CARGO) run --release -p stopgap-bench -- all
+
+parity: build ## alert parity over the captures of STOPGAP_DATA
+	$(CARGO) run -q --release -p stopgap-tests --bin parity
+
+docs:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
