@@ -1,0 +1,496 @@
+//! The parts of record bodies that no protocol owns, in EVE's names and order.
+//!
+//! Every function writes the named fields (or one object) where it is called; the caller puts them together. The order
+//! of an alert: `packet`, `variables`, `tx_id`, `alert`, the protocol's object, `files`, `app_proto`, `direction`,
+//! `flow_summary`. Of a drop: `packet`, `variables`, `direction`, `drop_details`, `tx_id`, `alert`. Of a transaction:
+//! `packet`, `variables`, `tx_id`, its object. Of a file: `packet`, `variables`, the protocol's object, `app_proto`,
+//! `fileinfo`. Addresses are written whole (IPv6 with all its digits), times as `2023-01-01T00:00:00.123456+0000`.
+
+use crate::applayer::files::{File, FileState};
+use crate::decode::{IpHeader, L4, Packet, VlanStack};
+use crate::types::{Counter, Counters, Direction, FieldSink, FiveTuple, IpProto, Reason, Timestamp};
+use std::net::IpAddr;
+
+/// Where a packet came from: EVE's `pkt_src`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PacketSource {
+    Wire,
+    Defrag,
+    /// Inside GRE, IPv4, IPv6, Teredo.
+    GreTunnel,
+    Ipv4Tunnel,
+    Ipv6Tunnel,
+    TeredoTunnel,
+    Vxlan,
+    Geneve,
+    /// Made up to inspect what a stream still held when its flow ended.
+    FlowTimeout,
+    /// Made up to inspect a stream that its end has flushed.
+    StreamFlush,
+}
+
+impl PacketSource {
+    /// What a packet says of itself.
+    pub fn of(p: &Packet<'_>) -> Self {
+        if p.flags.reassembled {
+            PacketSource::Defrag
+        } else if p.flags.tunnelled {
+            PacketSource::Ipv4Tunnel
+        } else {
+            PacketSource::Wire
+        }
+    }
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            PacketSource::Wire => "wire/pcap",
+            PacketSource::Defrag => "defrag",
+            PacketSource::GreTunnel => "gre tunnel",
+            PacketSource::Ipv4Tunnel => "ipv4 tunnel",
+            PacketSource::Ipv6Tunnel => "ipv6 tunnel",
+            PacketSource::TeredoTunnel => "teredo tunnel",
+            PacketSource::Vxlan => "vxlan encapsulation",
+            PacketSource::Geneve => "geneve encapsulation",
+            PacketSource::FlowTimeout => "stream (flow timeout)",
+            PacketSource::StreamFlush => "stream (detect/log)",
+        }
+    }
+}
+
+/// `vlan`, `src_ip`, `src_port`, `dest_ip`, `dest_port`, `proto`, `ip_v`, `icmp_type`, `icmp_code`, `pkt_src` of a
+/// packet, as far as it has them.
+pub fn packet(sink: &mut dyn FieldSink, p: &Packet<'_>, source: PacketSource) {
+    let icmp = match p.l4 {
+        L4::Icmp4 { kind, code, .. } | L4::Icmp6 { kind, code, .. } => Some((kind, code)),
+        _ => None,
+    };
+    if p.ip.is_some() {
+        tuple(sink, &p.tuple, &p.vlan, icmp, Some(source));
+    } else {
+        vlan(sink, &p.vlan);
+        sink.text("pkt_src", source.name());
+    }
+}
+
+/// The same of a flow or of a packet made up: `t` as the record shall show it.
+pub fn tuple(
+    sink: &mut dyn FieldSink,
+    t: &FiveTuple,
+    v: &VlanStack,
+    icmp: Option<(u8, u8)>,
+    source: Option<PacketSource>,
+) {
+    vlan(sink, v);
+    ends(sink, t);
+    proto(sink, t.proto);
+    ip_version(sink, t.src);
+    if let Some((kind, code)) = icmp {
+        sink.uint("icmp_type", kind.into());
+        sink.uint("icmp_code", code.into());
+    }
+    if let Some(source) = source {
+        sink.text("pkt_src", source.name());
+    }
+}
+
+/// `src_ip`, `src_port`, `dest_ip`, `dest_port`; ports where the protocol has them.
+pub(super) fn ends(sink: &mut dyn FieldSink, t: &FiveTuple) {
+    let ports = matches!(t.proto, IpProto::TCP | IpProto::UDP | IpProto::SCTP);
+    sink.text("src_ip", ip_text(t.src).as_str());
+    if ports {
+        sink.uint("src_port", t.sport.into());
+    }
+    sink.text("dest_ip", ip_text(t.dst).as_str());
+    if ports {
+        sink.uint("dest_port", t.dport.into());
+    }
+}
+
+pub(super) fn proto(sink: &mut dyn FieldSink, p: IpProto) {
+    match p.name() {
+        Some(name) => sink.text("proto", name),
+        None => {
+            let digits = [b'0' + p.0 / 100, b'0' + p.0 / 10 % 10, b'0' + p.0 % 10];
+            sink.bytes("proto", &digits);
+        }
+    }
+}
+
+pub(super) fn ip_version(sink: &mut dyn FieldSink, a: IpAddr) {
+    sink.uint("ip_v", if a.is_ipv4() { 4 } else { 6 });
+}
+
+pub(super) fn vlan(sink: &mut dyn FieldSink, v: &VlanStack) {
+    if !v.ids().is_empty() {
+        sink.begin_array("vlan");
+        for id in v.ids() {
+            sink.uint("", (*id).into());
+        }
+        sink.end();
+    }
+}
+
+/// Bits and numbers a flow carries: the `metadata` object, left out when empty.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Variables<'a> {
+    pub flowbits: &'a [&'a str],
+    pub flowints: &'a [(&'a str, u32)],
+}
+
+impl Variables<'_> {
+    pub fn write(&self, sink: &mut dyn FieldSink) {
+        if self.flowbits.is_empty() && self.flowints.is_empty() {
+            return;
+        }
+        sink.begin_object("metadata");
+        if !self.flowbits.is_empty() {
+            sink.begin_array("flowbits");
+            self.flowbits.iter().for_each(|b| sink.text("", b));
+            sink.end();
+        }
+        if !self.flowints.is_empty() {
+            sink.begin_object("flowints");
+            self.flowints.iter().for_each(|(name, v)| sink.uint(name, (*v).into()));
+            sink.end();
+        }
+        sink.end();
+    }
+}
+
+/// What an alert says of its signature.
+#[derive(Clone, Copy, Debug)]
+pub struct AlertFields<'a> {
+    /// `blocked` instead of `allowed`: the packet was dropped or rejected by this signature.
+    pub blocked: bool,
+    pub gid: u32,
+    pub sid: u32,
+    pub rev: u32,
+    pub msg: &'a str,
+    pub category: &'a str,
+    /// 1 is the most severe.
+    pub severity: u8,
+    /// (key, value) as the rule has them.
+    pub metadata: &'a [(String, String)],
+    /// The packet's ends as (attacker, target), of rules with `target`.
+    pub target: Option<((IpAddr, u16), (IpAddr, u16))>,
+}
+
+/// The `alert` object.
+pub fn alert(sink: &mut dyn FieldSink, a: &AlertFields<'_>) {
+    sink.begin_object("alert");
+    sink.text("action", if a.blocked { "blocked" } else { "allowed" });
+    sink.uint("gid", a.gid.into());
+    sink.uint("signature_id", a.sid.into());
+    sink.uint("rev", a.rev.into());
+    sink.text("signature", a.msg);
+    sink.text("category", a.category);
+    sink.uint("severity", a.severity.into());
+    if let Some((source, target)) = a.target {
+        for (key, (ip, port)) in [("source", source), ("target", target)] {
+            sink.begin_object(key);
+            sink.text("ip", ip_text(ip).as_str());
+            if port != 0 {
+                sink.uint("port", port.into());
+            }
+            sink.end();
+        }
+    }
+    if !a.metadata.is_empty() {
+        sink.begin_object("metadata");
+        for (i, (key, _)) in a.metadata.iter().enumerate() {
+            if a.metadata.iter().take(i).any(|(k, _)| k == key) {
+                continue;
+            }
+            sink.begin_array(key);
+            a.metadata.iter().rev().filter(|(k, _)| k == key).for_each(|(_, v)| sink.text("", v));
+            sink.end();
+        }
+        sink.end();
+    }
+    sink.end();
+}
+
+/// `app_proto`, and where they differ from it or were corrected `app_proto_ts`, `app_proto_tc`, `app_proto_orig`.
+pub fn app_proto(sink: &mut dyn FieldSink, name: &str, per_direction: [Option<&str>; 2], original: Option<&str>) {
+    sink.text("app_proto", name);
+    for (key, value) in ["app_proto_ts", "app_proto_tc"].into_iter().zip(per_direction) {
+        if let Some(v) = value.filter(|v| *v != name) {
+            sink.text(key, v);
+        }
+    }
+    if let Some(v) = original {
+        sink.text("app_proto_orig", v);
+    }
+}
+
+pub fn direction(sink: &mut dyn FieldSink, dir: Direction) {
+    sink.text("direction", dir.name());
+}
+
+/// The `flow` object of alerts: packets and bytes to server and to client so far, the beginning, the ends.
+/// `t` has the client as its source.
+pub fn flow_summary(sink: &mut dyn FieldSink, packets: [u64; 2], bytes: [u64; 2], start: Timestamp, t: &FiveTuple) {
+    sink.begin_object("flow");
+    volume(sink, packets, bytes);
+    time(sink, "start", start);
+    sink.text("src_ip", ip_text(t.src).as_str());
+    sink.text("dest_ip", ip_text(t.dst).as_str());
+    if matches!(t.proto, IpProto::TCP | IpProto::UDP | IpProto::SCTP) {
+        sink.uint("src_port", t.sport.into());
+        sink.uint("dest_port", t.dport.into());
+    }
+    sink.end();
+}
+
+pub(super) fn volume(sink: &mut dyn FieldSink, packets: [u64; 2], bytes: [u64; 2]) {
+    sink.uint("pkts_toserver", packets[0]);
+    sink.uint("pkts_toclient", packets[1]);
+    sink.uint("bytes_toserver", bytes[0]);
+    sink.uint("bytes_toclient", bytes[1]);
+}
+
+/// What the `drop` object needs beside the packet.
+#[derive(Clone, Copy, Debug)]
+pub struct DropFields {
+    pub reason: Reason,
+}
+
+/// The `drop` object: header fields of the dropped packet, and the reason.
+pub fn drop_details(sink: &mut dyn FieldSink, p: &Packet<'_>, d: DropFields) {
+    sink.begin_object("drop");
+    match p.ip {
+        Some(IpHeader::V4 { total_len, tos, ttl, id, .. }) => {
+            sink.uint("len", total_len.into());
+            sink.uint("tos", tos.into());
+            sink.uint("ttl", ttl.into());
+            sink.uint("ipid", id.into());
+        }
+        Some(IpHeader::V6 { payload_len, traffic_class, hop_limit, flow_label, .. }) => {
+            sink.uint("len", payload_len.into());
+            sink.uint("tc", traffic_class.into());
+            sink.uint("hoplimit", hop_limit.into());
+            sink.uint("flowlbl", flow_label.into());
+        }
+        None => {}
+    }
+    match &p.l4 {
+        L4::Tcp(h) => {
+            use crate::decode::TcpFlags as F;
+            sink.uint("tcpseq", h.seq.into());
+            sink.uint("tcpack", h.ack.into());
+            sink.uint("tcpwin", h.window.into());
+            for (name, bit) in
+                [("syn", F::SYN), ("ack", F::ACK), ("psh", F::PSH), ("rst", F::RST), ("urg", F::URG), ("fin", F::FIN)]
+            {
+                sink.bool(name, h.flags.has(bit));
+            }
+            let reserved = h.header.of(p.bytes.as_slice()).get(12).map_or(0, |b| b & 0x0f);
+            sink.uint("tcpres", reserved.into());
+            sink.uint("tcpurgp", h.urgent.into());
+        }
+        L4::Udp { header } => {
+            let len =
+                header.of(p.bytes.as_slice()).get(4..6).map_or(0, |b| b.iter().fold(0, |n, b| n << 8 | u64::from(*b)));
+            sink.uint("udplen", len);
+        }
+        L4::Icmp4 { id_seq: Some((id, seq)), .. } | L4::Icmp6 { id_seq: Some((id, seq)), .. } => {
+            sink.uint("icmp_id", (*id).into());
+            sink.uint("icmp_seq", (*seq).into());
+        }
+        _ => {}
+    }
+    sink.text("reason", d.reason.name());
+    sink.end();
+}
+
+/// Which part of the engine found an anomaly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnomalyLayer {
+    /// A decode event.
+    Decode,
+    /// A stream event.
+    Stream,
+    /// An event of a protocol's parser.
+    Parser,
+    /// An event of protocol detection.
+    Detect,
+}
+
+/// What the `anomaly` object says.
+#[derive(Clone, Copy, Debug)]
+pub struct Anomaly<'a> {
+    pub layer: AnomalyLayer,
+    /// The event by the name rules use, with its `decoder.` prefix where the layer is `Decode`.
+    pub event: &'a str,
+    /// The protocol of a parser's event.
+    pub app_proto: Option<&'a str>,
+}
+
+/// The `anomaly` object.
+pub fn anomaly(sink: &mut dyn FieldSink, a: &Anomaly<'_>) {
+    sink.begin_object("anomaly");
+    if let Some(name) = a.app_proto {
+        sink.text("app_proto", name);
+    }
+    let (kind, layer) = match a.layer {
+        AnomalyLayer::Decode => ("decode", None),
+        AnomalyLayer::Stream => ("stream", None),
+        AnomalyLayer::Parser => ("applayer", Some("proto_parser")),
+        AnomalyLayer::Detect => ("applayer", Some("proto_detect")),
+    };
+    sink.text("type", kind);
+    sink.text("event", a.event);
+    if let Some(layer) = layer {
+        sink.text("layer", layer);
+    }
+    sink.end();
+}
+
+/// A file as an object: `key` is `fileinfo` in a record of its own and empty in the array `files` of an alert.
+pub fn fileinfo(sink: &mut dyn FieldSink, key: &str, f: &File) {
+    sink.begin_object(key);
+    sink.bytes("filename", &f.name);
+    sink.bool("gaps", f.gaps);
+    let state = match f.state {
+        FileState::Open => "UNKNOWN",
+        FileState::Closed => "CLOSED",
+        FileState::Truncated => "TRUNCATED",
+        FileState::Error => "ERROR",
+    };
+    sink.text("state", state);
+    for (key, hash) in [("md5", &f.md5), ("sha1", &f.sha1), ("sha256", &f.sha256)] {
+        if let Some(h) = hash {
+            sink.text(key, h);
+        }
+    }
+    sink.bool("stored", false);
+    sink.uint("size", f.size);
+    sink.uint("tx_id", f.tx.0);
+    sink.end();
+}
+
+/// The `stats` object: every counter under its path, and `uptime` in seconds of packet time.
+pub fn stats(sink: &mut dyn FieldSink, c: &Counters, uptime: u64) {
+    sink.begin_object("stats");
+    sink.uint("uptime", uptime);
+    let rows: Vec<(&str, u64)> = Counter::ALL.iter().map(|k| (k.name(), c.of(*k))).collect();
+    nested(sink, &rows);
+    sink.end();
+}
+
+/// Rows of dotted paths as nested objects, each path's parts in order of first appearance.
+fn nested(sink: &mut dyn FieldSink, rows: &[(&str, u64)]) {
+    for (i, (path, value)) in rows.iter().enumerate() {
+        let Some((part, _)) = path.split_once('.') else {
+            sink.uint(path, *value);
+            continue;
+        };
+        let belongs = |p: &str| p.split_once('.').is_some_and(|(q, _)| q == part);
+        if rows.iter().take(i).any(|(p, _)| belongs(p)) {
+            continue;
+        }
+        let below: Vec<(&str, u64)> = rows
+            .iter()
+            .filter(|(p, _)| belongs(p))
+            .filter_map(|(p, v)| p.split_once('.').map(|(_, rest)| (rest, *v)))
+            .collect();
+        sink.begin_object(part);
+        nested(sink, &below);
+        sink.end();
+    }
+}
+
+/// Short text without allocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Text<const N: usize> {
+    bytes: [u8; N],
+    len: usize,
+}
+
+impl<const N: usize> Text<N> {
+    const fn new() -> Self {
+        Text { bytes: [0; N], len: 0 }
+    }
+
+    fn push(&mut self, b: u8) {
+        if let Some(slot) = self.bytes.get_mut(self.len) {
+            *slot = b;
+            self.len += 1;
+        }
+    }
+
+    /// `n` in decimal with at least `width` digits.
+    fn decimal(&mut self, n: u64, width: u32) {
+        let mut digits = width.max(1);
+        while digits < 20 && n >= 10u64.pow(digits) {
+            digits += 1;
+        }
+        for place in (0..digits).rev() {
+            self.push(b'0' + (n / 10u64.pow(place) % 10) as u8);
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        self.bytes.get(..self.len).and_then(|b| std::str::from_utf8(b).ok()).unwrap_or("")
+    }
+}
+
+/// An address as EVE writes it: IPv6 with all eight groups of four digits.
+pub fn ip_text(a: IpAddr) -> Text<39> {
+    let mut t = Text::new();
+    match a {
+        IpAddr::V4(a) => {
+            for (i, o) in a.octets().into_iter().enumerate() {
+                if i > 0 {
+                    t.push(b'.');
+                }
+                t.decimal(o.into(), 1);
+            }
+        }
+        IpAddr::V6(a) => {
+            for (i, s) in a.segments().into_iter().enumerate() {
+                if i > 0 {
+                    t.push(b':');
+                }
+                for shift in [12, 8, 4, 0] {
+                    let digit = (s >> shift & 0xf) as u8;
+                    t.push(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 });
+                }
+            }
+        }
+    }
+    t
+}
+
+/// A time as EVE writes it, UTC: `2023-01-01T00:00:00.123456+0000`.
+pub fn time_text(ts: Timestamp) -> Text<40> {
+    let (days, second) = (ts.secs() / 86_400, ts.secs() % 86_400);
+    // Days since 0000-03-01 in eras of 400 years: leap days fall at the end of each counted year.
+    let day = days + 719_468;
+    let (era, of_era) = (day / 146_097, day % 146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let mut t = Text::new();
+    let parts = [
+        (year, 4, b'-'),
+        (month, 2, b'-'),
+        (of_year - (153 * shifted + 2) / 5 + 1, 2, b'T'),
+        (second / 3_600, 2, b':'),
+        (second / 60 % 60, 2, b':'),
+        (second % 60, 2, b'.'),
+        (u64::from(ts.subsec_micros()), 6, b'+'),
+    ];
+    for (n, width, then) in parts {
+        t.decimal(n, width);
+        t.push(then);
+    }
+    t.decimal(0, 4);
+    t
+}
+
+pub(super) fn time(sink: &mut dyn FieldSink, key: &str, ts: Timestamp) {
+    sink.text(key, time_text(ts).as_str());
+}

@@ -1,0 +1,228 @@
+//! The records of a flow's end: `flow`, and `netflow` (one per direction).
+
+use super::fields::{Variables, app_proto, ends, ip_version, proto, time, vlan, volume};
+use crate::decode::VlanStack;
+use crate::types::{Cause, Direction, ExceptionPolicy, FieldSink, FiveTuple, Timestamp};
+
+/// State of a flow at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlowState {
+    New,
+    Established,
+    Closed,
+    Bypassed,
+}
+
+impl FlowState {
+    pub const fn name(self) -> &'static str {
+        match self {
+            FlowState::New => "new",
+            FlowState::Established => "established",
+            FlowState::Closed => "closed",
+            FlowState::Bypassed => "bypassed",
+        }
+    }
+}
+
+/// Why a flow ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlowReason {
+    Timeout,
+    /// Evicted to make room.
+    Forced,
+    /// The input ended.
+    Shutdown,
+    /// Its tuple came back as another connection.
+    TcpReuse,
+}
+
+impl FlowReason {
+    pub const fn name(self) -> &'static str {
+        match self {
+            FlowReason::Timeout => "timeout",
+            FlowReason::Forced => "forced",
+            FlowReason::Shutdown => "shutdown",
+            FlowReason::TcpReuse => "tcp_reuse",
+        }
+    }
+}
+
+/// The TCP part of a flow's end.
+#[derive(Clone, Copy, Debug)]
+pub struct FlowEndTcp {
+    /// Flags seen, to server and to client.
+    pub flags: [u8; 2],
+    /// Name of the session's state (`established`, `fin_wait1`, `closed`, …), where there was a session.
+    pub state: Option<&'static str>,
+    /// Gaps, to server and to client.
+    pub gaps: [bool; 2],
+    /// Most separate runs of bytes held at once, to server and to client.
+    pub regions_max: [u32; 2],
+}
+
+/// All a flow record says.
+#[derive(Clone, Copy, Debug)]
+pub struct FlowEnd<'a> {
+    /// Source is the client.
+    pub tuple: FiveTuple,
+    pub vlan: VlanStack,
+    /// Type and code of the first ICMP packet in each direction.
+    pub icmp: [Option<(u8, u8)>; 2],
+    /// Name of the detected protocol, `failed` where detection gave up; none where there was nothing to detect.
+    pub app_proto: Option<&'a str>,
+    pub app_proto_per_direction: [Option<&'a str>; 2],
+    pub packets: [u64; 2],
+    pub bytes: [u64; 2],
+    pub start: Timestamp,
+    /// Time of the last packet.
+    pub end: Timestamp,
+    pub state: FlowState,
+    pub reason: FlowReason,
+    pub alerted: bool,
+    /// `drop`, `pass`, `reject`: what was decided over the flow as a whole.
+    pub action: Option<&'static str>,
+    /// Transactions seen.
+    pub transactions: u64,
+    pub exceptions: &'a [(Cause, ExceptionPolicy)],
+    pub variables: Variables<'a>,
+    pub tcp: Option<FlowEndTcp>,
+    /// TTL or hop limit, least and most, in each direction (netflow).
+    pub ttl: [(u8, u8); 2],
+}
+
+/// The body of a `flow` record.
+pub fn flow_end(sink: &mut dyn FieldSink, f: &FlowEnd<'_>) {
+    common(sink, &f.tuple, f);
+    if let Some(name) = f.app_proto {
+        app_proto(sink, name, f.app_proto_per_direction, None);
+    }
+    sink.begin_object("flow");
+    volume(sink, f.packets, f.bytes);
+    time(sink, "start", f.start);
+    time(sink, "end", f.end);
+    sink.uint("age", f.end.since(f.start).as_secs());
+    sink.text("state", f.state.name());
+    sink.text("reason", f.reason.name());
+    sink.bool("alerted", f.alerted);
+    if let Some(action) = f.action {
+        sink.text("action", action);
+    }
+    if f.transactions > 0 {
+        sink.uint("tx_cnt", f.transactions);
+    }
+    if !f.exceptions.is_empty() {
+        sink.begin_array("exception_policy");
+        for (cause, policy) in f.exceptions {
+            sink.begin_object("");
+            sink.bytes("target", &underscored(cause.row().name));
+            sink.text("policy", policy.name());
+            sink.end();
+        }
+        sink.end();
+    }
+    sink.end();
+    f.variables.write(sink);
+    if let Some(tcp) = &f.tcp {
+        tcp_end(sink, tcp);
+    }
+}
+
+/// The body of a `netflow` record of one direction; `None` for a direction without packets.
+pub fn netflow_end(f: &FlowEnd<'_>, dir: Direction) -> Option<impl FnOnce(&mut dyn FieldSink)> {
+    let i = dir as usize;
+    let packets = f.packets.get(i).copied().unwrap_or(0);
+    (packets > 0).then_some(move |sink: &mut dyn FieldSink| {
+        let t = if dir == Direction::ToServer { f.tuple } else { f.tuple.flip() };
+        vlan(sink, &f.vlan);
+        ends(sink, &t);
+        proto(sink, t.proto);
+        if let Some((kind, code)) = f.icmp.get(i).copied().flatten() {
+            sink.uint("icmp_type", kind.into());
+            sink.uint("icmp_code", code.into());
+        }
+        if let Some(name) = f.app_proto {
+            sink.text("app_proto", name);
+        }
+        sink.begin_object("netflow");
+        sink.uint("pkts", packets);
+        sink.uint("bytes", f.bytes.get(i).copied().unwrap_or(0));
+        time(sink, "start", f.start);
+        time(sink, "end", f.end);
+        sink.uint("age", f.end.since(f.start).as_secs());
+        let (ttl_min, ttl_max) = f.ttl.get(i).copied().unwrap_or_default();
+        sink.uint("min_ttl", ttl_min.into());
+        sink.uint("max_ttl", ttl_max.into());
+        if f.transactions > 0 {
+            sink.uint("tx_cnt", f.transactions);
+        }
+        sink.end();
+        f.variables.write(sink);
+        if let Some(tcp) = &f.tcp {
+            let flags = tcp.flags.get(i).copied().unwrap_or(0);
+            sink.begin_object("tcp");
+            sink.bytes("tcp_flags", &hex(flags));
+            flag_names(sink, flags);
+            sink.end();
+        }
+    })
+}
+
+fn common(sink: &mut dyn FieldSink, t: &FiveTuple, f: &FlowEnd<'_>) {
+    vlan(sink, &f.vlan);
+    ends(sink, t);
+    ip_version(sink, t.src);
+    proto(sink, t.proto);
+    let names = [("icmp_type", "icmp_code"), ("response_icmp_type", "response_icmp_code")];
+    for ((kind_key, code_key), icmp) in names.into_iter().zip(f.icmp) {
+        if let Some((kind, code)) = icmp {
+            sink.uint(kind_key, kind.into());
+            sink.uint(code_key, code.into());
+        }
+    }
+}
+
+fn tcp_end(sink: &mut dyn FieldSink, tcp: &FlowEndTcp) {
+    let all = tcp.flags[0] | tcp.flags[1];
+    sink.begin_object("tcp");
+    sink.bytes("tcp_flags", &hex(all));
+    sink.bytes("tcp_flags_ts", &hex(tcp.flags[0]));
+    sink.bytes("tcp_flags_tc", &hex(tcp.flags[1]));
+    flag_names(sink, all);
+    if let Some(state) = tcp.state {
+        sink.text("state", state);
+        for (key, gap) in ["ts_gap", "tc_gap"].into_iter().zip(tcp.gaps) {
+            if gap {
+                sink.bool(key, true);
+            }
+        }
+        sink.uint("ts_max_regions", tcp.regions_max[0].into());
+        sink.uint("tc_max_regions", tcp.regions_max[1].into());
+    }
+    sink.end();
+}
+
+fn flag_names(sink: &mut dyn FieldSink, flags: u8) {
+    const NAMES: [(&str, u8); 8] = [
+        ("syn", 0x02),
+        ("fin", 0x01),
+        ("rst", 0x04),
+        ("psh", 0x08),
+        ("ack", 0x10),
+        ("urg", 0x20),
+        ("ecn", 0x40),
+        ("cwr", 0x80),
+    ];
+    for (name, bit) in NAMES {
+        if flags & bit != 0 {
+            sink.bool(name, true);
+        }
+    }
+}
+
+fn hex(b: u8) -> [u8; 2] {
+    [b >> 4, b & 0xf].map(|d| if d < 10 { b'0' + d } else { b'a' + d - 10 })
+}
+
+fn underscored(name: &str) -> Vec<u8> {
+    name.bytes().map(|b| if b == b'-' { b'_' } else { b }).collect()
+}
