@@ -1,0 +1,40 @@
+//! Fuzz entries: any bytes as a capture file.
+
+use super::{FRAME_BYTES_MAX, Reader, Receive, open_stream};
+use std::io::Cursor;
+
+/// Reads `data` as an uncompressed capture to its end; small batches and large give the same.
+pub fn fuzz_target(data: &[u8]) {
+    let small = read(Reader::new("fuzz", Box::new(Cursor::new(data.to_vec()))).ok(), 1);
+    let large = read(Reader::new("fuzz", Box::new(Cursor::new(data.to_vec()))).ok(), 64);
+    assert_eq!(small, large);
+}
+
+/// Reads `data` with whatever compression it claims.
+pub fn fuzz_compressed(data: &[u8]) {
+    read(open_stream("fuzz", Box::new(Cursor::new(data.to_vec()))).ok(), 64);
+}
+
+/// Frames, a sum over them, and whether the end was clean; at most 100,000 frames.
+fn read(reader: Option<Reader>, max: usize) -> Option<(usize, u64, bool)> {
+    let mut reader = reader?;
+    let (mut count, mut sum) = (0, 0u64);
+    let mut clean = true;
+    while count < 100_000 {
+        let mut frames = Vec::new();
+        match reader.recv(&mut frames, max) {
+            Ok(0) => break,
+            Ok(n) => count += n,
+            Err(_) => {
+                clean = false;
+                break;
+            }
+        }
+        for f in &frames {
+            assert!(f.data.len() <= FRAME_BYTES_MAX && f.wire_len as usize >= f.data.len());
+            let bytes = f.data.iter().fold(0u64, |s, b| s.wrapping_mul(31).wrapping_add(u64::from(*b)));
+            sum = sum.wrapping_mul(31).wrapping_add(bytes ^ f.ts.nanos() ^ f.number);
+        }
+    }
+    Some((count, sum, clean))
+}
