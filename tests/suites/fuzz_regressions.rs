@@ -1,0 +1,48 @@
+//! Every input a fuzzer once found, and a few bytes of everything, through every fuzz function: nothing may panic.
+
+use std::path::Path;
+
+type Target = (&'static str, fn(&[u8]));
+
+/// One row for each target of fuzz/Cargo.toml.
+const TARGETS: &[Target] = &[
+    ("compressed", capture::fuzz::fuzz_compressed),
+    ("dns", engine::proto::dns::fuzz::fuzz_target),
+    ("pcap", capture::fuzz::fuzz_target),
+    ("record", engine::record::fuzz::fuzz_target),
+];
+
+fn fuzz_folder() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz"))
+}
+
+#[test]
+fn the_table_has_every_target() {
+    let manifest = std::fs::read_to_string(fuzz_folder().join("Cargo.toml")).unwrap();
+    let mut listed: Vec<&str> =
+        manifest.lines().filter_map(|l| l.strip_prefix("path = \"fuzz_targets/")?.strip_suffix(".rs\"")).collect();
+    listed.sort_unstable();
+    assert_eq!(listed, TARGETS.iter().map(|t| t.0).collect::<Vec<_>>());
+}
+
+#[test]
+fn inputs_once_found_stay_harmless() {
+    for (name, target) in TARGETS {
+        let Ok(files) = std::fs::read_dir(fuzz_folder().join("regressions").join(name)) else { continue };
+        for file in files {
+            target(&std::fs::read(file.unwrap().path()).unwrap());
+        }
+    }
+}
+
+#[test]
+fn short_inputs_are_harmless() {
+    for (_, target) in TARGETS {
+        target(&[]);
+        for byte in 0..=u8::MAX {
+            for len in [1, 2, 7, 64, 300] {
+                target(&vec![byte; len]);
+            }
+        }
+    }
+}
