@@ -1,6 +1,7 @@
 //! What decoding yields. Knows nothing of flows; a `Packet` borrows its frame and owns only reassembled datagrams.
 
-use crate::types::{FiveTuple, IpProto, Timestamp};
+use crate::types::{Cause, FiveTuple, IpProto, Timestamp};
+use crate::wire::checksum;
 use smallvec::SmallVec;
 use std::net::IpAddr;
 
@@ -13,7 +14,12 @@ impl LinkType {
     pub const ETHERNET: LinkType = LinkType(1);
     pub const PPP: LinkType = LinkType(9);
     pub const RAW: LinkType = LinkType(101);
+    /// DLT_RAW as some systems number it, written to files before LINKTYPE_RAW.
+    pub const RAW_12: LinkType = LinkType(12);
+    pub const RAW_14: LinkType = LinkType(14);
     pub const IEEE802_11: LinkType = LinkType(105);
+    /// Cisco HDLC.
+    pub const C_HDLC: LinkType = LinkType(104);
     pub const LOOP: LinkType = LinkType(108);
     pub const LINUX_SLL: LinkType = LinkType(113);
     pub const IEEE802_11_RADIOTAP: LinkType = LinkType(127);
@@ -254,7 +260,11 @@ pub struct Packet<'a> {
     /// Transport payload; what follows the IP header where there is no known transport.
     pub payload: Span,
     pub flags: PacketFlags,
+    /// Tunnels this packet is inside of, 0 for the outermost: part of flow and defrag keys.
+    pub depth: u8,
     pub events: DecodeEvents,
+    /// Sight lost while decoding (a fragment that found no room), for the exception policies.
+    pub exceptions: SmallVec<[Cause; 2]>,
 }
 
 /// The packets of a batch, in order; the frame's index in the batch beside each.
@@ -275,8 +285,10 @@ impl<'a> Packet<'a> {
             tuple: FiveTuple::default(),
             l4: L4::None,
             payload: Span::default(),
-            flags: PacketFlags::default(),
+            flags: PacketFlags { truncated: frame.wire_len as usize > frame.data.len(), ..PacketFlags::default() },
+            depth: 0,
             events: DecodeEvents::new(),
+            exceptions: SmallVec::new(),
         }
     }
 
@@ -297,5 +309,45 @@ impl<'a> Packet<'a> {
             L4::Tcp(h) => Some(h),
             _ => None,
         }
+    }
+
+    /// Whether the IPv4 header's checksum is right; `None` without an IPv4 header. Computed on each call.
+    pub fn ip_checksum_ok(&self) -> Option<bool> {
+        match self.ip {
+            Some(IpHeader::V4 { header, .. }) => Some(checksum::plain_ok(header.of(self.bytes.as_slice()))),
+            _ => None,
+        }
+    }
+
+    /// Whether the checksum of TCP, UDP, ICMP or ICMPv6 is right; `None` for other transports and for a datagram that is
+    /// not all there. Computed on each call.
+    pub fn l4_checksum_ok(&self) -> Option<bool> {
+        let header = match self.l4 {
+            L4::Tcp(TcpHeader { header, .. })
+            | L4::Udp { header }
+            | L4::Icmp4 { header, .. }
+            | L4::Icmp6 { header, .. } => header,
+            _ => return None,
+        };
+        let segment = Span { start: header.start, end: self.payload.end }.of(self.bytes.as_slice());
+        let FiveTuple { src, dst, proto, .. } = self.tuple;
+        Some(match self.l4 {
+            L4::Udp { .. } => checksum::udp_ok(src, dst, segment),
+            L4::Icmp4 { .. } => checksum::plain_ok(segment),
+            _ => checksum::transport_ok(src, dst, proto.0, segment),
+        })
+    }
+
+    /// Notes an odd thing, once.
+    pub(super) fn event(&mut self, event: u16) {
+        if !self.events.contains(&event) {
+            self.events.push(event);
+        }
+    }
+
+    /// Notes a thing that makes the packet one its receiver would not take.
+    pub(super) fn invalid(&mut self, event: u16) {
+        self.event(event);
+        self.flags.invalid = true;
     }
 }

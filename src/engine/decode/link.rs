@@ -1,0 +1,353 @@
+//! Link types, Ethernet and the tags, labels and sessions between it and IP.
+
+use super::context::Cx;
+use super::packet::{EtherHeader, LinkType, Packet, Span};
+use super::{events, ipv4, ipv6, tunnel};
+use crate::types::Counter;
+use crate::wire::link::{
+    Dot11Data, Ethernet, MplsLabel, Pppoe, Sll, Sll2, Snap, VlanTag, ether_type, ppp as ppp_proto, radiotap_len,
+};
+use crate::wire::{be16, be32};
+
+pub(super) fn by_link_type(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], link: LinkType) {
+    match link {
+        LinkType::ETHERNET => ethernet(cx, p, data, 0),
+        LinkType::RAW | LinkType::RAW_12 | LinkType::RAW_14 | LinkType::IPV4 | LinkType::IPV6 => raw(cx, p, data, 0),
+        LinkType::NULL | LinkType::LOOP => null(cx, p, data),
+        LinkType::PPP => ppp(cx, p, data, 0),
+        LinkType::LINUX_SLL => sll(cx, p, data),
+        LinkType::LINUX_SLL2 => sll2(cx, p, data),
+        LinkType::C_HDLC => chdlc(cx, p, data),
+        LinkType::IEEE802_11 => dot11(cx, p, data, 0),
+        LinkType::IEEE802_11_RADIOTAP => match radiotap_len(data) {
+            Some(n) if n <= data.len() => dot11(cx, p, data, n),
+            _ => p.flags.invalid = true,
+        },
+        _ => p.payload = Span::new(0, data.len()),
+    }
+}
+
+#[inline]
+pub(super) fn ethernet(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
+    cx.counters.inc(Counter::DecodeEthernet);
+    let Some(h) = data.get(at..).and_then(Ethernet::parse) else {
+        return p.invalid(events::ETHERNET_PKT_TOO_SMALL);
+    };
+    if !cx.layer(p) {
+        return;
+    }
+    let kind = h.ether_type();
+    p.ether = Some(EtherHeader { dst: h.dst(), src: h.src(), ether_type: kind });
+    by_ether_type(cx, p, data, at + Ethernet::LEN, kind, events::ETHERNET_UNKNOWN_ETHERTYPE);
+}
+
+/// What an EtherType announces; `unknown` is the event for one that is not known here.
+#[inline]
+pub(super) fn by_ether_type(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize, kind: u16, unknown: u16) {
+    if let Some(e) = &mut p.ether {
+        e.ether_type = kind;
+    }
+    match kind {
+        ether_type::IPV4 => ipv4::decode(cx, p, data, at),
+        ether_type::IPV6 => ipv6::decode(cx, p, data, at),
+        _ => by_rarer_ether_type(cx, p, data, at, kind, unknown),
+    }
+}
+
+fn by_rarer_ether_type(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize, kind: u16, unknown: u16) {
+    p.payload = Span::new(at.min(data.len()), data.len());
+    match kind {
+        ether_type::VLAN | ether_type::QINQ | ether_type::QINQ_OLD => vlan(cx, p, data, at),
+        ether_type::ARP => arp(cx, p, data, at),
+        ether_type::PPPOE_SESSION => pppoe_session(cx, p, data, at),
+        ether_type::PPPOE_DISCOVERY => pppoe_discovery(cx, p, data, at),
+        ether_type::MPLS_UNICAST | ether_type::MPLS_MULTICAST => mpls(cx, p, data, at),
+        ether_type::BACKBONE => backbone(cx, p, data, at),
+        ether_type::VNTAG => vntag(cx, p, data, at),
+        ether_type::ETAG => etag(cx, p, data, at),
+        ether_type::DCE => {
+            // Two bytes of fabric tag, then a whole Ethernet header.
+            if data.len() < at.saturating_add(2 + Ethernet::LEN) {
+                return p.invalid(events::DCE_PKT_TOO_SMALL);
+            }
+            ethernet(cx, p, data, at + 2);
+        }
+        ether_type::NSH => tunnel::nsh(cx, p, data, at),
+        ..0x0600 => match data.get(at..).and_then(Snap::parse) {
+            Some(s) => by_snap(cx, p, data, at + Snap::LEN, s),
+            None => cx.counters.inc(Counter::DecodeUnknownEtherType),
+        },
+        _ => {
+            cx.counters.inc(Counter::DecodeUnknownEtherType);
+            p.event(unknown);
+        }
+    }
+}
+
+fn by_snap(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize, snap: Snap<'_>) {
+    // Encapsulated Ethernet (RFC 1042) and bridge-tunnel encapsulation; other organisations' protocols are their own.
+    if matches!(snap.oui(), [0, 0, 0] | [0, 0, 0xf8]) && snap.ether_type() >= 0x0600 && cx.layer(p) {
+        by_ether_type(cx, p, data, at, snap.ether_type(), events::ETHERNET_UNKNOWN_ETHERTYPE);
+    }
+}
+
+fn vlan(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
+    let Some(tag) = data.get(at..).and_then(VlanTag::parse) else {
+        return p.invalid(events::VLAN_HEADER_TOO_SMALL);
+    };
+    if !cx.layer(p) {
+        return;
+    }
+    if !p.vlan.push(tag.id()) {
+        return p.invalid(events::VLAN_TOO_MANY_LAYERS);
+    }
+    cx.counters.inc(match p.vlan.len {
+        1 => Counter::DecodeVlan,
+        2 => Counter::DecodeQinq,
+        _ => Counter::DecodeQinqinq,
+    });
+    by_ether_type(cx, p, data, at + VlanTag::LEN, tag.ether_type(), events::VLAN_UNKNOWN_TYPE);
+}
+
+/// 802.1ah: service tag, then the customer's whole Ethernet frame.
+fn backbone(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
+    cx.counters.inc(Counter::DecodeBackbone);
+    // Flags and service identifier, both addresses, EtherType.
+    let Some(kind) = be16(data, at.saturating_add(16)) else {
+        return p.invalid(events::IEEE8021AH_HEADER_TOO_SMALL);
+    };
+    if cx.layer(p) {
+        by_ether_type(cx, p, data, at + 18, kind, events::ETHERNET_UNKNOWN_ETHERTYPE);
+    }
+}
+
+fn vntag(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
+    cx.counters.inc(Counter::DecodeVntag);
+    let Some(kind) = be16(data, at.saturating_add(4)) else {
+        return p.invalid(events::VNTAG_HEADER_TOO_SMALL);
+    };
+    if cx.layer(p) {
+        by_ether_type(cx, p, data, at + 6, kind, events::VNTAG_UNKNOWN_TYPE);
+    }
+}
+
+fn etag(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
+    cx.counters.inc(Counter::DecodeEtag);
+    let Some(kind) = be16(data, at.saturating_add(6)) else {
+        return p.invalid(events::ETAG_HEADER_TOO_SMALL);
+    };
+    if cx.layer(p) {
+        by_ether_type(cx, p, data, at + 8, kind, events::ETAG_UNKNOWN_TYPE);
+    }
+}
+
+/// ARP over Ethernet for IPv4 (RFC 826): fixed fields checked, nothing kept.
+fn arp(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
+    cx.counters.inc(Counter::DecodeArp);
+    let Some(h): Option<&[u8; 8]> = data.get(at..).and_then(|d| d.first_chunk()) else {
+        return p.invalid(events::ARP_PKT_TOO_SMALL);
+    };
+    if !cx.layer(p) {
+        return;
+    }
+    let [hw0, hw1, pr0, pr1, hw_len, proto_len, op0, op1] = *h;
+    if u16::from_be_bytes([hw0, hw1]) != 1 {
+        return p.invalid(events::ARP_UNSUPPORTED_HARDWARE);
+    }
+    if u16::from_be_bytes([pr0, pr1]) != ether_type::IPV4 {
+        return p.invalid(events::ARP_UNSUPPORTED_PROTOCOL);
+    }
+    if data.len() < at.saturating_add(28) {
+        return p.invalid(events::ARP_INVALID_PKT);
+    }
+    if hw_len != 6 {
+        return p.invalid(events::ARP_INVALID_HARDWARE_SIZE);
+    }
+    if proto_len != 4 {
+        return p.invalid(events::ARP_INVALID_PROTOCOL_SIZE);
+    }
+    if !matches!(u16::from_be_bytes([op0, op1]), 1..=4 | 8 | 9) {
+        p.invalid(events::ARP_UNSUPPORTED_OPCODE);
+    }
+}
+
+/// MPLS label stack (RFC 3032): what it carries shows in its first nibble only.
+pub(super) fn mpls(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
+    cx.counters.inc(Counter::DecodeMpls);
+    if !cx.layer(p) {
+        return;
+    }
+    let mut at = at;
+    let mut first = true;
+    let label = loop {
+        let Some(l) = data.get(at..).and_then(MplsLabel::parse) else {
+            return p.invalid(events::MPLS_HEADER_TOO_SMALL);
+        };
+        at += MplsLabel::LEN;
+        if l.bottom() {
+            break l.label();
+        }
+        if !std::mem::take(&mut first) && !cx.layer(p) {
+            return;
+        }
+    };
+    let Some(&next) = data.get(at) else {
+        return p.invalid(events::MPLS_PKT_TOO_SMALL);
+    };
+    p.payload = Span::new(at, data.len());
+    match label {
+        0 => ipv4::decode(cx, p, data, at),
+        1 => p.event(events::MPLS_BAD_LABEL_ROUTER_ALERT),
+        2 => ipv6::decode(cx, p, data, at),
+        3 => p.event(events::MPLS_BAD_LABEL_IMPLICIT_NULL),
+        4..=15 => p.event(events::MPLS_BAD_LABEL_RESERVED),
+        _ => match next >> 4 {
+            4 => ipv4::decode(cx, p, data, at),
+            6 => ipv6::decode(cx, p, data, at),
+            // A pseudowire control word (RFC 4385) before Ethernet.
+            0 => ethernet(cx, p, data, at + 4),
+            _ => p.event(events::MPLS_UNKNOWN_PAYLOAD_TYPE),
+        },
+    }
+}
+
+fn pppoe_session(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
+    cx.counters.inc(Counter::DecodePppoe);
+    let Some(h) = data.get(at..).and_then(Pppoe::parse) else {
+        return p.invalid(events::PPPOE_PKT_TOO_SMALL);
+    };
+    if !cx.layer(p) {
+        return;
+    }
+    let start = at + Pppoe::LEN;
+    let end = data.len().min(start + usize::from(h.payload_len()));
+    let granted = if h.payload_len() == 0 { data } else { data.get(..end).unwrap_or(data) };
+    ppp(cx, p, granted, start);
+}
+
+/// PPPoE discovery (RFC 2516 5): codes and tags checked.
+fn pppoe_discovery(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
+    cx.counters.inc(Counter::DecodePppoe);
+    let Some(h) = data.get(at..).and_then(Pppoe::parse) else {
+        return p.invalid(events::PPPOE_PKT_TOO_SMALL);
+    };
+    if !cx.layer(p) {
+        return;
+    }
+    // PADI, PADO, PADR, PADS, PADT.
+    if !matches!(h.code(), 0x09 | 0x07 | 0x19 | 0x65 | 0xa7) {
+        return p.invalid(events::PPPOE_WRONG_CODE);
+    }
+    let start = at + Pppoe::LEN;
+    let len = usize::from(h.payload_len());
+    let Some(mut tags) = data.get(start..).and_then(|d| d.get(..len)) else {
+        return p.invalid(events::PPPOE_MALFORMED_TAGS);
+    };
+    while let Some(kind_len) = be32(tags, 0) {
+        let value = 4 + (kind_len & 0xffff) as usize;
+        match tags.get(value..) {
+            Some(rest) => tags = rest,
+            None => return p.invalid(events::PPPOE_MALFORMED_TAGS),
+        }
+    }
+}
+
+/// PPP, with or without address and control bytes, protocol field of one byte or two (RFC 1661 2, RFC 1662 3.1).
+pub(super) fn ppp(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
+    cx.counters.inc(Counter::DecodePpp);
+    let Some(d) = data.get(at..) else { return p.invalid(events::PPP_PKT_TOO_SMALL) };
+    if !cx.layer(p) {
+        return;
+    }
+    let skip = if d.starts_with(&[0xff, 0x03]) { 2 } else { 0 };
+    let (proto, used) = match d.get(skip..) {
+        // An odd first byte is a whole compressed protocol field.
+        Some([b, _, ..]) if b & 1 == 1 => (u16::from(*b), skip + 1),
+        Some([hi, lo, ..]) => (u16::from_be_bytes([*hi, *lo]), skip + 2),
+        _ => return p.invalid(events::PPP_PKT_TOO_SMALL),
+    };
+    let at = at + used;
+    let left = data.len().saturating_sub(at);
+    p.payload = Span::new(at, data.len());
+    match proto {
+        ppp_proto::IPV4 if left < 20 => p.invalid(events::PPP_IP4_PKT_TOO_SMALL),
+        ppp_proto::IPV4 => ipv4::decode(cx, p, data, at),
+        ppp_proto::VJ_UNCOMPRESSED if left < 20 => p.invalid(events::PPP_VJU_PKT_TOO_SMALL),
+        ppp_proto::VJ_UNCOMPRESSED => {
+            if data.get(at).is_some_and(|b| b >> 4 == 4) {
+                ipv4::decode(cx, p, data, at);
+            }
+        }
+        ppp_proto::IPV6 if left < 40 => p.invalid(events::PPP_IP6_PKT_TOO_SMALL),
+        ppp_proto::IPV6 => ipv6::decode(cx, p, data, at),
+        other if other == ppp_proto::VJ_COMPRESSED || ppp_proto::assigned(other) => p.event(events::PPP_UNSUP_PROTO),
+        _ => p.invalid(events::PPP_WRONG_TYPE),
+    }
+}
+
+/// IP without a link header: the version decides.
+pub(super) fn raw(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
+    cx.counters.inc(Counter::DecodeRaw);
+    match data.get(at).map(|b| b >> 4) {
+        Some(4) => ipv4::decode(cx, p, data, at),
+        Some(6) => ipv6::decode(cx, p, data, at),
+        None => p.invalid(events::IPV4_PKT_TOO_SMALL),
+        Some(_) => p.event(events::IPRAW_INVALID_IP_VERSION),
+    }
+}
+
+/// BSD loopback: four bytes of address family, in the byte order of whoever captured (NULL) or network order (LOOP).
+fn null(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8]) {
+    cx.counters.inc(Counter::DecodeNull);
+    let Some(family) = be32(data, 0) else { return p.invalid(events::LTNULL_PKT_TOO_SMALL) };
+    if !cx.layer(p) {
+        return;
+    }
+    let family = if family > 0xffff { family.swap_bytes() } else { family };
+    p.payload = Span::new(4, data.len());
+    match family {
+        2 => ipv4::decode(cx, p, data, 4),
+        // AF_INET6 of Linux, NetBSD and OpenBSD, FreeBSD, macOS.
+        10 | 24 | 28 | 30 => ipv6::decode(cx, p, data, 4),
+        _ => p.event(events::LTNULL_UNSUPPORTED_TYPE),
+    }
+}
+
+fn sll(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8]) {
+    cx.counters.inc(Counter::DecodeSll);
+    let Some(h) = Sll::parse(data) else { return p.invalid(events::SLL_PKT_TOO_SMALL) };
+    if cx.layer(p) {
+        by_ether_type(cx, p, data, Sll::LEN, h.ether_type(), events::ETHERNET_UNKNOWN_ETHERTYPE);
+    }
+}
+
+fn sll2(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8]) {
+    cx.counters.inc(Counter::DecodeSll2);
+    let Some(h) = Sll2::parse(data) else { return p.invalid(events::SLL2_PKT_TOO_SMALL) };
+    if cx.layer(p) {
+        by_ether_type(cx, p, data, Sll2::LEN, h.ether_type(), events::ETHERNET_UNKNOWN_ETHERTYPE);
+    }
+}
+
+/// Cisco HDLC: address, control, EtherType.
+fn chdlc(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8]) {
+    cx.counters.inc(Counter::DecodeChdlc);
+    let Some(kind) = be16(data, 2) else { return p.invalid(events::CHDLC_PKT_TOO_SMALL) };
+    if cx.layer(p) {
+        by_ether_type(cx, p, data, 4, kind, events::ETHERNET_UNKNOWN_ETHERTYPE);
+    }
+}
+
+/// 802.11: unencrypted data frames with LLC/SNAP; all else is bytes.
+fn dot11(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
+    cx.counters.inc(Counter::DecodeIeee80211);
+    p.payload = Span::new(at.min(data.len()), data.len());
+    let Some(h) = data.get(at..).and_then(Dot11Data::parse) else { return };
+    let at = at.saturating_add(h.header_len);
+    if let Some(snap) = data.get(at..).and_then(Snap::parse)
+        && cx.layer(p)
+    {
+        p.ether = Some(EtherHeader { dst: h.dst, src: h.src, ether_type: snap.ether_type() });
+        by_snap(cx, p, data, at + Snap::LEN, snap);
+    }
+}

@@ -1,0 +1,203 @@
+//! TCP, UDP, SCTP, ESP and IGMP.
+
+use super::context::{Cx, Sum};
+use super::packet::{L4, Packet, Span, TcpFlags, TcpHeader};
+use super::{events, tunnel};
+use crate::types::Counter;
+use crate::wire::be16;
+use crate::wire::ip::Options;
+use crate::wire::transport::{Sctp, SctpChunk, Tcp, Udp, tcp_option};
+
+/// SCTP chunks looked at in one packet.
+const SCTP_CHUNKS_MAX: usize = 64;
+const SCTP_DATA_CHUNKS_MAX: usize = 16;
+
+#[inline]
+pub(super) fn tcp(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
+    cx.counters.inc(Counter::DecodeTcp);
+    let Some(segment) = data.get(at..) else { return p.invalid(events::TCP_PKT_TOO_SMALL) };
+    let Some(h) = Tcp::parse(segment) else { return p.invalid(events::TCP_PKT_TOO_SMALL) };
+    let header_len = h.header_len();
+    if header_len < Tcp::LEN {
+        return p.invalid(events::TCP_HLEN_TOO_SMALL);
+    }
+    let Some(options) = segment.get(Tcp::LEN..header_len) else {
+        return p.invalid(events::TCP_INVALID_OPTLEN);
+    };
+    let body = at + header_len;
+    p.tuple.sport = h.sport();
+    p.tuple.dport = h.dport();
+    p.payload = Span::new(body, data.len());
+    let mut t = TcpHeader {
+        header: Span::new(at, body),
+        seq: h.seq(),
+        ack: h.ack(),
+        flags: TcpFlags(h.flags()),
+        window: h.window(),
+        urgent: h.urgent(),
+        ..TcpHeader::default()
+    };
+    if !options.is_empty() {
+        // Two no-operations and a timestamp are what nearly every segment of a connection carries.
+        match options {
+            [1, 1, 8, 10, a, b, c, d, e, f, g, h] => {
+                let (value, echo) = (u32::from_be_bytes([*a, *b, *c, *d]), u32::from_be_bytes([*e, *f, *g, *h]));
+                t.timestamps = Some((value, echo));
+            }
+            _ => tcp_options(p, &mut t, options),
+        }
+    }
+    p.l4 = L4::Tcp(t);
+    cx.verify(p, segment, Sum::Under(6));
+}
+
+fn tcp_options(p: &mut Packet<'_>, t: &mut TcpHeader, area: &[u8]) {
+    let mut seen = 0u64;
+    for option in Options::new(area) {
+        let Ok(o) = option else { return p.invalid(events::TCP_OPT_INVALID_LEN) };
+        let right = match (o.kind, o.value.len()) {
+            (tcp_option::MSS, n) => n == 2,
+            (tcp_option::WINDOW_SCALE, n) => n == 1,
+            (tcp_option::SACK_PERMITTED, n) => n == 0,
+            (tcp_option::SACK, n) => n >= 8 && n % 8 == 0,
+            (tcp_option::TIMESTAMPS, n) => n == 8,
+            (tcp_option::MD5, n) => n == 16,
+            (tcp_option::AUTHENTICATION, n) => n >= 2,
+            (tcp_option::FAST_OPEN, n) => n == 0 || (4..=16).contains(&n) && n % 2 == 0,
+            _ => true,
+        };
+        if !right {
+            p.event(events::TCP_OPT_INVALID_LEN);
+            continue;
+        }
+        if o.kind < 64 {
+            let bit = 1u64 << o.kind;
+            if seen & bit != 0 {
+                p.event(events::TCP_OPT_DUPLICATE);
+                continue;
+            }
+            seen |= bit;
+        }
+        match (o.kind, o.value) {
+            (tcp_option::MSS, [a, b]) => t.mss = Some(u16::from_be_bytes([*a, *b])),
+            (tcp_option::WINDOW_SCALE, [s]) => t.window_scale = Some((*s).min(14)),
+            (tcp_option::SACK_PERMITTED, _) => t.sack_permitted = true,
+            (tcp_option::TIMESTAMPS, [a, b, c, d, e, f, g, h]) => {
+                let (value, echo) = (u32::from_be_bytes([*a, *b, *c, *d]), u32::from_be_bytes([*e, *f, *g, *h]));
+                t.timestamps = Some((value, echo));
+            }
+            (tcp_option::FAST_OPEN, _) => t.fast_open = true,
+            (tcp_option::EXPERIMENT_1 | tcp_option::EXPERIMENT_2, [0xf9, 0x89, ..]) => t.fast_open = true,
+            _ => {}
+        }
+    }
+}
+
+#[inline]
+pub(super) fn udp(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
+    cx.counters.inc(Counter::DecodeUdp);
+    let Some(h) = data.get(at..).and_then(Udp::parse) else { return p.invalid(events::UDP_PKT_TOO_SMALL) };
+    let (len, left) = (usize::from(h.len()), data.len() - at);
+    // A length of zero is that of a jumbogram (RFC 2675 4).
+    if len < Udp::LEN && len != 0 {
+        return p.invalid(events::UDP_HLEN_TOO_SMALL);
+    }
+    if len > left {
+        return p.invalid(events::UDP_LEN_INVALID);
+    }
+    let end = if len == 0 { data.len() } else { at + len };
+    p.tuple.sport = h.sport();
+    p.tuple.dport = h.dport();
+    p.l4 = L4::Udp { header: Span::new(at, at + Udp::LEN) };
+    p.payload = Span::new(at + Udp::LEN, end);
+    cx.verify(p, data.get(at..end).unwrap_or(&[]), Sum::Udp);
+    tunnel::over_udp(cx, p, data.get(..end).unwrap_or(data), at + Udp::LEN);
+}
+
+pub(super) fn sctp(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
+    cx.counters.inc(Counter::DecodeSctp);
+    let Some(h) = data.get(at..).and_then(Sctp::parse) else { return p.invalid(events::SCTP_PKT_TOO_SMALL) };
+    let body = at + Sctp::LEN;
+    p.tuple.sport = h.sport();
+    p.tuple.dport = h.dport();
+    p.l4 = L4::Sctp { header: Span::new(at, body), vtag: h.vtag() };
+    p.payload = Span::new(body, data.len());
+    sctp_chunks(p, data.get(body..).unwrap_or(&[]), h.vtag());
+}
+
+/// Walks the chunks for their events (RFC 9260 3.2, 8.5.1).
+fn sctp_chunks(p: &mut Packet<'_>, mut rest: &[u8], vtag: u32) {
+    const DATA: u8 = 0;
+    const INIT: u8 = 1;
+    let (mut chunks, mut data_chunks, mut init) = (0usize, 0usize, false);
+    while !rest.is_empty() {
+        let Some(c) = SctpChunk::parse(rest) else { return p.event(events::SCTP_CHUNK_TOO_SMALL) };
+        let len = usize::from(c.len);
+        if len < SctpChunk::HEADER || len > rest.len() {
+            return p.event(events::SCTP_CHUNK_LEN_INVALID);
+        }
+        chunks += 1;
+        if chunks > SCTP_CHUNKS_MAX {
+            return p.event(events::SCTP_TOO_MANY_CHUNKS);
+        }
+        match c.kind {
+            DATA => {
+                data_chunks += 1;
+                if vtag == 0 {
+                    p.event(events::SCTP_DATA_WITH_ZERO_VTAG);
+                }
+                if data_chunks > SCTP_DATA_CHUNKS_MAX {
+                    p.event(events::SCTP_TOO_MANY_DATA_CHUNKS);
+                }
+            }
+            INIT => {
+                init = true;
+                if vtag != 0 {
+                    p.event(events::SCTP_INIT_WITH_NON_ZERO_VTAG);
+                }
+            }
+            _ => {}
+        }
+        rest = rest.get(len.next_multiple_of(4)..).unwrap_or(&[]);
+    }
+    if init && chunks > 1 {
+        p.event(events::SCTP_INIT_CHUNK_BUNDLED);
+    }
+}
+
+/// ESP (RFC 4303): identifier and sequence number, then ciphertext.
+pub(super) fn esp(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
+    cx.counters.inc(Counter::DecodeEsp);
+    if data.len().saturating_sub(at) < 8 {
+        p.invalid(events::ESP_PKT_TOO_SMALL);
+    }
+}
+
+/// IGMP (RFC 2236, RFC 3376): length and the group records of version 3.
+pub(super) fn igmp(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
+    cx.counters.inc(Counter::DecodeIgmp);
+    const REPORT_V3: u8 = 0x22;
+    const GROUP_RECORDS_MAX: u16 = 1024;
+    let message = data.get(at..).unwrap_or(&[]);
+    if message.len() < 8 {
+        return p.invalid(events::IGMP_PKT_TOO_SMALL);
+    }
+    if message.first() != Some(&REPORT_V3) {
+        return;
+    }
+    let mut rest = message.get(8..).unwrap_or(&[]);
+    let records = be16(message, 6).unwrap_or(0);
+    if records > GROUP_RECORDS_MAX {
+        return p.invalid(events::IGMP_MALFORMED);
+    }
+    for _ in 0..records {
+        let (Some(sources), Some(aux)) = (be16(rest, 2), rest.get(1)) else {
+            return p.invalid(events::IGMP_V3_PKT_TOO_SMALL);
+        };
+        let len = 8 + usize::from(sources) * 4 + usize::from(*aux) * 4;
+        match rest.get(len..) {
+            Some(next) => rest = next,
+            None => return p.invalid(events::IGMP_MALFORMED),
+        }
+    }
+}
