@@ -12,6 +12,8 @@ mod class;
 mod linear;
 mod lower;
 mod parse;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use caches::Caches;
 
