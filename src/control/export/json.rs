@@ -1,0 +1,159 @@
+//! A tree of fields as JSON text.
+
+use engine::types::FieldSink;
+use std::io::Write;
+
+/// Appends one JSON object (without its braces) to a buffer. Text that is valid UTF-8 goes out as it is; of other text
+/// every byte from 0x80 on is written `\xNN`, as EVE's readers know it. Control characters are escaped as JSON asks.
+pub struct JsonWriter<'a> {
+    out: &'a mut Vec<u8>,
+    /// Nothing stands before the next value at this level.
+    first: bool,
+    /// For each open level, whether it is an array.
+    open: Vec<bool>,
+}
+
+impl<'a> JsonWriter<'a> {
+    /// `first`: no field of the enclosing object has been written.
+    pub fn new(out: &'a mut Vec<u8>, first: bool) -> Self {
+        JsonWriter { out, first, open: Vec::new() }
+    }
+
+    fn key(&mut self, key: &str) {
+        if !self.first {
+            self.out.push(b',');
+        }
+        self.first = false;
+        if self.open.last() != Some(&true) {
+            string(self.out, key.as_bytes());
+            self.out.push(b':');
+        }
+    }
+
+    fn number(&mut self, key: &str, value: std::fmt::Arguments<'_>) {
+        self.key(key);
+        // Writing to a vector cannot fail.
+        let _ = self.out.write_fmt(value);
+    }
+
+    fn begin(&mut self, key: &str, array: bool) {
+        self.key(key);
+        self.out.push(if array { b'[' } else { b'{' });
+        self.open.push(array);
+        self.first = true;
+    }
+}
+
+impl FieldSink for JsonWriter<'_> {
+    fn bytes(&mut self, key: &str, value: &[u8]) {
+        self.key(key);
+        string(self.out, value);
+    }
+
+    fn uint(&mut self, key: &str, value: u64) {
+        self.number(key, format_args!("{value}"));
+    }
+
+    fn int(&mut self, key: &str, value: i64) {
+        self.number(key, format_args!("{value}"));
+    }
+
+    fn float(&mut self, key: &str, value: f64) {
+        if value.is_finite() {
+            self.number(key, format_args!("{value:?}"));
+        } else {
+            self.number(key, format_args!("null"));
+        }
+    }
+
+    fn bool(&mut self, key: &str, value: bool) {
+        self.number(key, format_args!("{value}"));
+    }
+
+    fn begin_object(&mut self, key: &str) {
+        self.begin(key, false);
+    }
+
+    fn begin_array(&mut self, key: &str) {
+        self.begin(key, true);
+    }
+
+    fn end(&mut self) {
+        if let Some(array) = self.open.pop() {
+            self.out.push(if array { b']' } else { b'}' });
+            self.first = false;
+        }
+    }
+}
+
+/// `value` as a JSON string with its quotes.
+pub(super) fn string(out: &mut Vec<u8>, value: &[u8]) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let utf8 = std::str::from_utf8(value).is_ok();
+    out.push(b'"');
+    for &b in value {
+        let (high, low) = (HEX[usize::from(b >> 4)], HEX[usize::from(b & 15)]);
+        match b {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', b]),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            0x08 => out.extend_from_slice(b"\\b"),
+            0x0c => out.extend_from_slice(b"\\f"),
+            0..=0x1f => out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]),
+            0x80.. if !utf8 => out.extend_from_slice(&[b'\\', b'\\', b'x', high, low]),
+            _ => out.push(b),
+        }
+    }
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(value: &[u8]) -> String {
+        let mut out = Vec::new();
+        string(&mut out, value);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn text_is_escaped_as_readers_of_eve_expect() {
+        assert_eq!(text(b"a\x01\x07\x1fb\"\\/\x7f"), "\"a\\u0001\\u0007\\u001fb\\\"\\\\/\x7f\"");
+        assert_eq!(text("café €".as_bytes()), "\"café €\"");
+        assert_eq!(text(b"bad\x80\xff\x01 caf\xc3\xa9"), r#""bad\\x80\\xff\u0001 caf\\xc3\\xa9""#);
+        assert_eq!(text(b"\n\r\t\x08\x0c"), r#""\n\r\t\b\f""#);
+    }
+
+    #[test]
+    fn every_byte_string_is_valid_json() {
+        for b in 0..=255u8 {
+            for value in [vec![b], vec![b'a', b, 0x80], vec![0xc3, b]] {
+                let t = text(&value);
+                assert!(serde_json::from_str::<String>(&t).is_ok(), "{t}");
+            }
+        }
+    }
+
+    #[test]
+    fn trees_become_objects_and_arrays() {
+        let mut out = vec![b'{'];
+        let mut w = JsonWriter::new(&mut out, true);
+        w.begin_object("o");
+        w.end();
+        w.begin_array("a");
+        w.uint("", 1);
+        w.begin_object("");
+        w.int("i", -1);
+        w.float("f", 0.5);
+        w.float("n", f64::NAN);
+        w.end();
+        w.begin_array("");
+        w.end();
+        w.end();
+        w.bool("b", true);
+        out.push(b'}');
+        assert_eq!(String::from_utf8(out).unwrap(), r#"{"o":{},"a":[1,{"i":-1,"f":0.5,"n":null},[]],"b":true}"#);
+    }
+}
