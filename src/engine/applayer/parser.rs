@@ -106,6 +106,11 @@ pub trait Transaction: Any {
         &[]
     }
 
+    /// Whether it is worth a record of its own (a handshake cut short is not); alerts show its fields all the same.
+    fn loggable(&self) -> bool {
+        true
+    }
+
     /// Writes the fields of the protocol's own object in EVE (`http`, `dns`, …) without the enclosing object.
     fn log(&self, sink: &mut dyn FieldSink);
 

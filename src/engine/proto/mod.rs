@@ -4,6 +4,7 @@ pub mod dns;
 pub mod exercise;
 pub mod integer;
 pub mod registry;
+pub mod tls;
 mod unparsed;
 
 /// Settings of all protocols, immutable per configuration.
