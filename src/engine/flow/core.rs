@@ -1,0 +1,164 @@
+//! What the flow layer knows of one flow.
+
+use super::FlowKey;
+use crate::decode::{L4, Packet, VlanStack};
+use crate::types::{Direction, FiveTuple, IpProto, PerDirection, Reason, Timestamp};
+use std::time::Duration;
+
+/// Where a flow is in its life. TCP flows follow their session; others are established once seen both ways.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FlowState {
+    #[default]
+    New,
+    Established,
+    Closed,
+    /// Left to the fast path; only time-outs concern it here.
+    Bypassed,
+}
+
+impl FlowState {
+    /// As EVE's `flow.state` writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            FlowState::New => "new",
+            FlowState::Established => "established",
+            FlowState::Closed => "closed",
+            FlowState::Bypassed => "bypassed",
+        }
+    }
+}
+
+/// What the TCP session above tells the flow layer after each segment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpSummary {
+    /// The session is over, or about to be: a SYN with another initial sequence number begins a new flow.
+    pub reusable: bool,
+    /// The client's initial sequence number.
+    pub client_isn: u32,
+}
+
+/// Marks that outlive a packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowFlags {
+    /// Every further packet is dropped, for this reason.
+    pub condemned: Option<Reason>,
+    /// An alert was raised on it.
+    pub alerted: bool,
+    pub no_payload_inspection: bool,
+    pub no_packet_inspection: bool,
+    /// A pass rule took the flow.
+    pub passed: bool,
+    /// Client and server were exchanged after the first packet.
+    pub reversed: bool,
+    /// Must not be evicted to make room, as condemned flows are not: its end would lift a verdict.
+    pub pinned: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct FlowCore {
+    pub key: FlowKey,
+    /// Client to server.
+    pub tuple: FiveTuple,
+    /// 53 bits, never zero; the same in every replay of a capture under one seed.
+    pub flow_id: u64,
+    /// Number and port of the first packet.
+    pub first_packet: u64,
+    pub first: Timestamp,
+    /// Time of the latest packet; never moves back.
+    pub last: Timestamp,
+    pub state: FlowState,
+    pub packets: PerDirection<u64>,
+    /// Bytes on the wire, link headers included.
+    pub bytes: PerDirection<u64>,
+    /// Every TCP flag seen, or-ed.
+    pub tcp_flags: PerDirection<u8>,
+    pub tcp: TcpSummary,
+    /// Type and code of the first ICMP message each way.
+    pub icmp: PerDirection<Option<(u8, u8)>>,
+    pub vlan: VlanStack,
+    pub flags: FlowFlags,
+    /// Epoch of the ruleset the flow's state was made under.
+    pub epoch: u32,
+    /// The client is the key's lesser end.
+    pub(super) client_is_lesser: bool,
+}
+
+/// A flow and what the layers above keep of it.
+#[derive(Clone, Debug)]
+pub struct Flow<S> {
+    pub core: FlowCore,
+    pub session: S,
+}
+
+impl FlowCore {
+    pub(super) fn new(key: FlowKey, flow_id: u64, client_is_lesser: bool, packet: &Packet<'_>) -> Self {
+        FlowCore {
+            key,
+            tuple: packet.tuple,
+            flow_id,
+            first_packet: packet.number,
+            first: packet.ts,
+            last: packet.ts,
+            state: FlowState::New,
+            packets: PerDirection::default(),
+            bytes: PerDirection::default(),
+            tcp_flags: PerDirection::default(),
+            tcp: TcpSummary::default(),
+            icmp: PerDirection::default(),
+            vlan: packet.vlan,
+            flags: FlowFlags::default(),
+            epoch: 0,
+            client_is_lesser,
+        }
+    }
+
+    pub(super) fn direction(&self, from_lesser: bool) -> Direction {
+        if self.key.is_loop() || from_lesser == self.client_is_lesser {
+            Direction::ToServer
+        } else {
+            Direction::ToClient
+        }
+    }
+
+    /// Counts a packet; a flow that is not TCP is established once both ends have spoken.
+    pub(super) fn count(&mut self, packet: &Packet<'_>, dir: Direction) {
+        self.last = self.last.max(packet.ts);
+        self.packets[dir] = self.packets[dir].saturating_add(1);
+        self.bytes[dir] = self.bytes[dir].saturating_add(u64::from(packet.wire_len));
+        match &packet.l4 {
+            L4::Tcp(h) => self.tcp_flags[dir] |= h.flags.0,
+            L4::Icmp4 { kind, code, .. } | L4::Icmp6 { kind, code, .. } => {
+                self.icmp[dir].get_or_insert((*kind, *code));
+            }
+            _ => {}
+        }
+        let both = self.packets.to_server > 0 && self.packets.to_client > 0;
+        if both && self.state == FlowState::New && self.tuple.proto != IpProto::TCP {
+            self.state = FlowState::Established;
+        }
+    }
+
+    /// Client and server change places: the first packet seen was the server's.
+    pub fn reverse(&mut self) {
+        self.client_is_lesser = !self.client_is_lesser;
+        self.tuple = self.tuple.flip();
+        self.packets = swap(self.packets);
+        self.bytes = swap(self.bytes);
+        self.tcp_flags = swap(self.tcp_flags);
+        self.icmp = swap(self.icmp);
+        self.flags.reversed = !self.flags.reversed;
+    }
+
+    /// Time since the first packet.
+    pub fn age(&self) -> Duration {
+        self.last.since(self.first)
+    }
+
+    pub fn is_condemned(&self) -> bool {
+        self.flags.condemned.is_some()
+    }
+}
+
+fn swap<T>(p: PerDirection<T>) -> PerDirection<T> {
+    PerDirection { to_server: p.to_client, to_client: p.to_server }
+}

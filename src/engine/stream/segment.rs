@@ -1,0 +1,316 @@
+//! One segment against its session: is it valid, what is odd, where do its bytes go.
+//!
+//! Validity is what the receiver would think (RFC 9293, 3.10; RFC 7323 for timestamps): a segment outside the window,
+//! with an impossible acknowledgement or an old timestamp will be discarded there, so it must not be believed here. A
+//! segment that is not valid changes nothing. The handshake and the ends of sessions have files of their own.
+
+use super::events::StreamEvent;
+use super::half::{WINDOW_SCALE_UNKNOWN, seq_le, seq_lt};
+use super::reassembly::{InsertCx, Inserted};
+use super::session::{Phase, TcpSession};
+use super::validity::{
+    ack_possible, bad_window_update, before_last_ack_event, in_window, invalid_ack_event, out_of_window_event,
+    remember_timestamp, timestamp_ok, urgent_bytes,
+};
+use super::{Account, Settings};
+use crate::decode::{TcpFlags, TcpHeader};
+use crate::types::{Cause, Counter, Counters, Direction, PerDirection, Timestamp};
+use smallvec::SmallVec;
+
+/// Stream events of one segment: rows of [`super::events::EVENTS`].
+pub type StreamEvents = SmallVec<[u16; 4]>;
+
+/// What a segment is taken in under.
+pub struct SegmentCx<'a> {
+    pub settings: &'a Settings,
+    pub account: &'a mut Account,
+    pub counters: &'a mut Counters,
+    pub ts: Timestamp,
+    /// Enforcing: deliver at once, and rewrite copies that differ. Fixed for a session's life by its first segment.
+    pub inline: bool,
+}
+
+/// What became of a segment.
+#[derive(Clone, Debug, Default)]
+pub struct SegmentOutcome {
+    /// Its receiver would take it, or nothing can be said against it.
+    pub valid: bool,
+    pub events: StreamEvents,
+    /// Sight was lost, in these ways.
+    pub exceptions: SmallVec<[Cause; 2]>,
+    /// The payload is represented in the stream: whoever inspects that need not inspect the packet's payload.
+    pub stored: bool,
+    /// All or part of the payload had been sent before.
+    pub retransmission: bool,
+    /// In line: the payload as it must leave.
+    pub rewritten: Option<Vec<u8>>,
+    /// Urgent policy `drop`, or an injection that must not be forwarded.
+    pub drop: bool,
+    /// The session was begun by its server's segment: the caller reverses the flow and flips its direction.
+    pub reversed: bool,
+    /// Directions with something new for a reader.
+    pub progress: PerDirection<bool>,
+}
+
+impl SegmentOutcome {
+    pub(super) fn event(&mut self, e: StreamEvent) {
+        if !self.events.contains(&(e as u16)) {
+            self.events.push(e as u16);
+        }
+    }
+
+    pub(super) fn exception(&mut self, c: Cause) {
+        if !self.exceptions.contains(&c) {
+            self.exceptions.push(c);
+        }
+    }
+
+    pub(super) fn invalid(&mut self, e: StreamEvent) {
+        self.event(e);
+        self.valid = false;
+    }
+}
+
+impl TcpSession {
+    /// Takes one segment in. `dir` is the way the packet goes; checksums have been seen to.
+    pub fn segment(
+        &mut self,
+        cx: &mut SegmentCx<'_>,
+        tcp: &TcpHeader,
+        payload: &[u8],
+        dir: Direction,
+    ) -> SegmentOutcome {
+        let mut out = SegmentOutcome { valid: true, ..SegmentOutcome::default() };
+        if self.phase == Phase::None {
+            self.inline = cx.inline;
+        }
+        if !tcp.flags.has(TcpFlags::ACK) && tcp.ack != 0 && !tcp.flags.has(TcpFlags::RST) {
+            out.event(StreamEvent::PktBrokenAck);
+        }
+        if tcp.flags.has(TcpFlags::SYN | TcpFlags::FIN) {
+            out.event(StreamEvent::FinSyn);
+        }
+        match self.phase {
+            Phase::None => self.first_segment(cx, tcp, payload, dir, &mut out),
+            Phase::SynSent => self.on_syn_sent(cx, tcp, payload, dir, &mut out),
+            Phase::SynRecv => self.on_syn_recv(cx, tcp, payload, dir, &mut out),
+            Phase::Open => self.on_open(cx, tcp, payload, dir, &mut out),
+            Phase::Reset(by) => self.on_reset(cx, tcp, payload, dir, by, &mut out),
+        }
+        if !out.valid {
+            cx.counters.inc(Counter::StreamInvalid);
+            out.exception(Cause::StreamInvalid);
+        }
+        self.note_gaps(cx, &mut out);
+        out.progress = self.progress();
+        self.check();
+        out
+    }
+
+    fn on_open(
+        &mut self,
+        cx: &mut SegmentCx<'_>,
+        tcp: &TcpHeader,
+        payload: &[u8],
+        dir: Direction,
+        out: &mut SegmentOutcome,
+    ) {
+        if tcp.flags.has(TcpFlags::RST) {
+            return self.take_reset(cx, tcp, payload, dir, out);
+        }
+        if tcp.flags.has(TcpFlags::SYN) {
+            return self.late_syn(tcp, dir, out);
+        }
+        self.take_data(cx, tcp, payload, dir, out);
+    }
+
+    /// A segment of an open session: data, ACK, FIN.
+    pub(super) fn take_data(
+        &mut self,
+        cx: &mut SegmentCx<'_>,
+        tcp: &TcpHeader,
+        payload: &[u8],
+        dir: Direction,
+        out: &mut SegmentOutcome,
+    ) {
+        let state = self.state();
+        self.see_other_side(tcp, dir);
+        let one_sided = self.one_sided.is_some();
+        let (sender, peer) = self.half.split(dir);
+        let end = tcp.seq.wrapping_add(payload.len() as u32);
+        if !timestamp_ok(sender, peer, tcp, cx.ts) {
+            return out.invalid(StreamEvent::PktInvalidTimestamp);
+        }
+        let ack = tcp.flags.has(TcpFlags::ACK).then_some(tcp.ack);
+        if !one_sided && ack.is_some_and(|a| !ack_possible(peer, a)) {
+            out.event(StreamEvent::PktInvalidAck);
+            return out.invalid(invalid_ack_event(state, tcp));
+        }
+        if !one_sided && bad_window_update(sender, peer, tcp, payload) {
+            return out.invalid(StreamEvent::PktBadWindowUpdate);
+        }
+        let keep_alive = payload.len() <= 1 && tcp.seq == sender.next_seq.wrapping_sub(1) && sender.fin.is_none();
+        if one_sided {
+            // Nobody acknowledges: what precedes the newest segment is as good as acknowledged.
+            if seq_lt(sender.next_seq, tcp.seq) || tcp.seq == sender.next_seq {
+                sender.acknowledged(tcp.seq);
+            }
+            sender.right_edge = end.wrapping_add(1 << 20);
+        } else if seq_lt(end, sender.last_ack) && payload.is_empty() && !keep_alive {
+            return out.invalid(before_last_ack_event(state));
+        } else if !in_window(sender, peer, tcp, payload.len()) {
+            return out.invalid(out_of_window_event(state, tcp));
+        }
+        remember_timestamp(sender, peer, tcp, cx.ts);
+        self.take_ack(tcp, dir, out);
+        self.take_payload(cx, tcp, payload, dir, out);
+        if tcp.flags.has(TcpFlags::FIN) && !out.drop {
+            self.take_fin(tcp.seq.wrapping_add(payload.len() as u32), dir);
+        }
+    }
+
+    /// The session was one-sided, and here is the other side after all: it begins where it is now.
+    fn see_other_side(&mut self, tcp: &TcpHeader, dir: Direction) {
+        if self.one_sided.is_some_and(|seen| seen != dir) {
+            self.one_sided = None;
+            let (sender, peer) = self.half.split(dir);
+            if !sender.begun {
+                sender.begin(tcp.seq.wrapping_sub(1));
+            }
+            sender.scale = sender.scale.max(WINDOW_SCALE_UNKNOWN);
+            peer.scale = peer.scale.max(WINDOW_SCALE_UNKNOWN);
+            sender.allow(tcp.seq, u32::from(u16::MAX) << WINDOW_SCALE_UNKNOWN);
+            peer.allow(peer.next_seq, u32::from(tcp.window) << WINDOW_SCALE_UNKNOWN);
+        }
+    }
+
+    /// The acknowledgement and window of a valid segment.
+    fn take_ack(&mut self, tcp: &TcpHeader, dir: Direction, out: &mut SegmentOutcome) {
+        let (sender, peer) = self.half.split(dir);
+        sender.window = u32::from(tcp.window) << sender.scale;
+        if !tcp.flags.has(TcpFlags::ACK) || self.one_sided.is_some() {
+            return;
+        }
+        if peer.probe == Some(tcp.ack) {
+            out.event(StreamEvent::EstAckZwpData);
+        }
+        if !seq_lt(tcp.ack, peer.last_ack) {
+            peer.probe = None;
+            peer.acknowledged(tcp.ack);
+        }
+        peer.allow(tcp.ack, sender.window);
+    }
+
+    /// Puts the payload where it belongs, urgent bytes by policy.
+    pub(super) fn take_payload(
+        &mut self,
+        cx: &mut SegmentCx<'_>,
+        tcp: &TcpHeader,
+        payload: &[u8],
+        dir: Direction,
+        out: &mut SegmentOutcome,
+    ) {
+        if payload.is_empty() {
+            return;
+        }
+        let (sender, peer) = self.half.split(dir);
+        let end = tcp.seq.wrapping_add(payload.len() as u32);
+        if seq_le(end, sender.last_ack) {
+            out.event(StreamEvent::PktSpuriousRetransmission);
+            out.retransmission = true;
+        } else if seq_le(end, sender.next_seq) {
+            out.event(StreamEvent::PktRetransmission);
+            out.retransmission = true;
+        }
+        if peer.window == 0 && payload.len() == 1 && tcp.seq == sender.next_seq {
+            sender.probe = Some(end);
+        }
+        let skips = urgent_bytes(cx.settings, sender, tcp, payload.len(), out);
+        if out.drop {
+            return;
+        }
+        sender.advance(end);
+        let mut done = Inserted::default();
+        let mut from = 0;
+        for at in skips.into_iter().chain([payload.len()]) {
+            let seq = tcp.seq.wrapping_add(from as u32);
+            if from < at {
+                self.store(cx, seq, payload, from..at, dir, &mut done, out);
+            }
+            from = at + 1;
+        }
+        self.report(cx, &done, out);
+    }
+
+    /// Stores one range of the payload; in line, notes where it must be rewritten.
+    #[allow(clippy::too_many_arguments)]
+    fn store(
+        &mut self,
+        cx: &mut SegmentCx<'_>,
+        seq: u32,
+        payload: &[u8],
+        range: std::ops::Range<usize>,
+        dir: Direction,
+        done: &mut Inserted,
+        out: &mut SegmentOutcome,
+    ) {
+        let inline = self.inline;
+        let half = self.half.of_mut(dir);
+        let offset = half.offset(seq);
+        let segments_max = cx.settings.segments_max;
+        let mut icx = InsertCx { account: cx.account, inline, policy: half.policy, segments_max };
+        let base = range.start;
+        let bytes = payload.get(range).unwrap_or(&[]);
+        let rewritten = &mut out.rewritten;
+        let mut patch = |at: usize, ours: &[u8]| {
+            let leaves = rewritten.get_or_insert_with(|| payload.to_vec());
+            if let Some(slot) = leaves.get_mut(base + at..base + at + ours.len()) {
+                slot.copy_from_slice(ours);
+            }
+        };
+        let one = half.data.insert(&mut icx, offset, bytes, &mut patch);
+        done.stored |= one.stored;
+        done.overlap |= one.overlap;
+        done.differs |= one.differs;
+        done.memcap |= one.memcap;
+        done.limit |= one.limit;
+        done.depth |= one.depth;
+        done.before |= one.before;
+    }
+
+    fn report(&self, cx: &mut SegmentCx<'_>, done: &Inserted, out: &mut SegmentOutcome) {
+        out.stored = done.stored;
+        if done.before && !out.retransmission {
+            out.event(StreamEvent::ReassemblySegmentBeforeBaseSeq);
+        }
+        if done.overlap {
+            cx.counters.inc(Counter::StreamOverlaps);
+        }
+        if done.differs {
+            cx.counters.inc(Counter::StreamOverlapDiff);
+            out.event(StreamEvent::ReassemblyOverlapDifferentData);
+        }
+        if out.rewritten.is_some() {
+            cx.counters.inc(Counter::StreamRewritten);
+        }
+        if done.depth {
+            out.event(StreamEvent::ReassemblyDepthReached);
+        }
+        if done.memcap || done.limit {
+            cx.counters.inc(Counter::StreamMemcap);
+            out.exception(Cause::StreamReassemblyMemcap);
+            let limit = StreamEvent::ReassemblyInsertLimit;
+            out.event(if done.limit { limit } else { StreamEvent::ReassemblyInsertMemcap });
+        }
+    }
+
+    fn note_gaps(&mut self, cx: &mut SegmentCx<'_>, out: &mut SegmentOutcome) {
+        for dir in Direction::BOTH {
+            if self.half.of_mut(dir).data.note_gap().is_some() {
+                cx.counters.inc(Counter::StreamGaps);
+                out.event(StreamEvent::ReassemblySeqGap);
+                out.exception(Cause::StreamGap);
+            }
+        }
+    }
+}

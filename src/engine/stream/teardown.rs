@@ -1,0 +1,85 @@
+//! How sessions end: FIN, RST, and packets after a RST that its target ignored.
+
+use super::events::StreamEvent;
+use super::half::{seq_le, seq_lt};
+use super::segment::{SegmentCx, SegmentOutcome};
+use super::session::{Phase, TcpSession};
+use super::validity::{ack_possible, reset_believed};
+use crate::decode::{TcpFlags, TcpHeader};
+use crate::types::Direction;
+
+impl TcpSession {
+    /// A FIN of a valid segment whose data ends before `seq`. A second FIN elsewhere is ignored: the first one ended
+    /// the data.
+    pub(super) fn take_fin(&mut self, seq: u32, dir: Direction) {
+        let half = self.half.of_mut(dir);
+        if half.fin.is_some() {
+            return;
+        }
+        let offset = half.offset(seq);
+        half.fin = Some(seq);
+        half.advance(seq.wrapping_add(1));
+        half.fin_acked = seq_lt(seq, half.last_ack);
+        half.data.finish_at(u64::try_from(offset).unwrap_or(0));
+        self.first_fin.get_or_insert(dir);
+    }
+
+    /// A RST in an open session or in the handshake's last step.
+    pub(super) fn take_reset(
+        &mut self,
+        _cx: &mut SegmentCx<'_>,
+        tcp: &TcpHeader,
+        payload: &[u8],
+        dir: Direction,
+        out: &mut SegmentOutcome,
+    ) {
+        if !payload.is_empty() {
+            out.event(StreamEvent::RstWithData);
+        }
+        let one_sided = self.one_sided.is_some();
+        let (sender, peer) = self.half.split(dir);
+        let acks = tcp.flags.has(TcpFlags::ACK) && tcp.ack != 0;
+        if acks && !one_sided && !ack_possible(peer, tcp.ack) {
+            return out.invalid(StreamEvent::RstInvalidAck);
+        }
+        if !one_sided && !reset_believed(sender, tcp, payload.len()) {
+            out.valid = false;
+            return;
+        }
+        if acks && !one_sided && seq_le(peer.last_ack, tcp.ack) {
+            peer.acknowledged(tcp.ack);
+        }
+        self.before_reset = self.phase;
+        self.phase = Phase::Reset(dir);
+        for d in Direction::BOTH {
+            self.half.of_mut(d).data.flush();
+        }
+    }
+
+    /// A packet of a session that was reset. Its target going on with data shows that it ignored the reset: the session
+    /// lives on.
+    pub(super) fn on_reset(
+        &mut self,
+        cx: &mut SegmentCx<'_>,
+        tcp: &TcpHeader,
+        payload: &[u8],
+        dir: Direction,
+        by: Direction,
+        out: &mut SegmentOutcome,
+    ) {
+        if tcp.flags.any(TcpFlags::RST | TcpFlags::SYN) || self.before_reset != Phase::Open {
+            return;
+        }
+        let half = self.half.of(dir);
+        let continues = !payload.is_empty() && tcp.seq == half.next_seq && half.fin.is_none();
+        if dir == by || !continues || self.finished {
+            return;
+        }
+        out.event(StreamEvent::SuspectedRstInject);
+        self.phase = self.before_reset;
+        for d in Direction::BOTH {
+            self.half.of_mut(d).data.unflush();
+        }
+        self.take_data(cx, tcp, payload, dir, out);
+    }
+}
