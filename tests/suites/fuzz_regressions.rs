@@ -10,6 +10,7 @@ const TARGETS: &[Target] = &[
     ("dns", engine::proto::dns::fuzz::fuzz_target),
     ("pcap", capture::fuzz::fuzz_target),
     ("record", engine::record::fuzz::fuzz_target),
+    ("stream", engine::stream::fuzz::fuzz_target),
     ("tls", engine::proto::tls::fuzz::fuzz_target),
 ];
 

@@ -16,7 +16,7 @@ mod timeouts;
 mod wheel;
 
 pub use self::core::{Flow, FlowCore, FlowFlags, FlowState, TcpSummary};
-pub use key::{FlowKey, Keyed, KeySettings, Keyer};
+pub use key::{FlowKey, KeySettings, Keyed, Keyer};
 pub use table::{EndCause, FlowRef, FlowTable, Lookup};
 pub use timeouts::{ProtoTimeouts, Settings};
 

@@ -153,12 +153,7 @@ impl<S> FlowTable<S> {
 
     /// Ends flows silent for longer than their time-out, looking at no more than `budget` slots and flows. Returns how
     /// many ended.
-    pub fn sweep(
-        &mut self,
-        now: Timestamp,
-        mut budget: usize,
-        ended: &mut dyn FnMut(Flow<S>, EndCause),
-    ) -> usize {
+    pub fn sweep(&mut self, now: Timestamp, mut budget: usize, ended: &mut dyn FnMut(Flow<S>, EndCause)) -> usize {
         let mut count = 0;
         while let Some(index) = self.wheel.pop_due(now.secs(), &mut budget) {
             let Some(core) = self.core_at(index) else { continue };
@@ -175,10 +170,8 @@ impl<S> FlowTable<S> {
 
     /// Ends every flow, in the order they began.
     pub fn drain(&mut self, ended: &mut dyn FnMut(Flow<S>, EndCause)) {
-        let mut live: Vec<(u64, u32)> = (0u32..)
-            .zip(&self.slots)
-            .filter_map(|(i, s)| s.flow.as_ref().map(|f| (f.core.first_packet, i)))
-            .collect();
+        let mut live: Vec<(u64, u32)> =
+            (0u32..).zip(&self.slots).filter_map(|(i, s)| s.flow.as_ref().map(|f| (f.core.first_packet, i))).collect();
         live.sort_unstable();
         for (_, index) in live {
             self.end(index, EndCause::Shutdown, ended);
@@ -199,9 +192,9 @@ impl<S> FlowTable<S> {
     fn find(&self, keyed: &Keyed) -> Option<u32> {
         let slots = &self.slots;
         let same = |&i: &u32| {
-            slots.get(i as usize).is_some_and(|s| {
-                s.hash == keyed.hash && s.flow.as_ref().is_some_and(|f| f.core.key == keyed.key)
-            })
+            slots
+                .get(i as usize)
+                .is_some_and(|s| s.hash == keyed.hash && s.flow.as_ref().is_some_and(|f| f.core.key == keyed.key))
         };
         self.index.find(keyed.hash, same).copied()
     }

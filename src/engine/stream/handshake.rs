@@ -244,13 +244,7 @@ impl TcpSession {
         self.simultaneous = true;
     }
 
-    fn simultaneous_syn_ack(
-        &mut self,
-        cx: &SegmentCx<'_>,
-        tcp: &TcpHeader,
-        dir: Direction,
-        out: &mut SegmentOutcome,
-    ) {
+    fn simultaneous_syn_ack(&mut self, cx: &SegmentCx<'_>, tcp: &TcpHeader, dir: Direction, out: &mut SegmentOutcome) {
         let (sender, peer) = self.half.split(dir);
         if tcp.ack != peer.isn.wrapping_add(1) {
             return out.invalid(StreamEvent::Handshake4SynackWithWrongAck);

@@ -13,8 +13,8 @@
 mod account;
 pub mod events;
 pub mod fuzz;
-mod handshake;
 mod half;
+mod handshake;
 mod overlap;
 mod owners;
 mod reassembly;

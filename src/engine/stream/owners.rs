@@ -110,9 +110,7 @@ impl Owners {
                 (*w, segment),
                 (Range { start: w.end, end: o.bytes.end }, o.segment),
             ];
-            out.extend(
-                parts.iter().filter(|(b, _)| b.start < b.end).map(|&(bytes, segment)| Owner { bytes, segment }),
-            );
+            out.extend(parts.iter().filter(|(b, _)| b.start < b.end).map(|&(bytes, segment)| Owner { bytes, segment }));
         }
         out.truncate(max);
         self.0 = out;

@@ -249,7 +249,7 @@ impl Reassembly {
     /// Puts the segment's copy over the bytes of `won`, all of which are here.
     fn overwrite(&mut self, won: Range, seg: Range, data: &[u8]) {
         let start = self.start;
-        let mut copy = |at: u64, ours: &mut [u8]| {
+        let copy = |at: u64, ours: &mut [u8]| {
             let lo = at.max(won.start);
             let hi = (at + ours.len() as u64).min(won.end);
             if lo >= hi {
@@ -427,10 +427,6 @@ impl Reassembly {
         self.fin.get_or_insert(offset.max(self.end()));
     }
 
-    pub const fn fin(&self) -> Option<u64> {
-        self.fin
-    }
-
     /// Nothing more will come: all that is held becomes deliverable.
     pub fn flush(&mut self) {
         self.flushed = true;
@@ -503,12 +499,29 @@ impl Reassembly {
         }
     }
 
-    /// After a gap the first held piece becomes the buffer; nothing is copied.
+    /// After a gap the first held piece becomes the buffer, with those that continue it: the bytes only change place, so
+    /// what is billed covers them.
     fn adopt(&mut self) {
-        if let Some((_, piece)) = self.held.pop_first() {
+        let Some((at, piece)) = self.held.pop_first() else { return };
+        self.held_capacity -= piece.capacity();
+        let mut end = at + piece.len() as u64;
+        let mut more = 0;
+        for (&k, p) in &self.held {
+            if k != end {
+                break;
+            }
+            end += p.len() as u64;
+            more += p.len();
+        }
+        self.buf = piece;
+        self.head = 0;
+        self.buf.reserve_exact(more);
+        while let Some(entry) = self.held.first_entry()
+            && *entry.key() < end
+        {
+            let piece = entry.remove();
             self.held_capacity -= piece.capacity();
-            self.buf = piece;
-            self.head = 0;
+            self.buf.extend_from_slice(&piece);
         }
     }
 
@@ -528,7 +541,8 @@ impl Reassembly {
             let to = self.head + (limit - self.start) as usize;
             return Some(Chunk::Data { offset: self.app.at, bytes: self.buf.get(from..to).unwrap_or(&[]) });
         }
-        if limit == end && self.app.at <= end
+        if limit == end
+            && self.app.at <= end
             && let Some(gap) = self.gap()
         {
             return Some(Chunk::Gap { offset: end, len: gap - end });
@@ -590,7 +604,7 @@ impl Reassembly {
         self.step_over_gap();
     }
 
-    /// Lets go of bytes that nobody needs any more. `one_sided`: no acknowledgements can be expected.
+    /// Lets go of bytes that nobody needs any more; `overlap` inspected bytes are kept for raw views.
     pub fn trim(&mut self, account: &mut Account, overlap: usize) {
         if !self.wanted() {
             return self.release(account);

@@ -206,7 +206,7 @@ impl TcpSession {
 
     /// What the flow layer needs to know after each segment.
     pub fn summary(&self) -> TcpSummary {
-        use TcpState::{Closed, Closing, CloseWait, LastAck, None, TimeWait};
+        use TcpState::{CloseWait, Closed, Closing, LastAck, None, TimeWait};
         TcpSummary {
             reusable: matches!(self.state(), None | TimeWait | LastAck | CloseWait | Closing | Closed),
             client_isn: self.half.of(Direction::ToServer).isn,

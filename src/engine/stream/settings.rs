@@ -141,11 +141,7 @@ impl Default for Settings {
 impl Settings {
     /// The policy of a receiver.
     pub fn policy_of(&self, receiver: IpAddr) -> OsPolicy {
-        self.policies
-            .iter()
-            .filter(|n| n.contains(receiver))
-            .max_by_key(|n| n.prefix)
-            .map_or(self.policy, |n| n.policy)
+        self.policies.iter().filter(|n| n.contains(receiver)).max_by_key(|n| n.prefix).map_or(self.policy, |n| n.policy)
     }
 }
 
