@@ -5,7 +5,6 @@
 //! protocol and no rule.
 
 pub mod files;
-pub mod inflate;
 mod parser;
 mod session;
 mod vocabulary;

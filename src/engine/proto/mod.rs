@@ -2,7 +2,6 @@
 
 pub mod dns;
 pub mod exercise;
-pub mod http;
 pub mod integer;
 pub mod registry;
 pub mod tls;
@@ -10,6 +9,4 @@ mod unparsed;
 
 /// Settings of all protocols, immutable per configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Settings {
-    pub http: http::Settings,
-}
+pub struct Settings {}

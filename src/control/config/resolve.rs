@@ -1,0 +1,212 @@
+//! The configuration as the engine takes it: defaults with the document laid over them.
+
+use super::Error;
+use super::schema::{Checksums, Document, ProtoTimeouts};
+use super::values::{Causes, Hosts, Size};
+use engine::decode::{HostPolicies, OverlapPolicy};
+use engine::stream::{OsPolicy, PolicyNet};
+use engine::types::{Cause, Limits, Policies};
+use engine::{decode, flow, proto, stream};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Groups that rules name by `$NAME`, as text of the rule language.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vars {
+    pub addresses: BTreeMap<String, String>,
+    pub ports: BTreeMap<String, String>,
+}
+
+impl Default for Vars {
+    fn default() -> Self {
+        let of = |rows: &[(&str, &str)]| rows.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        Vars {
+            addresses: of(&[
+                ("HOME_NET", "[192.168.0.0/16,10.0.0.0/8,172.16.0.0/12]"),
+                ("EXTERNAL_NET", "!$HOME_NET"),
+                ("HTTP_SERVERS", "$HOME_NET"),
+                ("SMTP_SERVERS", "$HOME_NET"),
+                ("SQL_SERVERS", "$HOME_NET"),
+                ("DNS_SERVERS", "$HOME_NET"),
+                ("TELNET_SERVERS", "$HOME_NET"),
+                ("AIM_SERVERS", "$EXTERNAL_NET"),
+                ("DC_SERVERS", "$HOME_NET"),
+                ("DNP3_SERVER", "$HOME_NET"),
+                ("DNP3_CLIENT", "$HOME_NET"),
+                ("MODBUS_CLIENT", "$HOME_NET"),
+                ("MODBUS_SERVER", "$HOME_NET"),
+                ("ENIP_CLIENT", "$HOME_NET"),
+                ("ENIP_SERVER", "$HOME_NET"),
+            ]),
+            ports: of(&[
+                ("HTTP_PORTS", "80"),
+                ("SHELLCODE_PORTS", "!80"),
+                ("ORACLE_PORTS", "1521"),
+                ("SSH_PORTS", "22"),
+                ("DNP3_PORTS", "20000"),
+                ("MODBUS_PORTS", "502"),
+                ("FILE_DATA_PORTS", "[$HTTP_PORTS,110,143]"),
+                ("FTP_PORTS", "21"),
+                ("GENEVE_PORTS", "6081"),
+                ("VXLAN_PORTS", "4789"),
+                ("TEREDO_PORTS", "3544"),
+                ("SIP_PORTS", "[5060,5061]"),
+            ]),
+        }
+    }
+}
+
+/// A whole configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    pub vars: Vars,
+    pub decode: decode::Settings,
+    pub flow: flow::Settings,
+    pub stream: stream::Settings,
+    pub proto: proto::Settings,
+    pub limits: Limits,
+    /// The defrag overlap policy was chosen, not defaulted: it stands when enforcing too.
+    pub defrag_policy_chosen: bool,
+    pub classification_file: Option<PathBuf>,
+    pub reference_file: Option<PathBuf>,
+    /// Event types to log; `None`: the defaults.
+    pub events: Option<Vec<String>>,
+    causes: Causes,
+}
+
+impl Config {
+    /// Defaults with `d` laid over them.
+    pub fn of(d: &Document) -> Result<Self, Error> {
+        let mut c = Config::default();
+        c.vars.addresses.extend(d.vars.address_groups.0.clone());
+        c.vars.ports.extend(d.vars.port_groups.0.clone());
+        c.limits = limits(d)?;
+        c.decode = decoding(d, &mut c.defrag_policy_chosen);
+        c.flow = flows(d);
+        c.stream = streams(d, &c.limits);
+        c.limits.stream_depth = c.stream.depth;
+        c.proto = protocols(d);
+        c.classification_file = d.classification_file.as_ref().map(PathBuf::from);
+        c.reference_file = d.reference_file.as_ref().map(PathBuf::from);
+        c.events = d.outputs.events.clone();
+        c.causes = d.exception_policies.clone();
+        Ok(c)
+    }
+
+    /// The effective policy of every cause, watching or enforcing. Watching, only what the document chose is enforced
+    /// on nothing: every value stays `ignore`.
+    pub fn policies(&self, inline: bool) -> Policies {
+        if !inline {
+            return Policies::ids();
+        }
+        let mut p = Policies::inline();
+        if let Some(all) = self.causes.all {
+            for row in Cause::TABLE.iter().filter(|r| r.allowed.contains(&all)) {
+                let _ = p.set(row.cause, all);
+            }
+        }
+        for (cause, policy) in &self.causes.each {
+            let _ = p.set(*cause, *policy);
+        }
+        p
+    }
+}
+
+fn set<T>(slot: &mut T, value: Option<T>) {
+    if let Some(v) = value {
+        *slot = v;
+    }
+}
+
+fn limits(d: &Document) -> Result<Limits, Error> {
+    let mut l = Limits::default();
+    let s = &d.limits;
+    let rows = [
+        ("flows-max", &mut l.flows_max, s.flows_max),
+        ("defrag-datagrams-max", &mut l.defrag_datagrams_max, s.defrag_datagrams_max),
+        ("defrag-bytes-max", &mut l.defrag_bytes_max, s.defrag_bytes_max),
+        ("stream-bytes-max", &mut l.stream_bytes_max, s.stream_bytes_max),
+        ("stream-segments-max", &mut l.stream_segments_max, s.stream_segments_max),
+        ("parser-pending-max", &mut l.parser_pending_max, s.parser_pending_max),
+        ("transactions-max", &mut l.transactions_max, s.transactions_max),
+        ("parked-max", &mut l.parked_max, s.parked_max),
+        ("decode-layers-max", &mut l.decode_layers_max, s.decode_layers_max),
+        ("hosts-max", &mut l.hosts_max, s.hosts_max),
+        ("flow-vars-max", &mut l.flow_vars_max, s.flow_vars_max),
+        ("alerts-per-packet-max", &mut l.alerts_per_packet_max, s.alerts_per_packet_max),
+    ];
+    for (name, slot, value) in rows {
+        let Some(Size(v)) = value else { continue };
+        *slot = usize::try_from(v).ok().filter(|v| (1..=1 << 40).contains(v)).ok_or_else(|| Error {
+            origin: "configuration".into(),
+            place: None,
+            message: format!("limits.{name}: {v} is outside of 1 to {}", 1u64 << 40),
+        })?;
+    }
+    Ok(l)
+}
+
+fn decoding(d: &Document, policy_chosen: &mut bool) -> decode::Settings {
+    let mut s = decode::Settings::default();
+    set(&mut s.verify_checksums, d.checksums.map(|c| c == Checksums::All));
+    set(&mut s.vxlan, d.decode.vxlan_ports.clone().map(|p| p.0));
+    set(&mut s.vxlan_strict, d.decode.vxlan_strict);
+    set(&mut s.geneve, d.decode.geneve_ports.clone().map(|p| p.0));
+    set(&mut s.teredo, d.decode.teredo_ports.clone().map(|p| p.0));
+    set(&mut s.defrag.timeout, d.defrag.timeout.map(|t| Duration::from_secs(t.into())));
+    set(&mut s.defrag.use_vlan, d.defrag.use_vlan);
+    if let Some(p) = d.defrag.policy {
+        s.defrag.hosts = HostPolicies::all(p.0);
+    }
+    let Hosts(hosts) = &d.defrag.hosts;
+    for (os, net, prefix) in hosts {
+        if let Some(policy) = OverlapPolicy::parse(os) {
+            s.defrag.hosts.add(*net, *prefix, policy);
+        }
+    }
+    *policy_chosen = d.defrag.policy.is_some() || !hosts.is_empty();
+    s
+}
+
+fn flows(d: &Document) -> flow::Settings {
+    let mut s = flow::Settings::default();
+    let t = &d.flow.timeouts;
+    for (to, from) in [(&mut s.tcp, &t.tcp), (&mut s.udp, &t.udp), (&mut s.icmp, &t.icmp), (&mut s.other, &t.other)] {
+        timeouts(to, from);
+    }
+    set(&mut s.key.vlan, d.flow.use_vlan);
+    set(&mut s.key.port_pair, d.flow.use_port_pair);
+    s
+}
+
+fn timeouts(to: &mut flow::ProtoTimeouts, from: &ProtoTimeouts) {
+    let secs = |v: Option<u32>| v.map(|v| Duration::from_secs(v.into()));
+    set(&mut to.new, secs(from.new));
+    set(&mut to.established, secs(from.established));
+    set(&mut to.closed, secs(from.closed));
+    set(&mut to.bypassed, secs(from.bypassed));
+}
+
+fn streams(d: &Document, limits: &Limits) -> stream::Settings {
+    let mut s = stream::Settings { segments_max: limits.stream_segments_max, ..stream::Settings::default() };
+    set(&mut s.midstream, d.stream.midstream);
+    set(&mut s.async_oneside, d.stream.async_oneside);
+    set(&mut s.urgent, d.stream.urgent.map(|u| u.0));
+    set(&mut s.policy, d.stream.policy.map(|p| p.0));
+    set(&mut s.depth, d.stream.reassembly.depth.map(|s| s.0));
+    set(&mut s.raw, d.stream.reassembly.raw);
+    set(&mut s.syn_max, d.stream.syn_max);
+    set(&mut s.synack_max, d.stream.synack_max);
+    let Hosts(hosts) = &d.stream.hosts;
+    for (os, net, prefix) in hosts {
+        if let Some(policy) = OsPolicy::parse(os) {
+            s.policies.push(PolicyNet { net: *net, prefix: *prefix, policy });
+        }
+    }
+    s
+}
+
+fn protocols(_d: &Document) -> proto::Settings {
+    proto::Settings::default()
+}

@@ -1,0 +1,193 @@
+//! The configuration as written: every key typed and optional, unknown keys refused.
+//!
+//! A file and each `--set` give one [`Document`]; later ones are laid over earlier ones, key by key.
+
+use super::values::{Causes, Groups, Hosts, Overlap, Ports, Size, StreamOs, Urgent};
+use serde::Deserialize;
+
+/// A value that another of its kind may be laid over.
+pub trait Overlay {
+    /// Takes over what `over` says.
+    fn overlay(&mut self, over: Self);
+}
+
+impl<T> Overlay for Option<T> {
+    fn overlay(&mut self, over: Self) {
+        if over.is_some() {
+            *self = over;
+        }
+    }
+}
+
+macro_rules! section {
+    ($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $ty:ty,)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+        #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+        pub struct $name {
+            $($(#[$field_meta])* pub $field: $ty,)*
+        }
+
+        impl Overlay for $name {
+            fn overlay(&mut self, over: Self) {
+                $(self.$field.overlay(over.$field);)*
+            }
+        }
+    };
+}
+
+section! {
+    /// A whole configuration.
+    Document {
+        vars: Vars,
+        decode: Decode,
+        defrag: Defrag,
+        flow: Flow,
+        stream: Stream,
+        app_layer: AppLayer,
+        limits: LimitsSection,
+        outputs: Outputs,
+        /// What happens to traffic the engine cannot see into, by cause.
+        exception_policies: Causes,
+        /// Whether packets with wrong checksums count as what their receiver would discard.
+        checksums: Option<Checksums>,
+        /// Names and priorities of `classtype`.
+        classification_file: Option<String>,
+        /// Prefixes of `reference`.
+        reference_file: Option<String>,
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Checksums {
+    /// Verify; a wrong one makes the packet invalid.
+    All,
+    /// Never look.
+    None,
+}
+
+section! {
+    /// Variables of rules.
+    Vars {
+        address_groups: Groups,
+        port_groups: Groups,
+    }
+}
+
+section! {
+    Decode {
+        /// UDP ports of tunnels: `none`, `any`, a port or a list.
+        vxlan_ports: Option<Ports>,
+        vxlan_strict: Option<bool>,
+        geneve_ports: Option<Ports>,
+        teredo_ports: Option<Ports>,
+    }
+}
+
+section! {
+    Defrag {
+        /// Overlap policies of receivers, by address range.
+        hosts: Hosts,
+        /// Seconds a datagram waits for its fragments.
+        timeout: Option<u32>,
+        /// Overlap policy of receivers that `hosts` does not name.
+        policy: Option<Overlap>,
+        use_vlan: Option<bool>,
+    }
+}
+
+section! {
+    Flow {
+        timeouts: Timeouts,
+        /// Equal tuples on different VLANs are different flows.
+        use_vlan: Option<bool>,
+        /// Equal tuples on different port pairs are different flows.
+        use_port_pair: Option<bool>,
+    }
+}
+
+section! {
+    /// Seconds a silent flow is kept.
+    Timeouts {
+        tcp: ProtoTimeouts,
+        udp: ProtoTimeouts,
+        icmp: ProtoTimeouts,
+        other: ProtoTimeouts,
+    }
+}
+
+section! {
+    ProtoTimeouts {
+        new: Option<u32>,
+        established: Option<u32>,
+        closed: Option<u32>,
+        bypassed: Option<u32>,
+    }
+}
+
+section! {
+    Stream {
+        /// Operating systems of receivers, by address range.
+        hosts: Hosts,
+        reassembly: Reassembly,
+        /// Follow sessions whose beginning was not seen.
+        midstream: Option<bool>,
+        /// Follow sessions of which one direction alone is seen.
+        async_oneside: Option<bool>,
+        urgent: Option<Urgent>,
+        /// Operating system of receivers that `hosts` does not name.
+        policy: Option<StreamOs>,
+        /// Different SYNs a client may send before one is answered.
+        syn_max: Option<u8>,
+        synack_max: Option<u8>,
+    }
+}
+
+section! {
+    Reassembly {
+        /// Bytes of a direction that are reassembled; 0 is no bound.
+        depth: Option<Size>,
+        /// Rules without a buffer see the reassembled stream.
+        raw: Option<bool>,
+    }
+}
+
+section! {
+    AppLayer {
+        http: Http,
+    }
+}
+
+section! {
+    /// HTTP/1.
+    Http {
+        request_body_limit: Option<Size>,
+        response_body_limit: Option<Size>,
+    }
+}
+
+section! {
+    /// Bounds of one worker.
+    LimitsSection {
+        flows_max: Option<Size>,
+        defrag_datagrams_max: Option<Size>,
+        defrag_bytes_max: Option<Size>,
+        stream_bytes_max: Option<Size>,
+        stream_segments_max: Option<Size>,
+        parser_pending_max: Option<Size>,
+        transactions_max: Option<Size>,
+        parked_max: Option<Size>,
+        decode_layers_max: Option<Size>,
+        hosts_max: Option<Size>,
+        flow_vars_max: Option<Size>,
+        alerts_per_packet_max: Option<Size>,
+    }
+}
+
+section! {
+    Outputs {
+        /// Event types that are logged; all but `netflow` and `stats` unless told.
+        events: Option<Vec<String>>,
+    }
+}

@@ -1,0 +1,314 @@
+//! Values with their own spelling, each checked where it stands so that an error has a place.
+
+use super::schema::Overlay;
+use engine::decode::{self, OverlapPolicy};
+use engine::stream::{OsPolicy, UrgentPolicy};
+use engine::types::{Cause, ExceptionPolicy};
+use serde::Deserialize;
+use serde::de::{self as serde_de, Deserializer, MapAccess, SeqAccess, Visitor};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+/// A count or a number of bytes: `4096`, `64KiB`, `1 MiB`, `2GiB` (`kb`, `mb`, `gb` mean the same).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+impl Size {
+    fn parse(text: &str) -> Option<Self> {
+        let digits = text.trim().trim_end_matches(|c: char| c.is_ascii_alphabetic() || c.is_whitespace());
+        let unit = text.trim().get(digits.len()..)?.trim().to_ascii_lowercase();
+        let shift = match unit.as_str() {
+            "" | "b" => 0,
+            "k" | "kb" | "kib" => 10,
+            "m" | "mb" | "mib" => 20,
+            "g" | "gb" | "gib" => 30,
+            _ => return None,
+        };
+        digits.parse::<u64>().ok()?.checked_mul(1 << shift).map(Size)
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = Scalar::deserialize(d)?.0;
+        Size::parse(&text).ok_or_else(|| {
+            serde_de::Error::custom(format!("`{text}` is not a size: write a number such as 4096, 64KiB, 1MiB or 2GiB"))
+        })
+    }
+}
+
+/// Any scalar as its text.
+struct Scalar(String);
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct V;
+        impl Visitor<'_> for V {
+            type Value = Scalar;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text or a number")
+            }
+            fn visit_str<E: serde_de::Error>(self, v: &str) -> Result<Scalar, E> {
+                Ok(Scalar(v.into()))
+            }
+            fn visit_u64<E: serde_de::Error>(self, v: u64) -> Result<Scalar, E> {
+                Ok(Scalar(v.to_string()))
+            }
+            fn visit_i64<E: serde_de::Error>(self, v: i64) -> Result<Scalar, E> {
+                Ok(Scalar(v.to_string()))
+            }
+        }
+        d.deserialize_any(V)
+    }
+}
+
+/// Text, a number, or a list of them, as the language of address and port groups writes it: `[a,b]`.
+struct GroupText(String);
+
+impl<'de> Deserialize<'de> for GroupText {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct V;
+        impl<'de> Visitor<'de> for V {
+            type Value = GroupText;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an address or port group such as \"[10.0.0.0/8,!10.1.0.0/16]\", \"$HOME_NET\", any or 80")
+            }
+            fn visit_str<E: serde_de::Error>(self, v: &str) -> Result<GroupText, E> {
+                if v.trim().is_empty() {
+                    return Err(E::custom("an empty group matches nothing: write `any` or leave the key out"));
+                }
+                Ok(GroupText(v.into()))
+            }
+            fn visit_u64<E: serde_de::Error>(self, v: u64) -> Result<GroupText, E> {
+                Ok(GroupText(v.to_string()))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<GroupText, A::Error> {
+                let mut parts = Vec::new();
+                while let Some(GroupText(part)) = seq.next_element()? {
+                    parts.push(part);
+                }
+                if parts.is_empty() {
+                    return Err(serde_de::Error::custom("an empty group matches nothing: write `any`"));
+                }
+                Ok(GroupText(format!("[{}]", parts.join(","))))
+            }
+        }
+        d.deserialize_any(V)
+    }
+}
+
+/// Named groups of addresses or ports, in the language of rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Groups(pub BTreeMap<String, String>);
+
+impl Overlay for Groups {
+    fn overlay(&mut self, over: Self) {
+        self.0.extend(over.0);
+    }
+}
+
+impl<'de> Deserialize<'de> for Groups {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct V;
+        impl<'de> Visitor<'de> for V {
+            type Value = Groups;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("names with their groups")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Groups, A::Error> {
+                let mut groups = Groups::default();
+                while let Some(name) = map.next_key::<String>()? {
+                    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+                    if name.is_empty() || !plain {
+                        let what = format!("`{name}` cannot name a group: letters, digits and _ can, without the $");
+                        return Err(serde_de::Error::custom(what));
+                    }
+                    let GroupText(value) = map.next_value()?;
+                    groups.0.insert(name, value);
+                }
+                Ok(groups)
+            }
+        }
+        d.deserialize_map(V)
+    }
+}
+
+/// Ports of a tunnel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ports(pub decode::Ports);
+
+impl<'de> Deserialize<'de> for Ports {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let GroupText(text) = GroupText::deserialize(d)?;
+        let wrong = || format!("`{text}`: write none, any, a port, or a list such as [4789, 8472]");
+        let ports = match text.as_str() {
+            "none" => decode::Ports::None,
+            "any" => decode::Ports::Any,
+            list => {
+                let list = list.trim_start_matches('[').trim_end_matches(']');
+                let ports: Result<_, _> = list.split(',').map(|p| p.trim().parse::<u16>()).collect();
+                decode::Ports::List(ports.map_err(|_| serde_de::Error::custom(wrong()))?)
+            }
+        };
+        Ok(Ports(ports))
+    }
+}
+
+/// A word out of a table.
+fn word<'de, D: Deserializer<'de>, T>(
+    d: D,
+    parse: impl Fn(&str) -> Option<T>,
+    allowed: &[&str],
+) -> Result<T, D::Error> {
+    let text = Scalar::deserialize(d)?.0;
+    parse(&text).ok_or_else(|| serde_de::Error::custom(format!("`{text}` is not one of {}", allowed.join(", "))))
+}
+
+const OS_NAMES: [&str; 13] = [
+    "bsd",
+    "bsd-right",
+    "first",
+    "hpux10",
+    "hpux11",
+    "irix",
+    "last",
+    "linux",
+    "macos",
+    "old-linux",
+    "solaris",
+    "vista",
+    "windows",
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamOs(pub OsPolicy);
+
+impl<'de> Deserialize<'de> for StreamOs {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        word(d, OsPolicy::parse, &OS_NAMES).map(StreamOs)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overlap(pub OverlapPolicy);
+
+impl<'de> Deserialize<'de> for Overlap {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        word(d, OverlapPolicy::parse, &OS_NAMES).map(Overlap)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Urgent(pub UrgentPolicy);
+
+impl<'de> Deserialize<'de> for Urgent {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        word(d, UrgentPolicy::parse, &["inline", "drop", "oob", "gap"]).map(Urgent)
+    }
+}
+
+/// Operating systems with the address ranges they run on, as in `linux: [10.0.0.0/8, "2001:db8::/32"]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hosts(pub Vec<(String, IpAddr, u8)>);
+
+impl Overlay for Hosts {
+    fn overlay(&mut self, over: Self) {
+        self.0.extend(over.0);
+    }
+}
+
+impl<'de> Deserialize<'de> for Hosts {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct V;
+        impl<'de> Visitor<'de> for V {
+            type Value = Hosts;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("operating systems with their address ranges")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Hosts, A::Error> {
+                let mut hosts = Vec::new();
+                while let Some(os) = map.next_key::<String>()? {
+                    if !OS_NAMES.contains(&os.as_str()) {
+                        let what = format!("`{os}` is not one of {}", OS_NAMES.join(", "));
+                        return Err(serde_de::Error::custom(what));
+                    }
+                    for Net(net, prefix) in map.next_value::<Vec<Net>>()? {
+                        hosts.push((os.clone(), net, prefix));
+                    }
+                }
+                Ok(Hosts(hosts))
+            }
+        }
+        d.deserialize_map(V)
+    }
+}
+
+struct Net(IpAddr, u8);
+
+impl<'de> Deserialize<'de> for Net {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = Scalar::deserialize(d)?.0;
+        let (net, prefix) = text.split_once('/').map_or((text.as_str(), None), |(n, p)| (n, Some(p)));
+        let wrong = || serde_de::Error::custom(format!("`{text}` is not an address range such as 10.0.0.0/8"));
+        let net: IpAddr = net.parse().map_err(|_| wrong())?;
+        let most = if net.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.map_or(Ok(most), str::parse::<u8>).map_err(|_| wrong())?;
+        if prefix > most { Err(wrong()) } else { Ok(Net(net, prefix)) }
+    }
+}
+
+/// Exception policies chosen by name of their cause; `all` sets every cause that may take the value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Causes {
+    pub all: Option<ExceptionPolicy>,
+    pub each: Vec<(Cause, ExceptionPolicy)>,
+}
+
+impl Overlay for Causes {
+    fn overlay(&mut self, over: Self) {
+        if over.all.is_some() {
+            *self = Causes { all: over.all, each: Vec::new() };
+        }
+        self.each.extend(over.each);
+    }
+}
+
+impl<'de> Deserialize<'de> for Causes {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct V;
+        impl<'de> Visitor<'de> for V {
+            type Value = Causes;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("causes with their policies, as in `stream-midstream: pass`")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Causes, A::Error> {
+                let mut causes = Causes::default();
+                while let Some(name) = map.next_key::<String>()? {
+                    let row = Cause::TABLE.iter().find(|r| r.name == name);
+                    if row.is_none() && name != "all" {
+                        let names: Vec<_> = Cause::TABLE.iter().map(|r| r.name).collect();
+                        let what = format!("`{name}` is not a cause; there are all, {}", names.join(", "));
+                        return Err(serde_de::Error::custom(what));
+                    }
+                    use ExceptionPolicy as E;
+                    let allowed = row.map_or(&[E::Ignore, E::Pass, E::Bypass, E::Drop, E::Reject][..], |r| r.allowed);
+                    let Scalar(value) = map.next_value()?;
+                    let policy = E::parse(&value).filter(|p| allowed.contains(p)).ok_or_else(|| {
+                        let words: Vec<_> = allowed.iter().map(|p| p.name()).collect();
+                        serde_de::Error::custom(format!(
+                            "`{value}` is not a policy of {name}; allowed: {}",
+                            words.join(", ")
+                        ))
+                    })?;
+                    match row {
+                        Some(r) => causes.each.push((r.cause, policy)),
+                        None => causes.all = Some(policy),
+                    }
+                }
+                Ok(causes)
+            }
+        }
+        d.deserialize_map(V)
+    }
+}
