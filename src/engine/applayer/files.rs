@@ -1,6 +1,15 @@
 //! Files in flight: name, size, state, magic-free; hashes run as the bytes pass.
+//!
+//! A protocol keeps its files in the transaction that carries them, one [`Tracker`] each; the content itself belongs to
+//! the protocol's bodies. Bounded: a file is a few hundred bytes whatever it carries, its name [`NAME_MAX`].
 
 use crate::types::Direction;
+use md5::{Digest, Md5};
+use sha1::Sha1;
+use sha2::Sha256;
+
+/// Bytes of a name that are kept.
+pub const NAME_MAX: usize = 4096;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileState {
@@ -30,4 +39,121 @@ pub struct File {
     pub sha256: Option<String>,
     /// A `fileinfo` record has been written.
     pub logged: bool,
+}
+
+/// Which hashes are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hashes {
+    pub md5: bool,
+    pub sha1: bool,
+    pub sha256: bool,
+}
+
+impl Default for Hashes {
+    fn default() -> Self {
+        Hashes { md5: false, sha1: false, sha256: true }
+    }
+}
+
+/// The running hashes of an open file.
+#[derive(Default)]
+pub struct Tracker {
+    md5: Option<Md5>,
+    sha1: Option<Sha1>,
+    sha256: Option<Sha256>,
+}
+
+impl Tracker {
+    /// A file begins.
+    pub fn open(name: &[u8], direction: Direction, file_id: u32, tx: super::TxId, hashes: Hashes) -> (File, Tracker) {
+        let file = File {
+            name: name.get(..NAME_MAX).unwrap_or(name).to_vec(),
+            direction,
+            size: 0,
+            state: FileState::Open,
+            file_id,
+            tx,
+            gaps: false,
+            md5: None,
+            sha1: None,
+            sha256: None,
+            logged: false,
+        };
+        let tracker = Tracker {
+            md5: hashes.md5.then(Md5::new),
+            sha1: hashes.sha1.then(Sha1::new),
+            sha256: hashes.sha256.then(Sha256::new),
+        };
+        (file, tracker)
+    }
+
+    pub fn push(&mut self, file: &mut File, data: &[u8]) {
+        file.size = file.size.saturating_add(data.len() as u64);
+        if let Some(h) = &mut self.md5 {
+            h.update(data);
+        }
+        if let Some(h) = &mut self.sha1 {
+            h.update(data);
+        }
+        if let Some(h) = &mut self.sha256 {
+            h.update(data);
+        }
+    }
+
+    /// Bytes were lost: the hashes would be of no file.
+    pub fn gap(&mut self, file: &mut File, len: u64) {
+        file.size = file.size.saturating_add(len);
+        file.gaps = true;
+        *self = Tracker::default();
+    }
+
+    /// The file has ended. Hashes are given only of whole files.
+    pub fn close(self, file: &mut File, state: FileState) {
+        file.state = if file.gaps && state == FileState::Closed { FileState::Truncated } else { state };
+        if file.state == FileState::Closed {
+            file.md5 = self.md5.map(|h| hex(&h.finalize()));
+            file.sha1 = self.sha1.map(|h| hex(&h.finalize()));
+            file.sha256 = self.sha256.map(|h| hex(&h.finalize()));
+        }
+    }
+}
+
+impl std::fmt::Debug for Tracker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tracker")
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes.iter().flat_map(|b| [b >> 4, b & 15]).filter_map(|n| DIGITS.get(usize::from(n))).map(|c| *c as char).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::applayer::TxId;
+
+    const ALL: Hashes = Hashes { md5: true, sha1: true, sha256: true };
+
+    #[test]
+    fn hashes_of_a_whole_file() {
+        let (mut f, mut t) = Tracker::open(b"a", Direction::ToClient, 1, TxId(0), ALL);
+        t.push(&mut f, b"ab");
+        t.push(&mut f, b"c");
+        t.close(&mut f, FileState::Closed);
+        assert_eq!((f.size, f.state), (3, FileState::Closed));
+        assert_eq!(f.md5.as_deref(), Some("900150983cd24fb0d6963f7d28e17f72"));
+        assert_eq!(f.sha1.as_deref(), Some("a9993e364706816aba3e25717850c26c9cd0d89d"));
+        assert_eq!(f.sha256.as_deref(), Some("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"));
+    }
+
+    #[test]
+    fn no_hash_of_a_file_with_a_hole() {
+        let (mut f, mut t) = Tracker::open(&[b'n'; 9000], Direction::ToClient, 1, TxId(0), ALL);
+        t.push(&mut f, b"ab");
+        t.gap(&mut f, 10);
+        t.close(&mut f, FileState::Closed);
+        assert_eq!((f.size, f.state, f.md5, f.name.len()), (12, FileState::Truncated, None, NAME_MAX));
+    }
 }

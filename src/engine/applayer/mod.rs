@@ -5,6 +5,7 @@
 //! protocol and no rule.
 
 pub mod files;
+pub mod inflate;
 mod parser;
 mod session;
 mod vocabulary;

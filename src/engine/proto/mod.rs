@@ -2,6 +2,7 @@
 
 pub mod dns;
 pub mod exercise;
+pub mod http;
 pub mod integer;
 pub mod registry;
 pub mod tls;
@@ -9,4 +10,6 @@ mod unparsed;
 
 /// Settings of all protocols, immutable per configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Settings {}
+pub struct Settings {
+    pub http: http::Settings,
+}

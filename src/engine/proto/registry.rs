@@ -1,6 +1,6 @@
 //! The table of protocols: the only place that names them. A protocol's id is its place here.
 
-use super::{dns, tls, unparsed};
+use super::{dns, http, tls, unparsed};
 use crate::applayer::{Probe, ProtoDef, ProtoId, Vocabulary, generic};
 
 /// Buffers and events of every protocol and of detection itself; claims no flow.
@@ -18,9 +18,7 @@ const ANY: ProtoDef = ProtoDef {
     doc: "what every protocol shares",
 };
 
-const HTTP: ProtoDef = ProtoDef { id: ProtoId(1), name: "http", buffers: &[], events: &[], ..ANY };
-
-static PROTOCOLS: [ProtoDef; 4] = [ANY, HTTP, dns::DEF, tls::DEF];
+static PROTOCOLS: [ProtoDef; 4] = [ANY, http::DEF, dns::DEF, tls::DEF];
 
 /// Buffers whose values are few and repeat in nearly every transaction.
 const WEAK_BUFFERS: &[&str] = &["http.method", "http.stat_code", "http.stat_msg"];

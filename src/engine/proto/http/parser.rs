@@ -1,0 +1,494 @@
+//! The parser of one flow: two halves that take bytes as they come, and the transactions between them.
+//!
+//! Every byte is taken when it comes; a line that has not ended is held (at most `field_limit`), so a dialogue cut at any
+//! byte costs and gives the same. Requests open transactions; a response goes to the oldest one without, or opens one of
+//! its own. Bounds: `transactions_max` live transactions, `held_max` bytes; past the first the oldest is let go if it
+//! was there before this call (then it has been inspected), else the parser fails; past the second bodies are no longer
+//! kept. `request` and `response` hold the steps of each half.
+
+use super::headers::Odd;
+use super::payload::Place;
+use super::tables::event;
+use super::text;
+use super::tx::HttpTx;
+use super::{ID, Settings};
+use crate::applayer::inflate::{Bounds, Encoding, Inflater};
+use crate::applayer::{AppParser, EventId, Input, ParseCx, Parsed, Progress, ProtoId, Transaction, TxId};
+use crate::types::Direction;
+use std::any::Any;
+use std::borrow::Cow;
+use std::collections::VecDeque;
+
+/// Where a half stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum State {
+    /// Before a request or status line.
+    #[default]
+    Line,
+    Headers,
+    /// `left` bytes of body to come.
+    Identity,
+    ChunkLength,
+    /// `left` bytes of chunk to come.
+    Chunk,
+    ChunkEnd,
+    Trailer,
+    /// A response body without length.
+    UntilEof,
+    /// The message is whole; bytes of the same segment may still be of it.
+    After,
+    /// CONNECT sent: what the next bytes are depends on the answer.
+    ConnectWait,
+    /// No longer HTTP.
+    Tunnel,
+    /// Bytes were lost: look for the next message's line.
+    Resync,
+}
+
+/// What one step of a half came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Took so many bytes, or changed state.
+    Took(usize),
+    /// All that can be done is done.
+    Wait,
+    Fail,
+    Done,
+    /// From here on another protocol.
+    Switch(usize),
+}
+
+#[derive(Debug, Default)]
+pub struct Half {
+    pub state: State,
+    /// The line so far.
+    pub held: Vec<u8>,
+    pub left: u64,
+    /// Transaction being filled.
+    pub tx: Option<TxId>,
+    /// Bytes of the header block at hand.
+    pub block: usize,
+}
+
+/// A line out of `held` and new bytes.
+pub enum Line<'a> {
+    Whole { line: Cow<'a, [u8]>, used: usize },
+    Partial,
+    TooLong,
+}
+
+impl Half {
+    /// Takes a line's end from `rest`; without one, holds what there is.
+    pub fn line<'a>(&mut self, rest: &'a [u8], cr_ends: bool, limit: usize) -> Line<'a> {
+        let Some(used) = text::line_end(&self.held, rest, cr_ends) else {
+            if self.held.len().saturating_add(rest.len()) > limit {
+                return Line::TooLong;
+            }
+            self.held.extend_from_slice(rest);
+            return Line::Partial;
+        };
+        let end = rest.get(..used).unwrap_or(rest);
+        if self.held.len().saturating_add(used) > limit {
+            return Line::TooLong;
+        }
+        if self.held.is_empty() {
+            return Line::Whole { line: Cow::Borrowed(end), used };
+        }
+        let mut line = std::mem::take(&mut self.held);
+        line.extend_from_slice(end);
+        Line::Whole { line: Cow::Owned(line), used }
+    }
+}
+
+/// Live transactions, ids running.
+#[derive(Debug, Default)]
+pub struct Txs {
+    first: u64,
+    list: VecDeque<Option<Box<HttpTx>>>,
+}
+
+impl Txs {
+    pub fn next(&self) -> u64 {
+        self.first.saturating_add(self.list.len() as u64)
+    }
+
+    pub fn get(&self, id: TxId) -> Option<&HttpTx> {
+        self.list.get(usize::try_from(id.0.checked_sub(self.first)?).ok()?)?.as_deref()
+    }
+
+    pub fn get_mut(&mut self, id: TxId) -> Option<&mut HttpTx> {
+        self.list.get_mut(usize::try_from(id.0.checked_sub(self.first)?).ok()?)?.as_deref_mut()
+    }
+
+    /// Returns the bytes that were accounted to it.
+    fn free(&mut self, id: TxId) -> usize {
+        let slot =
+            id.0.checked_sub(self.first).and_then(|i| usize::try_from(i).ok()).and_then(|i| self.list.get_mut(i));
+        let freed = slot.and_then(Option::take).map_or(0, |t| t.accounted);
+        while matches!(self.list.front(), Some(None)) {
+            self.list.pop_front();
+            self.first += 1;
+        }
+        freed
+    }
+}
+
+#[derive(Debug)]
+pub struct HttpParser {
+    pub(super) cfg: Settings,
+    pub(super) txs: Txs,
+    pub(super) req: Half,
+    pub(super) resp: Half,
+    /// The oldest transaction that may still want a response.
+    pub(super) answer: u64,
+    pub(super) next_file: u32,
+    pub(super) bombs: u8,
+    /// Transactions from here on were opened in this call.
+    fresh: u64,
+    held: usize,
+}
+
+impl HttpParser {
+    pub fn new(cfg: Settings) -> HttpParser {
+        HttpParser {
+            cfg,
+            txs: Txs::default(),
+            req: Half::default(),
+            resp: Half::default(),
+            answer: 0,
+            next_file: 0,
+            bombs: 0,
+            fresh: 0,
+            held: 0,
+        }
+    }
+
+    pub(super) fn half(&mut self, dir: Direction) -> &mut Half {
+        match dir {
+            Direction::ToServer => &mut self.req,
+            Direction::ToClient => &mut self.resp,
+        }
+    }
+
+    pub(super) fn current(&mut self, dir: Direction) -> Option<&mut HttpTx> {
+        let id = self.half(dir).tx?;
+        self.txs.get_mut(id)
+    }
+
+    pub(super) fn event(&mut self, dir: Direction, e: EventId) {
+        if let Some(tx) = self.current(dir) {
+            tx.event(e);
+        }
+    }
+
+    /// Opens a transaction; `None` where there is no room for it.
+    pub(super) fn open(&mut self) -> Option<TxId> {
+        if self.txs.list.len() >= self.cfg.transactions_max {
+            if self.txs.first >= self.fresh {
+                return None;
+            }
+            let oldest = TxId(self.txs.first);
+            for half in [&mut self.req, &mut self.resp] {
+                if half.tx == Some(oldest) {
+                    half.tx = None;
+                }
+            }
+            self.held -= self.txs.free(oldest).min(self.held);
+        }
+        let id = TxId(self.txs.next());
+        self.txs.list.push_back(Some(Box::new(HttpTx::new(id))));
+        Some(id)
+    }
+
+    fn place(&self, dir: Direction, tx: TxId) -> Place {
+        Place { tx, direction: dir, hashes: self.cfg.hashes }
+    }
+
+    /// Gives bytes of a body to the transaction at hand.
+    pub(super) fn body(&mut self, dir: Direction, data: &[u8]) {
+        let Some(id) = self.half(dir).tx else { return };
+        let place = self.place(dir, id);
+        let Some(tx) = self.txs.get_mut(id) else { return };
+        let mut events = Vec::new();
+        let payload = &mut tx.message_mut(dir).payload;
+        let bombs = payload.bombs;
+        payload.push(data, place, &mut self.next_file, &mut events);
+        let more = payload.bombs.saturating_sub(bombs);
+        for e in events {
+            tx.event(e);
+        }
+        self.bombs = self.bombs.saturating_add(more);
+        if more > 0 && self.bombs >= self.cfg.bombs_max {
+            tx.event(event::COMPRESSION_BOMB_LIMIT_REACHED);
+        }
+    }
+
+    /// Opens the body of the message at hand, decoding what its Content-Encoding names.
+    pub(super) fn begin_body(&mut self, dir: Direction) {
+        let (limit, decode) = match dir {
+            Direction::ToServer => (self.cfg.request_body_limit, self.cfg.request_decompression),
+            Direction::ToClient => (self.cfg.response_body_limit, self.cfg.response_decompression),
+        };
+        let limit = (limit as usize).min(self.cfg.held_max.saturating_sub(self.held));
+        let bounds = Bounds {
+            out_max: (limit as u64).saturating_add(1),
+            bomb_bytes: self.cfg.bomb_bytes,
+            bomb_ratio: self.cfg.bomb_ratio,
+        };
+        let (decode, layers) = (decode && self.bombs < self.cfg.bombs_max, self.cfg.layers_max);
+        let Some(tx) = self.current(dir) else { return };
+        let m = tx.message_mut(dir);
+        let mut events = Vec::new();
+        let encodings = match m.headers.value_nul(b"content-encoding") {
+            Some(v) if decode => encodings(v, layers, &mut events),
+            _ => Vec::new(),
+        };
+        let inflater = (!encodings.is_empty()).then(|| Inflater::new(&encodings, bounds));
+        m.payload.begin(limit, inflater);
+        for e in events {
+            tx.event(e);
+        }
+    }
+
+    /// The message at hand is over; `whole` by its own framing.
+    pub(super) fn complete(&mut self, dir: Direction, whole: bool) {
+        let Some(id) = self.half(dir).tx.take() else { return };
+        let place = self.place(dir, id);
+        let Some(tx) = self.txs.get_mut(id) else { return };
+        let mut events = Vec::new();
+        tx.message_mut(dir).payload.finish(whole, place, &mut self.next_file, &mut events);
+        for e in events {
+            tx.event(e);
+        }
+        tx.message_mut(dir).reach(Progress::DONE);
+        self.account(id);
+    }
+
+    fn account(&mut self, id: TxId) {
+        if let Some(tx) = self.txs.get_mut(id) {
+            let now = tx.memory();
+            self.held = self.held.saturating_sub(tx.accounted).saturating_add(now);
+            tx.accounted = now;
+        }
+    }
+
+    /// Raises events for the oddities of header lines.
+    pub(super) fn odd_headers(&mut self, dir: Direction, odd: Odd) {
+        if odd == Odd(0) {
+            return;
+        }
+        let Some(tx) = self.current(dir) else { return };
+        for (bit, request, response) in [
+            (Odd::MISSING_COLON, event::REQUEST_FIELD_MISSING_COLON, event::RESPONSE_FIELD_MISSING_COLON),
+            (Odd::EMPTY_NAME, event::REQUEST_INVALID_EMPTY_NAME, event::RESPONSE_INVALID_EMPTY_NAME),
+            (Odd::LEADING_SPACE, event::INVALID_REQUEST_FIELD_FOLDING, event::INVALID_RESPONSE_FIELD_FOLDING),
+            (Odd::SPACE_AFTER_NAME, event::REQUEST_INVALID_LWS_AFTER_NAME, event::RESPONSE_INVALID_LWS_AFTER_NAME),
+            (Odd::NOT_TOKEN, event::REQUEST_HEADER_INVALID, event::RESPONSE_HEADER_INVALID),
+            (Odd::NOT_TOKEN, event::REQUEST_HEADER_INVALID, event::RESPONSE_HEADER_NAME_NOT_TOKEN),
+            (Odd::REPEATED, event::REQUEST_HEADER_REPETITION, event::RESPONSE_HEADER_REPETITION),
+            (Odd::LENGTH_DIFFERS, event::DUPLICATE_CL_REQUEST, event::DUPLICATE_CL_RESPONSE),
+            (Odd::TOO_MANY, event::REQUEST_TOO_MANY_HEADERS, event::RESPONSE_TOO_MANY_HEADERS),
+        ] {
+            if odd.has(bit) {
+                tx.event(if dir == Direction::ToServer { request } else { response });
+            }
+        }
+    }
+
+    /// One line of a header block: `Some(true)` at its end, `None` when the parser must give up.
+    pub(super) fn header_line(&mut self, dir: Direction, line: &[u8]) -> Option<bool> {
+        let response = dir == Direction::ToClient;
+        let (count, block_max) = (self.cfg.headers_max, self.cfg.header_block_max);
+        let half = self.half(dir);
+        half.block = half.block.saturating_add(line.len());
+        if half.block > block_max {
+            self.too_long(dir);
+            return None;
+        }
+        let end = matches!(line, b"\r\n" | b"\n") || (response && line == b"\r");
+        let Some(tx) = self.current(dir) else { return Some(end) };
+        let headers = &mut tx.message_mut(dir).headers;
+        let odd = if end { headers.finish(line, count) } else { headers.push_line(line, response, count) };
+        self.odd_headers(dir, odd);
+        if odd.has(Odd::TOO_MANY) { None } else { Some(end) }
+    }
+
+    pub(super) fn too_long(&mut self, dir: Direction) {
+        let e = match dir {
+            Direction::ToServer => event::REQUEST_FIELD_TOO_LONG,
+            Direction::ToClient => event::RESPONSE_FIELD_TOO_LONG,
+        };
+        if self.half(dir).tx.is_none() {
+            // Nothing to say it of: the line itself never ended.
+            let tx = self.open();
+            self.half(dir).tx = tx;
+        }
+        self.event(dir, e);
+    }
+
+    fn data(&mut self, cx: &ParseCx<'_>, dir: Direction, data: &[u8]) -> Parsed {
+        self.fresh = self.txs.next();
+        let mut at = 0usize;
+        let parsed = loop {
+            let rest = data.get(at..).unwrap_or_default();
+            let step = match dir {
+                Direction::ToServer => self.request_step(cx, rest),
+                Direction::ToClient => self.response_step(rest),
+            };
+            match step {
+                Step::Took(n) => at = at.saturating_add(n).min(data.len()),
+                Step::Wait => break Parsed::Consumed(at),
+                Step::Done => break Parsed::Done,
+                Step::Switch(n) => {
+                    break Parsed::Switch { consumed: at.saturating_add(n).min(data.len()), expect: None };
+                }
+                Step::Fail => {
+                    self.complete(Direction::ToServer, false);
+                    self.complete(Direction::ToClient, false);
+                    break Parsed::Failed;
+                }
+            }
+        };
+        if self.half(dir).state == State::After {
+            self.complete(dir, true);
+            self.half(dir).state = State::Line;
+        }
+        for id in [self.req.tx, self.resp.tx].into_iter().flatten() {
+            self.account(id);
+        }
+        parsed
+    }
+
+    fn gap(&mut self, dir: Direction, len: u64) -> Parsed {
+        let half = self.half(dir);
+        let fits = match half.state {
+            State::Identity | State::Chunk => len <= half.left,
+            State::UntilEof => true,
+            State::Tunnel => return Parsed::Done,
+            _ => false,
+        };
+        let tx = half.tx;
+        let in_body = matches!(half.state, State::Identity | State::Chunk | State::UntilEof);
+        if let (true, Some(tx)) = (in_body, tx.and_then(|t| self.txs.get_mut(t))) {
+            tx.message_mut(dir).payload.gap(len);
+        }
+        if fits {
+            let half = self.half(dir);
+            if half.state != State::UntilEof {
+                half.left -= len;
+                if half.left == 0 {
+                    half.state = if half.state == State::Chunk { State::ChunkEnd } else { State::After };
+                }
+            }
+            if self.half(dir).state == State::After {
+                self.complete(dir, true);
+                self.half(dir).state = State::Line;
+            }
+            return Parsed::Consumed(0);
+        }
+        self.event(dir, event::INVALID_GAP);
+        self.complete(dir, false);
+        let half = self.half(dir);
+        half.held = Vec::new();
+        half.block = 0;
+        half.state = State::Resync;
+        Parsed::Consumed(0)
+    }
+
+    fn eof(&mut self, cx: &ParseCx<'_>, dir: Direction) -> Parsed {
+        self.fresh = self.txs.next();
+        match dir {
+            Direction::ToServer => self.request_eof(cx),
+            Direction::ToClient => self.response_eof(),
+        }
+        let half = self.half(dir);
+        half.held = Vec::new();
+        half.state = State::Tunnel;
+        if dir == Direction::ToClient {
+            // No answer will come to any of them.
+            for tx in self.txs.list.iter_mut().flatten() {
+                tx.response.m.reach(Progress::DONE);
+            }
+        }
+        Parsed::Consumed(0)
+    }
+}
+
+/// What Content-Encoding asks to undo, first to be undone first (the header lists them in the order they were applied).
+fn encodings(value: &[u8], layers_max: usize, events: &mut Vec<EventId>) -> Vec<Encoding> {
+    let mut out = Vec::new();
+    let mut layers = 0;
+    let tokens = || value.split(|c| matches!(c, b',' | b' ' | b'\t' | 0)).filter(|t| !t.is_empty());
+    let single = tokens().nth(1).is_none();
+    for t in tokens() {
+        layers += 1;
+        if layers > layers_max {
+            events.push(event::TOO_MANY_ENCODING_LAYERS);
+            break;
+        }
+        let is = |names: &[&[u8]]| names.iter().any(|n| t.eq_ignore_ascii_case(n));
+        let found = if is(&[b"gzip", b"x-gzip"]) {
+            Some(Encoding::Gzip)
+        } else if is(&[b"deflate", b"x-deflate"]) {
+            Some(Encoding::Deflate)
+        } else if is(&[b"br"]) {
+            Some(Encoding::Brotli)
+        } else if is(&[b"lzma"]) {
+            events.push(event::LZMA_DECOMPRESSION_DISABLED);
+            None
+        } else if is(&[b"none", b"identity", b"inflate"]) {
+            None
+        } else {
+            events.push(event::ABNORMAL_CE_HEADER);
+            // Clients that look for the word anywhere find it here.
+            [(&b"gzip"[..], Encoding::Gzip), (b"deflate", Encoding::Deflate)]
+                .into_iter()
+                .find(|(w, _)| text::contains_nocase(t, w))
+                .map(|(_, e)| e)
+        };
+        if single && found.is_some() {
+            return found.into_iter().collect();
+        }
+        out.extend(found);
+    }
+    out.reverse();
+    out
+}
+
+impl AppParser for HttpParser {
+    fn protocol(&self) -> ProtoId {
+        ID
+    }
+
+    fn parse(&mut self, cx: &ParseCx<'_>, dir: Direction, input: Input<'_>) -> Parsed {
+        match input {
+            Input::Data(d) => self.data(cx, dir, d),
+            Input::Gap(n) => self.gap(dir, n),
+            Input::Eof => self.eof(cx, dir),
+        }
+    }
+
+    fn transactions(&self) -> (TxId, TxId) {
+        (TxId(self.txs.first), TxId(self.txs.next()))
+    }
+
+    fn transaction(&self, id: TxId) -> Option<&dyn Transaction> {
+        self.txs.get(id).map(|t| t as &dyn Transaction)
+    }
+
+    fn transaction_mut(&mut self, id: TxId) -> Option<&mut dyn Transaction> {
+        self.txs.get_mut(id).map(|t| t as &mut dyn Transaction)
+    }
+
+    fn free(&mut self, id: TxId) {
+        self.held = self.held.saturating_sub(self.txs.free(id));
+    }
+
+    fn memory(&self) -> usize {
+        size_of::<Self>() + self.held + self.req.held.capacity() + self.resp.held.capacity()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

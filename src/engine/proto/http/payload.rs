@@ -1,0 +1,215 @@
+//! The body of one message: decoded, kept up to a limit, and the files it carries.
+//!
+//! The head of the decoded body is kept up to `limit` and inspected there; files are tracked over the same bytes and are
+//! truncated where it ends. Invariants: `data.len() <= limit`; `parts` holds one content per file of a form, together no
+//! more than `data`; at most [`FILES_MAX`] files.
+
+use super::multipart::{Item, Multipart};
+use super::tables::event;
+use crate::applayer::files::{File, FileState, Hashes, Tracker};
+use crate::applayer::inflate::{Inflater, Trouble};
+use crate::applayer::{Buffer, EventId, TxId};
+use crate::types::Direction;
+
+pub const FILES_MAX: usize = 256;
+
+/// What the body is, beside bytes.
+#[derive(Debug, Default)]
+enum Carries {
+    #[default]
+    Nothing,
+    /// One file, the body itself.
+    File(Tracker),
+    Form(Box<Multipart>, Option<Tracker>),
+}
+
+/// Where a file belongs.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    pub tx: TxId,
+    pub direction: Direction,
+    pub hashes: Hashes,
+}
+
+#[derive(Debug, Default)]
+pub struct Payload {
+    data: Vec<u8>,
+    limit: usize,
+    /// Bytes on the wire, without chunk framing.
+    pub wire: u64,
+    /// Bytes after decoding.
+    pub entity: u64,
+    pub begun: bool,
+    complete: bool,
+    inflater: Option<Box<Inflater>>,
+    carries: Carries,
+    pub files: Vec<File>,
+    /// Contents of the files of a form.
+    parts: Vec<Vec<u8>>,
+    pub bombs: u8,
+}
+
+impl Payload {
+    pub fn begin(&mut self, limit: usize, inflater: Option<Inflater>) {
+        self.limit = limit;
+        self.begun = true;
+        self.inflater = inflater.map(Box::new);
+    }
+
+    /// The body as a whole is a file of this name; called once, before its first byte.
+    pub fn carry_file(&mut self, name: &[u8], place: Place, next_id: &mut u32) {
+        *next_id = next_id.saturating_add(1);
+        let (file, tracker) = Tracker::open(name, place.direction, *next_id, place.tx, place.hashes);
+        self.files.push(file);
+        self.carries = Carries::File(tracker);
+    }
+
+    pub fn carry_form(&mut self, form: Multipart) {
+        self.carries = Carries::Form(Box::new(form), None);
+    }
+
+    /// Bytes of the message body, in order.
+    pub fn push(&mut self, wire: &[u8], place: Place, next_id: &mut u32, events: &mut Vec<EventId>) {
+        self.wire = self.wire.saturating_add(wire.len() as u64);
+        let Some(mut inflater) = self.inflater.take() else {
+            return self.plain(wire, place, next_id, events);
+        };
+        inflater.push(wire, &mut |plain| self.plain(plain, place, next_id, events));
+        match inflater.take_trouble() {
+            Some(Trouble::Invalid) => events.push(event::GZIP_DECOMPRESSION_FAILED),
+            Some(Trouble::Bomb) => {
+                events.push(event::COMPRESSION_BOMB);
+                self.bombs = self.bombs.saturating_add(1);
+            }
+            None => {}
+        }
+        self.inflater = Some(inflater);
+    }
+
+    /// Bytes of the body that were never seen.
+    pub fn gap(&mut self, len: u64) {
+        self.wire = self.wire.saturating_add(len);
+        if let Some(i) = &mut self.inflater {
+            // What follows cannot be decoded without them.
+            **i = Inflater::new(&[], crate::applayer::inflate::Bounds { out_max: 0, bomb_bytes: 0, bomb_ratio: 0 });
+        }
+        if let (Carries::File(t) | Carries::Form(_, Some(t)), Some(f)) = (&mut self.carries, self.files.last_mut()) {
+            t.gap(f, len);
+        }
+    }
+
+    /// The message has ended; `whole` when by its own framing.
+    pub fn finish(&mut self, whole: bool, place: Place, next_id: &mut u32, events: &mut Vec<EventId>) {
+        if self.complete {
+            return;
+        }
+        if let Some(mut inflater) = self.inflater.take() {
+            inflater.finish(&mut |plain| self.plain(plain, place, next_id, events));
+        }
+        self.complete = true;
+        let state = if whole { FileState::Closed } else { FileState::Truncated };
+        match std::mem::take(&mut self.carries) {
+            Carries::Nothing => {}
+            Carries::File(t) => {
+                if let Some(f) = self.files.last_mut() {
+                    t.close(f, state);
+                }
+            }
+            Carries::Form(mut form, tracker) => {
+                let mut open = tracker;
+                form.finish(&mut |item| self.item(item, &mut open, state, place, next_id, events));
+            }
+        }
+    }
+
+    pub fn memory(&self) -> usize {
+        self.data.capacity()
+            + self.parts.iter().map(Vec::capacity).sum::<usize>()
+            + self.files.iter().map(|f| size_of::<File>() + f.name.capacity()).sum::<usize>()
+            + self.inflater.as_ref().map_or(0, |i| i.memory())
+            + if let Carries::Form(f, _) = &self.carries { f.memory() } else { 0 }
+    }
+
+    /// The decoded body.
+    pub fn body(&self) -> Option<Buffer<'_>> {
+        (self.begun && (!self.data.is_empty() || self.entity > 0)).then(|| self.view(&self.data))
+    }
+
+    /// Content of the `index`-th file.
+    pub fn file(&self, index: usize) -> Option<Buffer<'_>> {
+        let file = self.files.get(index)?;
+        match self.parts.get(index) {
+            Some(p) => Some(Buffer { data: p, offset: 0, complete: file.state != FileState::Open }),
+            None => self.body().filter(|_| index == 0),
+        }
+    }
+
+    fn view<'a>(&'a self, data: &'a [u8]) -> Buffer<'a> {
+        Buffer { data, offset: 0, complete: self.complete || self.data.len() >= self.limit }
+    }
+
+    fn plain(&mut self, plain: &[u8], place: Place, next_id: &mut u32, events: &mut Vec<EventId>) {
+        self.entity = self.entity.saturating_add(plain.len() as u64);
+        let room = self.limit.saturating_sub(self.data.len());
+        let cut = plain.len() > room;
+        let kept = plain.get(..room.min(plain.len())).unwrap_or_default();
+        self.data.extend_from_slice(kept);
+        match std::mem::take(&mut self.carries) {
+            Carries::Nothing => {}
+            Carries::File(mut t) => {
+                if let Some(f) = self.files.last_mut().filter(|f| f.state == FileState::Open) {
+                    t.push(f, kept);
+                    if cut {
+                        return t.close(f, FileState::Truncated);
+                    }
+                }
+                self.carries = Carries::File(t);
+            }
+            Carries::Form(mut form, mut open) => {
+                let closed = FileState::Closed;
+                form.push(kept, &mut |item| self.item(item, &mut open, closed, place, next_id, events));
+                if cut {
+                    let state = FileState::Truncated;
+                    return form.finish(&mut |item| self.item(item, &mut open, state, place, next_id, events));
+                }
+                self.carries = Carries::Form(form, open);
+            }
+        }
+    }
+
+    fn item(
+        &mut self,
+        item: Item<'_>,
+        open: &mut Option<Tracker>,
+        closed: FileState,
+        place: Place,
+        next_id: &mut u32,
+        events: &mut Vec<EventId>,
+    ) {
+        match item {
+            Item::Open(_) if self.files.len() >= FILES_MAX => *open = None,
+            Item::Open(name) => {
+                *next_id = next_id.saturating_add(1);
+                let (file, tracker) = Tracker::open(name, place.direction, *next_id, place.tx, place.hashes);
+                self.files.push(file);
+                self.parts.push(Vec::new());
+                *open = Some(tracker);
+            }
+            Item::Data(d) => {
+                if let (Some(t), Some(f), Some(p)) = (open, self.files.last_mut(), self.parts.last_mut()) {
+                    t.push(f, d);
+                    p.extend_from_slice(d);
+                }
+            }
+            Item::Close { empty } => {
+                if empty {
+                    events.push(event::MULTIPART_NO_FILEDATA);
+                }
+                if let (Some(t), Some(f)) = (open.take(), self.files.last_mut()) {
+                    t.close(f, closed);
+                }
+            }
+            Item::InvalidHeader => events.push(event::MULTIPART_INVALID_HEADER),
+        }
+    }
+}

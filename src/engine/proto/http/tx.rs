@@ -1,0 +1,353 @@
+//! A transaction: one request and its response, and what rules and logs see of them.
+//!
+//! Owns the lines, headers and bodies; buffers are slices of those, or built once when first asked for. Lives until the
+//! engine frees it. Knows nothing of the connection: `parser` fills it.
+
+use super::headers::Headers;
+use super::payload::Payload;
+use super::tables::buffer;
+use super::text::Version;
+use super::uri::{self, Target};
+use crate::applayer::files::File;
+use crate::applayer::{Buffer, BufferId, EventId, Progress, Transaction, TxId, generic};
+use crate::types::{Direction, FieldSink};
+use std::any::Any;
+use std::cell::OnceCell;
+use std::ops::Range;
+
+/// Request methods that matter to framing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    #[default]
+    Unknown,
+    Connect,
+    Head,
+    Post,
+    Put,
+    /// Known, of no consequence to framing.
+    Other,
+}
+
+/// What both messages have. Spans are into `line`.
+#[derive(Debug)]
+pub struct Message {
+    pub progress: Progress,
+    pub line: Vec<u8>,
+    pub protocol: Range<usize>,
+    pub version: Version,
+    pub headers: Headers,
+    pub payload: Payload,
+    built: Built,
+}
+
+/// Buffers built on demand.
+#[derive(Debug, Default)]
+struct Built {
+    header: OnceCell<Vec<u8>>,
+    names: OnceCell<Vec<u8>>,
+    start: OnceCell<Vec<u8>>,
+    each: OnceCell<Vec<Vec<u8>>>,
+}
+
+impl Default for Message {
+    fn default() -> Self {
+        Message {
+            progress: Progress::NONE,
+            line: Vec::new(),
+            protocol: 0..0,
+            version: Version::Invalid,
+            headers: Headers::default(),
+            payload: Payload::default(),
+            built: Built::default(),
+        }
+    }
+}
+
+impl Message {
+    pub fn part(&self, r: &Range<usize>) -> Option<&[u8]> {
+        self.line.get(r.clone()).filter(|s| !s.is_empty())
+    }
+
+    /// Headers have changed: what was built of them is stale.
+    pub fn forget_built(&mut self) {
+        self.built = Built::default();
+    }
+
+    /// Raises the progress; it never falls.
+    pub fn reach(&mut self, p: Progress) {
+        self.progress = self.progress.max(p);
+    }
+
+    fn memory(&self) -> usize {
+        let built = |c: &OnceCell<Vec<u8>>| c.get().map_or(0, Vec::capacity);
+        self.line.capacity()
+            + self.headers.memory()
+            + self.payload.memory()
+            + built(&self.built.header)
+            + built(&self.built.names)
+            + built(&self.built.start)
+    }
+
+    fn header_block(&self) -> &[u8] {
+        self.built.header.get_or_init(|| {
+            let mut out = Vec::with_capacity(self.headers.raw().len());
+            for (name, value) in self.headers.iter().filter(|(n, _)| !is_cookie(n)) {
+                push_header(&mut out, name, value);
+                out.extend_from_slice(b"\r\n");
+            }
+            out
+        })
+    }
+
+    fn names(&self) -> &[u8] {
+        self.built.names.get_or_init(|| {
+            let mut out = Vec::new();
+            if !self.headers.is_empty() {
+                out.extend_from_slice(b"\r\n");
+                for (name, _) in self.headers.iter() {
+                    out.extend_from_slice(name);
+                    out.extend_from_slice(b"\r\n");
+                }
+                out.extend_from_slice(b"\r\n");
+            }
+            out
+        })
+    }
+
+    fn start(&self) -> &[u8] {
+        self.built.start.get_or_init(|| {
+            let mut out = Vec::with_capacity(self.line.len() + self.headers.raw().len() + 4);
+            out.extend_from_slice(&self.line);
+            out.extend_from_slice(b"\r\n");
+            for (name, value) in self.headers.iter() {
+                push_header(&mut out, name, value);
+                out.extend_from_slice(b"\r\n");
+            }
+            out.extend_from_slice(b"\r\n");
+            out
+        })
+    }
+
+    fn nth_header(&self, i: usize) -> Option<&[u8]> {
+        let all = self.built.each.get_or_init(|| {
+            self.headers
+                .iter()
+                .map(|(n, v)| {
+                    let mut out = Vec::with_capacity(n.len() + v.len() + 2);
+                    push_header(&mut out, n, v);
+                    out
+                })
+                .collect()
+        });
+        all.get(i).map(Vec::as_slice)
+    }
+}
+
+fn push_header(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+}
+
+fn is_cookie(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"cookie") || name.eq_ignore_ascii_case(b"set-cookie")
+}
+
+#[derive(Debug, Default)]
+pub struct Request {
+    pub m: Message,
+    /// Spans of `m.line`.
+    pub method: Range<usize>,
+    pub uri: Range<usize>,
+    pub kind: Method,
+    /// Spans of the target.
+    pub target: Target,
+    /// Lower case, without port.
+    pub host: Option<Vec<u8>>,
+    pub port: Option<u16>,
+    pub continue_expected: bool,
+    normalised: OnceCell<Option<Vec<u8>>>,
+}
+
+#[derive(Debug, Default)]
+pub struct Response {
+    pub m: Message,
+    pub status: Range<usize>,
+    pub reason: Range<usize>,
+    pub code: Option<u16>,
+    pub continue_seen: bool,
+}
+
+#[derive(Debug)]
+pub struct HttpTx {
+    pub id: TxId,
+    pub request: Request,
+    pub response: Response,
+    events: Vec<EventId>,
+    seen: u128,
+    /// Bytes last accounted for.
+    pub accounted: usize,
+}
+
+impl HttpTx {
+    pub fn new(id: TxId) -> HttpTx {
+        HttpTx {
+            id,
+            request: Request::default(),
+            response: Response::default(),
+            events: Vec::new(),
+            seen: 0,
+            accounted: 0,
+        }
+    }
+
+    /// Each event once.
+    pub fn event(&mut self, e: EventId) {
+        let bit = 1u128.checked_shl(u32::from(e.local)).unwrap_or(0);
+        if self.seen & bit == 0 {
+            self.seen |= bit;
+            self.events.push(e);
+        }
+    }
+
+    pub fn message(&self, dir: Direction) -> &Message {
+        match dir {
+            Direction::ToServer => &self.request.m,
+            Direction::ToClient => &self.response.m,
+        }
+    }
+
+    pub fn message_mut(&mut self, dir: Direction) -> &mut Message {
+        match dir {
+            Direction::ToServer => &mut self.request.m,
+            Direction::ToClient => &mut self.response.m,
+        }
+    }
+
+    pub fn memory(&self) -> usize {
+        size_of::<Self>()
+            + self.request.m.memory()
+            + self.response.m.memory()
+            + self.request.host.as_ref().map_or(0, Vec::capacity)
+            + self.request.normalised.get().and_then(Option::as_ref).map_or(0, Vec::capacity)
+    }
+
+    /// The request target as sent.
+    pub fn uri_raw(&self) -> Option<&[u8]> {
+        self.request.m.part(&self.request.uri)
+    }
+
+    /// `http.uri`.
+    pub fn uri(&self) -> Option<&[u8]> {
+        self.request
+            .normalised
+            .get_or_init(|| self.uri_raw().and_then(|u| self.request.target.normalised(u)))
+            .as_deref()
+    }
+
+    /// The path files are named after.
+    pub fn path(&self) -> Option<Vec<u8>> {
+        let uri = self.uri_raw()?;
+        let path = self.request.target.path.clone()?;
+        uri.get(path).map(uri::normalised_path)
+    }
+
+    fn host_raw(&self) -> Option<&[u8]> {
+        match &self.request.target.host {
+            Some(h) => self.uri_raw()?.get(h.clone()),
+            None => self.request.m.headers.value(b"host"),
+        }
+    }
+
+    fn request_buffer(&self, id: BufferId, index: usize) -> Option<&[u8]> {
+        let r = &self.request;
+        match id {
+            buffer::URI => self.uri(),
+            buffer::URI_RAW => self.uri_raw(),
+            buffer::METHOD => r.m.part(&r.method),
+            buffer::REQUEST_LINE => Some(&r.m.line),
+            buffer::USER_AGENT => r.m.headers.value(b"user-agent"),
+            buffer::HOST => r.host.as_deref(),
+            buffer::HOST_RAW => self.host_raw(),
+            buffer::ACCEPT => r.m.headers.value(b"accept"),
+            buffer::ACCEPT_ENC => r.m.headers.value(b"accept-encoding"),
+            buffer::ACCEPT_LANG => r.m.headers.value(b"accept-language"),
+            buffer::REFERER => r.m.headers.value(b"referer"),
+            buffer::COOKIE => r.m.headers.value(b"cookie"),
+            buffer::REQUEST_HEADER => r.m.nth_header(index),
+            _ => None,
+        }
+    }
+
+    fn response_buffer(&self, id: BufferId, index: usize) -> Option<&[u8]> {
+        let r = &self.response;
+        match id {
+            buffer::STAT_CODE => r.m.part(&r.status),
+            buffer::STAT_MSG => r.m.part(&r.reason),
+            buffer::RESPONSE_LINE => Some(&r.m.line),
+            buffer::SERVER => r.m.headers.value(b"server"),
+            buffer::LOCATION => r.m.headers.value(b"location"),
+            buffer::COOKIE => r.m.headers.value(b"set-cookie"),
+            buffer::RESPONSE_HEADER => r.m.nth_header(index),
+            _ => None,
+        }
+    }
+
+    fn shared_buffer(m: &Message, id: BufferId) -> Option<&[u8]> {
+        match id {
+            buffer::PROTOCOL => m.part(&m.protocol),
+            buffer::HEADER => Some(m.header_block()),
+            buffer::HEADER_RAW => Some(m.headers.raw()),
+            buffer::HEADER_NAMES => Some(m.names()),
+            buffer::START => Some(m.start()),
+            buffer::CONNECTION => m.headers.value(b"connection"),
+            buffer::CONTENT_TYPE => m.headers.value(b"content-type"),
+            buffer::CONTENT_LEN => m.headers.value(b"content-length"),
+            _ => None,
+        }
+    }
+}
+
+impl Transaction for HttpTx {
+    fn progress(&self, dir: Direction) -> Progress {
+        self.message(dir).progress
+    }
+
+    fn buffer(&self, id: BufferId, dir: Direction, index: usize) -> Option<Buffer<'_>> {
+        let m = self.message(dir);
+        match (id, dir) {
+            (generic::FILE_NAME, _) => return m.payload.files.get(index).map(|f| Buffer::whole(&f.name)),
+            (generic::FILE_DATA, Direction::ToServer) => return m.payload.file(index),
+            _ if index > 0 && !matches!(id, buffer::REQUEST_HEADER | buffer::RESPONSE_HEADER) => return None,
+            (generic::FILE_DATA | buffer::RESPONSE_BODY, Direction::ToClient)
+            | (buffer::REQUEST_BODY, Direction::ToServer) => return m.payload.body(),
+            _ => {}
+        }
+        // The line comes with progress 1, headers with 2: before that there is nothing to see.
+        let own = match dir {
+            Direction::ToServer => self.request_buffer(id, index),
+            Direction::ToClient => self.response_buffer(id, index),
+        };
+        own.or_else(|| Self::shared_buffer(m, id)).filter(|b| !b.is_empty()).map(Buffer::whole)
+    }
+
+    fn events(&self) -> &[EventId] {
+        &self.events
+    }
+
+    fn log(&self, sink: &mut dyn FieldSink) {
+        super::log::write(self, sink);
+    }
+
+    fn files(&self, dir: Direction) -> &[File] {
+        &self.message(dir).payload.files
+    }
+
+    fn files_mut(&mut self, dir: Direction) -> &mut [File] {
+        &mut self.message_mut(dir).payload.files
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
