@@ -4,5 +4,13 @@
 //! -> full inspection (inspect) -> hits. Knows protocols only through `applayer::Vocabulary`, and matchers only through
 //! the traits of [`matching`]; never names either.
 
+pub mod compile;
+pub mod inspect;
 pub mod matching;
+mod prefilter;
 pub mod signature;
+pub mod state;
+#[cfg(test)]
+pub(crate) mod testkit;
+mod threshold;
+mod transforms_cache;

@@ -385,6 +385,27 @@ pub struct PacketFacts<'a> {
 /// A test of packet headers or flow figures (`flags`, `dsize`, `ttl`, `stream_size`, `decode-event`, …).
 pub trait PacketTest: Send + Sync + std::fmt::Debug {
     fn matches(&self, facts: &PacketFacts<'_>) -> bool;
+
+    /// What the answer rests on; decides whether the rule's payload checks see the packet alone.
+    fn basis(&self) -> TestBasis {
+        TestBasis::Packet
+    }
+}
+
+/// What a [`PacketTest`] looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TestBasis {
+    /// Headers of the packet (`flags`, `dsize`, `ttl`, `itype`, …): the rule's payload is the packet's, not the stream's.
+    Packet,
+    /// An address, protocol number or the like that holds for the whole flow (`ip_proto`, `sameip`): does not make a rule
+    /// without payload checks more than an address rule.
+    Address,
+    /// Figures or state of the flow (`stream_size`, `flow.age`, `flow.pkts`, …): payload is seen in stream and packet.
+    Flow,
+    /// The detected protocol (`app-layer-protocol`): asked once per direction, when detection is done.
+    AppProto,
+    /// `decode-event`, `stream-event`: asked only of packets that have one.
+    Event,
 }
 
 /// Where a bit or number is kept.

@@ -94,6 +94,7 @@ counters! {
     DetectParked "detect.parked" "candidates parked for want of data or state";
     DetectParkedOverflow "detect.parked_overflow" "candidates that found no room to wait";
     DetectPcreLimit "detect.pcre_limit" "pcre evaluations ended by their match limit";
+    DetectBudget "detect.budget" "rules whose inspection spent its budget of work";
     HostsEvicted "host.evicted" "host entries evicted to make room";
     Forwarded "ips.accepted" "frames forwarded";
     Dropped "ips.blocked" "frames dropped";

@@ -1,0 +1,216 @@
+//! Signatures to a ruleset: order of evaluation, classes, searchers, groups. Once per load, never on the packet path.
+//!
+//! A [`Ruleset`] is immutable and shared by all workers behind an `Arc`; a change of policy is another one with another
+//! epoch. A rule that cannot be compiled (its regex, say) is refused by itself with the reason, never the whole set.
+
+mod class;
+mod explain;
+mod order;
+
+pub use class::{ActionScope, Class};
+pub use explain::{BufferExplanation, Explanation};
+
+pub(crate) use class::{Compiled, Source};
+
+use super::matching::{MatcherFactory, Scratch};
+use super::prefilter::{AddressRules, PayloadGroups, SetBuilder, TxGroups};
+use super::signature::{AddrSet, SigIdx, Signature, Threshold};
+use super::transforms_cache::ChainTable;
+use crate::applayer::Vocabulary;
+use std::sync::Arc;
+
+/// Compiled pattern databases by content key; kept by someone with a disk.
+pub trait DatabaseCache {
+    /// What `PatternSet::serialize` gave under this key; `None` where there is none. Damage shows when it is read back,
+    /// and the set is then compiled anew.
+    fn load(&mut self, key: u128) -> Option<Vec<u8>>;
+    fn store(&mut self, key: u128, database: &[u8]);
+}
+
+/// Withholds alerts of a rule (its action and settings still hold).
+#[derive(Clone, Debug, Default)]
+pub struct Suppress {
+    /// 0: any.
+    pub gid: u32,
+    /// 0: any.
+    pub sid: u32,
+    /// Which end must be in `addresses`; `None`: always.
+    pub track: Option<SuppressTrack>,
+    pub addresses: AddrSet,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SuppressTrack {
+    Source,
+    Destination,
+    Either,
+}
+
+/// Replaces a rule's own threshold.
+#[derive(Clone, Copy, Debug)]
+pub struct ThresholdOverride {
+    pub gid: u32,
+    pub sid: u32,
+    pub threshold: Threshold,
+}
+
+/// What beside the signatures goes into a ruleset.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// From 1; another number for another ruleset.
+    pub epoch: u64,
+    pub suppress: Vec<Suppress>,
+    pub thresholds: Vec<ThresholdOverride>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { epoch: 1, suppress: Vec::new(), thresholds: Vec::new() }
+    }
+}
+
+/// A rule left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    pub gid: u32,
+    pub sid: u32,
+    pub file: String,
+    pub line: u32,
+    pub why: String,
+}
+
+/// What compiling yields.
+pub struct Compilation {
+    pub ruleset: Ruleset,
+    pub refused: Vec<Refused>,
+    /// Pattern databases built, and those the cache had.
+    pub databases: (usize, usize),
+}
+
+/// An immutable set of compiled signatures.
+pub struct Ruleset {
+    pub(crate) epoch: u64,
+    pub(crate) vocabulary: Vocabulary,
+    pub(crate) factory: Arc<dyn MatcherFactory>,
+    pub(crate) sigs: Vec<Compiled>,
+    pub(crate) addresses: AddressRules,
+    pub(crate) payload: PayloadGroups,
+    pub(crate) txs: TxGroups,
+    pub(crate) chains: ChainTable,
+    /// Rules that ask for decode or stream events alone.
+    pub(crate) events: Vec<SigIdx>,
+    pub(crate) suppress: Vec<Suppress>,
+}
+
+impl Ruleset {
+    /// Compiles `signatures` in any order. Fails only where the matcher library itself does.
+    pub fn compile(
+        signatures: Vec<Signature>,
+        vocabulary: Vocabulary,
+        factory: Arc<dyn MatcherFactory>,
+        cache: Option<&mut dyn DatabaseCache>,
+        settings: Settings,
+    ) -> Result<Compilation, super::matching::MatcherError> {
+        let mut refused = Vec::new();
+        let mut chains = ChainTable::default();
+        let mut sigs = Vec::with_capacity(signatures.len());
+        for mut sig in order::sorted(signatures) {
+            if let Some(o) = settings.thresholds.iter().find(|o| o.gid == sig.gid && o.sid == sig.sid) {
+                sig.threshold = Some(o.threshold);
+            }
+            let id = (sig.gid, sig.sid, sig.origin.file.clone(), sig.origin.line);
+            match Compiled::new(sig, &vocabulary, factory.as_ref(), &mut chains) {
+                Ok(c) => sigs.push(c),
+                Err(why) => refused.push(Refused { gid: id.0, sid: id.1, file: id.2, line: id.3, why }),
+            }
+        }
+        let mut builder = SetBuilder::new(factory.as_ref(), cache);
+        let txs = TxGroups::build(&sigs, &vocabulary, &mut builder)?;
+        let (addresses, by_address) = AddressRules::build(&sigs);
+        let payload = PayloadGroups::build(&sigs, &vocabulary, &by_address, &mut builder)?;
+        let databases = builder.counts();
+        let events =
+            sigs.iter().enumerate().filter(|(_, c)| c.class == Class::Event).map(|(i, _)| SigIdx(i as u32)).collect();
+        let ruleset = Ruleset {
+            epoch: settings.epoch.max(1),
+            vocabulary,
+            factory,
+            sigs,
+            addresses,
+            payload,
+            txs,
+            chains,
+            events,
+            suppress: settings.suppress,
+        };
+        Ok(Compilation { ruleset, refused, databases })
+    }
+
+    /// No rules at all.
+    pub fn empty(vocabulary: Vocabulary, factory: Arc<dyn MatcherFactory>) -> Self {
+        Ruleset {
+            epoch: 1,
+            vocabulary,
+            factory,
+            sigs: Vec::new(),
+            addresses: AddressRules::default(),
+            payload: PayloadGroups::default(),
+            txs: TxGroups::default(),
+            chains: ChainTable::default(),
+            events: Vec::new(),
+            suppress: Vec::new(),
+        }
+    }
+
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    pub fn len(&self) -> usize {
+        self.sigs.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.sigs.is_empty()
+    }
+
+    pub fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
+    }
+
+    /// `None` for an index of another ruleset.
+    pub fn signature(&self, idx: SigIdx) -> Option<&Signature> {
+        self.sigs.get(idx.0 as usize).map(|c| &c.sig)
+    }
+
+    pub fn class(&self, idx: SigIdx) -> Option<Class> {
+        self.sigs.get(idx.0 as usize).map(|c| c.class)
+    }
+
+    pub fn signatures(&self) -> impl Iterator<Item = (SigIdx, &Signature)> {
+        self.sigs.iter().enumerate().map(|(i, c)| (SigIdx(i as u32), &c.sig))
+    }
+
+    /// The first signature with this sid.
+    pub fn find(&self, sid: u32) -> Option<SigIdx> {
+        self.sigs.iter().position(|c| c.sig.sid == sid).map(|i| SigIdx(i as u32))
+    }
+
+    /// Bytes of pattern databases, about.
+    pub fn memory(&self) -> usize {
+        self.payload.memory() + self.txs.memory()
+    }
+
+    /// How a rule compiled and what each packet pays for it.
+    pub fn explain(&self, sid: u32) -> Option<Explanation> {
+        self.find(sid).and_then(|i| explain::explain(self, i))
+    }
+
+    pub(crate) fn compiled(&self, idx: SigIdx) -> Option<&Compiled> {
+        self.sigs.get(idx.0 as usize)
+    }
+
+    pub(crate) fn scratch(&self) -> Result<Scratch, super::matching::MatcherError> {
+        self.factory.scratch()
+    }
+}

@@ -1,0 +1,404 @@
+//! All checks of one rule in one buffer: contents, pcre, byte tests, in the rule's order, with backtracking.
+//!
+//! Positions count from the start of the whole buffer or stream, also where its head has been let go (`View::offset`).
+//! A content whose later relative checks fail is tried at its next occurrence. Failing says two things beside: whether
+//! more bytes could change it (`later`), and whether an earlier check's next occurrence could (`stop`: no): the second
+//! keeps a chain of unbounded relative contents linear. What is left (bounded windows within bounded windows) is paid
+//! from a budget of steps, and an empty budget is an exception, not an answer.
+//!
+//! `later` may say yes where the truth is no; never the other way.
+
+use super::bytes;
+use super::ops::{OpAux, Ops};
+use crate::detect::matching::{LimitReached, Scratch};
+use crate::detect::signature::{Content, Op, Pcre, Value};
+use crate::types::Cause;
+use smallvec::SmallVec;
+use std::ops::Range;
+
+/// Bytes to inspect.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View<'a> {
+    pub data: &'a [u8],
+    /// Position of `data[0]`.
+    pub offset: u64,
+    /// More bytes may follow.
+    pub more: bool,
+    /// Checks of the end (`endswith`, `bsize`, `isdataat:!`) wait for it while `more`.
+    pub end_waits: bool,
+}
+
+impl<'a> View<'a> {
+    pub(crate) const fn whole(data: &'a [u8]) -> Self {
+        View { data, offset: 0, more: false, end_waits: false }
+    }
+
+    /// Position just past the last byte.
+    pub(crate) fn end(&self) -> i64 {
+        position(self.offset).saturating_add(self.data.len() as i64)
+    }
+
+    fn start(&self) -> i64 {
+        position(self.offset)
+    }
+
+    /// The bytes of `lo..hi`, clipped to what is here.
+    pub(crate) fn slice(&self, lo: i64, hi: i64) -> &'a [u8] {
+        let from = usize::try_from(lo.saturating_sub(self.start())).unwrap_or(0);
+        let to = usize::try_from(hi.saturating_sub(self.start())).unwrap_or(0).min(self.data.len());
+        self.data.get(from..to).unwrap_or(&[])
+    }
+}
+
+fn position(offset: u64) -> i64 {
+    i64::try_from(offset).unwrap_or(i64::MAX)
+}
+
+/// What came of a rule's checks in one buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Match,
+    /// Not, and more of this buffer will not change it.
+    No,
+    /// Not yet.
+    Later,
+    /// Neither: a limit was reached.
+    Limit(Cause),
+}
+
+/// What a rule carries from one buffer to its next, and what inspection may spend.
+pub(crate) struct Work {
+    pub scratch: Scratch,
+    /// Variables of byte_extract and byte_math.
+    pub slots: SmallVec<[i64; 4]>,
+    /// Steps left for this rule.
+    pub steps: u32,
+    groups: Vec<Option<Range<usize>>>,
+    /// Result of `base64_decode`.
+    decoded: Vec<u8>,
+    /// Position of each content by op, where the rule replaces.
+    pub found: SmallVec<[i64; 4]>,
+    pub want_found: bool,
+    /// Index of the absolute, unbounded content whose absence made the last answer `Later`, and how far it was sought.
+    pub missing: Option<(u16, u64)>,
+    /// How many checks failed at the end of what is here; `missing` says all only where it is one.
+    open_ends: u32,
+}
+
+impl Work {
+    pub(crate) fn new(scratch: Scratch) -> Self {
+        Work {
+            scratch,
+            slots: SmallVec::new(),
+            steps: 0,
+            groups: Vec::new(),
+            decoded: Vec::new(),
+            found: SmallVec::new(),
+            want_found: false,
+            missing: None,
+            open_ends: 0,
+        }
+    }
+
+    /// Readies it for the next rule.
+    pub(crate) fn begin(&mut self, slots: u8, want_found: bool, steps: u32) {
+        self.slots.clear();
+        self.slots.resize(usize::from(slots), 0);
+        self.steps = steps;
+        self.want_found = want_found;
+        self.missing = None;
+        self.open_ends = 0;
+    }
+}
+
+enum Step {
+    Match,
+    Fail { later: bool, stop: bool },
+    Limit(Cause),
+}
+
+const FAIL: Step = Step::Fail { later: false, stop: false };
+
+/// Runs all of `ops` over `view`.
+pub(crate) fn inspect(ops: &Ops<'_>, view: View<'_>, work: &mut Work) -> Outcome {
+    if work.want_found {
+        work.found.clear();
+        work.found.resize(ops.ops.len(), -1);
+    }
+    let mut run = Run { ops, view, work };
+    match run.from(0, 0) {
+        Step::Match => Outcome::Match,
+        Step::Fail { later: true, .. } if view.more => Outcome::Later,
+        Step::Fail { .. } => Outcome::No,
+        Step::Limit(c) => Outcome::Limit(c),
+    }
+}
+
+struct Run<'r, 'o, 'd> {
+    ops: &'r Ops<'o>,
+    view: View<'d>,
+    work: &'r mut Work,
+}
+
+/// A content's bounds: `lo..hi`, and whether `hi` is the end of what is here rather than the rule's.
+struct Bounds {
+    lo: i64,
+    hi: i64,
+    open: bool,
+}
+
+impl Run<'_, '_, '_> {
+    /// Op `i` and all after it, the last match ending at `cursor`.
+    fn from(&mut self, i: usize, cursor: i64) -> Step {
+        let (Some(op), Some(aux)) = (self.ops.ops.get(i), self.ops.aux.get(i)) else { return Step::Match };
+        if self.work.steps == 0 {
+            return Step::Limit(Cause::InspectionBudget);
+        }
+        self.work.steps -= 1;
+        match (op, aux) {
+            (Op::Content(c), OpAux::Content { needle, retry, .. }) => {
+                if c.negated {
+                    return if self.content_absent(c, needle, cursor) { self.from(i + 1, cursor) } else { FAIL };
+                }
+                self.content(i, c, needle, *retry, cursor)
+            }
+            (Op::Pcre(p), OpAux::Regex { regex, restart, .. }) => self.pcre(i, p, regex.as_ref(), *restart, cursor),
+            (Op::ByteTest(t), _) => match bytes::test(t, self.view, cursor, &self.work.slots) {
+                Some(true) => self.from(i + 1, cursor),
+                Some(false) => FAIL,
+                None => self.short(),
+            },
+            (Op::ByteJump(j), _) => match bytes::jump(j, self.view, cursor, &self.work.slots) {
+                Some(to) => unordered(self.from(i + 1, to)),
+                None => self.short(),
+            },
+            (Op::ByteExtract(e), _) => match bytes::extract(e, self.view, cursor) {
+                Some((value, to)) => self.with_slot(i, e.slot, value, to),
+                None => self.short(),
+            },
+            (Op::ByteMath(m), _) => match bytes::math(m, self.view, cursor, &self.work.slots) {
+                Some((value, to)) => self.with_slot(i, m.slot, value, to),
+                None => self.short(),
+            },
+            (Op::IsDataAt(d), _) => {
+                let at = value(d.at, &self.work.slots);
+                let there =
+                    if d.relative { cursor.saturating_add(at) <= self.view.end() } else { at < self.view.end() };
+                match (there, d.negated) {
+                    (true, false) => self.from(i + 1, cursor),
+                    (false, true) if self.view.more && self.view.end_waits => self.short(),
+                    (false, true) => self.from(i + 1, cursor),
+                    (false, false) => self.short(),
+                    (true, true) => FAIL,
+                }
+            }
+            (Op::Bsize(m), _) => {
+                if self.view.more && self.view.end_waits {
+                    return self.short();
+                }
+                if m.matches(self.view.end().max(0) as u64) { self.from(i + 1, cursor) } else { self.short() }
+            }
+            (Op::Base64Decode(d), _) => self.base64(i, d, cursor),
+            (Op::Custom(c), _) => {
+                if self.view.more && self.view.end_waits {
+                    return self.short();
+                }
+                let at = usize::try_from(cursor - self.view.start()).unwrap_or(0).min(self.view.data.len());
+                if c.matches(self.view.data, at) { self.from(i + 1, cursor) } else { self.short() }
+            }
+            _ => FAIL,
+        }
+    }
+
+    /// Failed at the end of what is here.
+    fn short(&mut self) -> Step {
+        self.open_end(None);
+        Step::Fail { later: true, stop: false }
+    }
+
+    /// Notes a failure that more bytes could mend; `sole` is the content that would have to be among them.
+    fn open_end(&mut self, sole: Option<usize>) {
+        if !self.view.more {
+            return;
+        }
+        self.work.missing = match sole {
+            Some(i) if self.work.open_ends == 0 => Some((i as u16, self.view.end().max(0) as u64)),
+            _ => None,
+        };
+        self.work.open_ends = self.work.open_ends.saturating_add(1);
+    }
+
+    fn with_slot(&mut self, i: usize, slot: u8, value: i64, cursor: i64) -> Step {
+        if let Some(s) = self.work.slots.get_mut(usize::from(slot)) {
+            *s = value;
+        }
+        self.from(i + 1, cursor)
+    }
+
+    fn bounds(&self, c: &Content, len: i64, cursor: i64) -> Bounds {
+        let v = |x: Option<Value>| x.map(|x| value(x, &self.work.slots));
+        let end = self.view.end();
+        let (lo, hi) = if c.is_relative() {
+            let lo = cursor.saturating_add(v(c.distance).unwrap_or(0));
+            (lo.max(0), v(c.within).map(|w| lo.saturating_add(w)))
+        } else if c.startswith {
+            (0, Some(len))
+        } else {
+            let lo = v(c.offset).unwrap_or(0).max(0);
+            (lo, v(c.depth).map(|d| lo.saturating_add(d)))
+        };
+        let lo = if c.endswith && !(self.view.more && self.view.end_waits) { lo.max(end - len) } else { lo };
+        match hi {
+            Some(hi) if hi <= end => Bounds { lo, hi, open: false },
+            _ => Bounds { lo, hi: end, open: true },
+        }
+    }
+
+    fn content_absent(&mut self, c: &Content, needle: &super::needle::Needle, cursor: i64) -> bool {
+        let b = self.bounds(c, needle.len() as i64, cursor);
+        let lo = b.lo.max(self.view.start());
+        let hay = self.view.slice(lo, b.hi);
+        self.charge(hay.len());
+        match needle.find(hay) {
+            None => true,
+            Some(p) if c.endswith => lo + (p + needle.len()) as i64 != self.view.end(),
+            Some(_) => false,
+        }
+    }
+
+    fn content(&mut self, i: usize, c: &Content, needle: &super::needle::Needle, retry: bool, cursor: i64) -> Step {
+        let len = needle.len() as i64;
+        if c.endswith && self.view.more && self.view.end_waits {
+            return self.short();
+        }
+        let b = self.bounds(c, len, cursor);
+        let mut later = b.open;
+        // With variables an earlier match may also move the bounds here or further on: nothing follows from absence.
+        let stop = self.work.slots.is_empty() && (!c.is_relative() || c.within.is_none());
+        let mut lo = b.lo.max(self.view.start());
+        let mut first = true;
+        loop {
+            let hay = self.view.slice(lo, b.hi);
+            if self.work.steps == 0 {
+                return Step::Limit(Cause::InspectionBudget);
+            }
+            let Some(p) = needle.find(hay) else {
+                self.charge(hay.len());
+                if b.open {
+                    self.open_end((first && stop && !c.endswith).then_some(i));
+                }
+                return Step::Fail { later, stop };
+            };
+            self.charge(p);
+            first = false;
+            let at = lo + p as i64;
+            if c.endswith && at + len != self.view.end() {
+                lo = at + 1;
+                continue;
+            }
+            if let Some(f) = self.work.found.get_mut(i) {
+                *f = at;
+            }
+            match self.from(i + 1, at + len) {
+                Step::Fail { later: more, stop: s } => {
+                    later |= more;
+                    if !retry || s {
+                        return Step::Fail { later, stop: stop && s };
+                    }
+                }
+                done => return done,
+            }
+            lo = at + 1;
+        }
+    }
+
+    /// Searching is work too: a step per 64 bytes.
+    fn charge(&mut self, bytes: usize) {
+        let steps = u32::try_from(bytes / 64).unwrap_or(u32::MAX);
+        self.work.steps = self.work.steps.saturating_sub(steps);
+    }
+
+    fn pcre(
+        &mut self,
+        i: usize,
+        p: &Pcre,
+        regex: &dyn crate::detect::matching::Regex,
+        restart: bool,
+        cursor: i64,
+    ) -> Step {
+        let mut lo = if p.relative { cursor } else { self.view.start() };
+        lo = lo.max(self.view.start());
+        let mut later = true;
+        loop {
+            let hay = self.view.slice(lo, self.view.end());
+            self.charge(hay.len());
+            let mut groups = std::mem::take(&mut self.work.groups);
+            groups.clear();
+            let found = regex.find(&mut self.work.scratch, hay, &mut groups);
+            self.work.groups = groups;
+            match found {
+                Err(LimitReached) => return Step::Limit(Cause::PcreLimit),
+                Ok(None) if p.negated => return self.from(i + 1, cursor),
+                Ok(None) => {
+                    self.open_end(None);
+                    return Step::Fail { later, stop: false };
+                }
+                Ok(Some(_)) if p.negated => return FAIL,
+                Ok(Some(m)) => match self.from(i + 1, lo + m.end as i64) {
+                    Step::Fail { later: more, .. } if restart => {
+                        later |= more;
+                        if self.work.steps == 0 {
+                            return Step::Limit(Cause::InspectionBudget);
+                        }
+                        lo = lo + m.start as i64 + 1;
+                        if lo > self.view.end() {
+                            return Step::Fail { later, stop: false };
+                        }
+                    }
+                    done => return unordered(done),
+                },
+            }
+        }
+    }
+
+    fn base64(&mut self, i: usize, d: &crate::detect::signature::Base64Decode, cursor: i64) -> Step {
+        let from = if d.relative { cursor } else { 0 }.saturating_add(i64::from(d.offset));
+        let mut hay = self.view.slice(from.max(self.view.start()), self.view.end());
+        if let Some(n) = d.bytes {
+            hay = hay.get(..n as usize).unwrap_or(hay);
+        }
+        let mut decoded = std::mem::take(&mut self.work.decoded);
+        bytes::base64(hay, &mut decoded);
+        self.charge(hay.len());
+        let mut result = if decoded.is_empty() { self.short() } else { Step::Match };
+        for sub in self.ops.base64 {
+            if !matches!(result, Step::Match) {
+                break;
+            }
+            let ops = sub.ops();
+            result = Run { ops: &ops, view: View::whole(&decoded), work: self.work }.from(0, 0);
+        }
+        self.work.decoded = decoded;
+        match result {
+            Step::Match => self.from(i + 1, cursor),
+            Step::Fail { .. } => self.short(),
+            limit => limit,
+        }
+    }
+}
+
+/// After a check whose end does not move forward with its beginning, a failure says nothing of other beginnings.
+fn unordered(step: Step) -> Step {
+    match step {
+        Step::Fail { later, .. } => Step::Fail { later, stop: false },
+        done => done,
+    }
+}
+
+/// A constant, or what an earlier check of the rule filled in.
+pub(crate) fn value(v: Value, slots: &[i64]) -> i64 {
+    match v {
+        Value::Const(c) => c,
+        Value::Var(s) => slots.get(usize::from(s)).copied().unwrap_or(0),
+    }
+}

@@ -1,0 +1,302 @@
+//! Inspection: a packet with its flow, stream and transactions in; the signatures that match out.
+//!
+//! [`Detector::inspect`] asks, in this order, the address rules (once per flow and direction), the rules over packet and
+//! stream, the rules over transactions; each gathers candidates from the prefilter and walks them in rule order, the
+//! cheapest refusal first. What a match sets (flowbits and the like) is set at once, so that later rules see it. What
+//! becomes of the hits (thresholds, pass, actions) is [`Detector::settle`]'s.
+//!
+//! A candidate refused for want of data, state or protocol waits in the flow, bounded; one that finds no room, a pcre at
+//! its limit, and a spent budget are exceptions, reported beside the hits, never a silent "no match".
+
+pub(crate) mod bytes;
+pub(crate) mod content;
+mod header;
+pub(crate) mod needle;
+pub(crate) mod ops;
+mod payload;
+mod settle;
+#[cfg(test)]
+mod tests;
+mod tx;
+mod vars;
+
+pub use settle::{Alert, Settled};
+
+use super::compile::{Class, Compiled, Ruleset};
+use super::matching::MatcherError;
+use super::prefilter::{Candidates, Transport};
+use super::signature::{PacketFacts, SigIdx};
+use super::state::FlowDetect;
+use super::state::hosts::Bounded;
+use super::threshold::Counts;
+use super::transforms_cache::TransformCache;
+use crate::applayer::{AppParser, EventId, TxId};
+use crate::types::{Cause, Counter, Counters, Limits};
+use content::Work;
+use smallvec::SmallVec;
+use std::net::IpAddr;
+use vars::{HostBits, HostKey};
+
+/// Steps one rule may spend on one packet or transaction; a step is a check tried or 64 bytes searched.
+const STEPS_MAX: u32 = 20_000;
+
+/// The packet's direction of the reassembled stream.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamInput<'a> {
+    /// Position in the stream of `bytes[0]`.
+    pub offset: u64,
+    /// All that is still held, the new bytes last.
+    pub bytes: &'a [u8],
+    /// How many of `bytes`, at its end, have not been inspected.
+    pub fresh: usize,
+    /// Nothing will follow.
+    pub ended: bool,
+}
+
+/// One packet, or the end of a flow's direction.
+pub struct PacketInput<'a> {
+    pub facts: PacketFacts<'a>,
+    pub established: bool,
+    /// The payload was taken into the stream (now or, out of order, for later).
+    pub in_stream: bool,
+    pub stream: Option<StreamInput<'a>>,
+    pub app: Option<&'a dyn AppParser>,
+    /// Events of the parser that belong to no transaction, since the last packet.
+    pub app_events: &'a [EventId],
+    /// No packet but the flow's end in this direction: what waits is decided on what is there.
+    pub flow_end: bool,
+}
+
+/// How a signature matched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HitKind {
+    Address,
+    Packet,
+    Stream,
+    Tx(TxId),
+}
+
+/// New bytes for a match: where, and which of the signature's `replace` entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replacement {
+    /// Position in the packet's payload.
+    pub at: u32,
+    pub entry: u8,
+}
+
+/// A signature that matched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hit {
+    pub sig: SigIdx,
+    pub kind: HitKind,
+    pub replace: SmallVec<[Replacement; 1]>,
+}
+
+impl Hit {
+    pub fn tx(&self) -> Option<TxId> {
+        match self.kind {
+            HitKind::Tx(id) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// The match rests on more than this packet.
+    pub fn stream_match(&self) -> bool {
+        matches!(self.kind, HitKind::Stream | HitKind::Tx(_))
+    }
+}
+
+/// Visibility lost while inspecting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exception {
+    pub cause: Cause,
+    pub sig: SigIdx,
+}
+
+/// One worker's inspection: working memory, and what is remembered of hosts.
+pub struct Detector {
+    work: Work,
+    candidates: Candidates,
+    cache: TransformCache,
+    folded: Vec<u8>,
+    hosts: Bounded<HostKey, HostBits>,
+    counts: Counts,
+    host_tags: Bounded<IpAddr, super::state::TagLeft>,
+    exceptions: Vec<Exception>,
+    counters: Counters,
+    limits: Limits,
+    inline: bool,
+    epoch: u64,
+}
+
+impl Detector {
+    /// `inline`: drops are carried out. `seed`: of the keyed hashes, random live and fixed in replay.
+    pub fn new(rs: &Ruleset, limits: &Limits, inline: bool, seed: u64) -> Result<Self, MatcherError> {
+        Ok(Detector {
+            work: Work::new(rs.scratch()?),
+            candidates: Candidates::new(rs.len()),
+            cache: TransformCache::default(),
+            folded: Vec::with_capacity(512),
+            hosts: Bounded::new(limits.hosts_max, seed),
+            counts: Bounded::new(limits.hosts_max, seed.wrapping_add(1)),
+            host_tags: Bounded::new(limits.hosts_max, seed.wrapping_add(2)),
+            exceptions: Vec::with_capacity(16),
+            counters: Counters::default(),
+            limits: limits.clone(),
+            inline,
+            epoch: rs.epoch(),
+        })
+    }
+
+    /// A new ruleset from the next packet on. Counts by address stay; host bits, whose names are the old set's, go.
+    pub fn adopt(&mut self, rs: &Ruleset, seed: u64) -> Result<(), MatcherError> {
+        self.work = Work::new(rs.scratch()?);
+        self.candidates = Candidates::new(rs.len());
+        self.hosts = Bounded::new(self.limits.hosts_max, seed);
+        self.epoch = rs.epoch();
+        Ok(())
+    }
+
+    /// Adds what was counted since the last call to `total`.
+    pub fn drain_counters(&mut self, total: &mut Counters) {
+        self.counters.add(Counter::HostsEvicted, std::mem::take(&mut self.hosts.evicted));
+        self.counters.add(Counter::HostsEvicted, std::mem::take(&mut self.counts.evicted));
+        self.counters.add(Counter::HostsEvicted, std::mem::take(&mut self.host_tags.evicted));
+        total.merge(&self.counters);
+        self.counters = Counters::default();
+    }
+
+    /// Exceptions of the last [`Detector::inspect`].
+    pub fn exceptions(&self) -> &[Exception] {
+        &self.exceptions
+    }
+
+    /// Inspects one packet; appends what matched to `out` in order of evaluation. `rs` is the ruleset this detector
+    /// was made for or last adopted; with another one nothing is inspected.
+    pub fn inspect(
+        &mut self,
+        rs: &Ruleset,
+        input: &PacketInput<'_>,
+        mut flow: Option<&mut FlowDetect>,
+        out: &mut Vec<Hit>,
+    ) {
+        self.exceptions.clear();
+        if rs.is_empty() || self.epoch != rs.epoch() {
+            return;
+        }
+        if let Some(f) = flow.as_deref_mut() {
+            f.renew(rs.epoch());
+            if f.passed {
+                return;
+            }
+        }
+        self.cache.clear();
+        if !input.flow_end {
+            self.address_rules(rs, input, flow.as_deref_mut(), out);
+        }
+        self.packet_rules(rs, input, flow.as_deref_mut(), out);
+        if let (Some(f), Some(app), Some(dir)) = (flow, input.app, input.facts.direction) {
+            self.tx_rules(rs, input, f, app, dir, out);
+        }
+    }
+
+    /// Address rules: once per flow and direction, or for each packet without a flow. Packet rules that the addresses
+    /// call up are remembered by the flow.
+    fn address_rules(
+        &mut self,
+        rs: &Ruleset,
+        input: &PacketInput<'_>,
+        flow: Option<&mut FlowDetect>,
+        out: &mut Vec<Hit>,
+    ) {
+        let p = input.facts.packet;
+        if p.ip.is_none() || p.flags.invalid || rs.addresses.is_empty() {
+            return;
+        }
+        match (flow, input.facts.direction) {
+            (Some(f), Some(dir)) => {
+                let d = dir as usize;
+                if f.begun[d] {
+                    return;
+                }
+                f.begun[d] = true;
+                let mut found = SmallVec::<[SigIdx; 8]>::new();
+                rs.addresses.find(p.src(), p.dst(), |s| found.push(s));
+                found.sort_unstable();
+                found.dedup();
+                for idx in found {
+                    let Some(c) = rs.compiled(idx) else { continue };
+                    if c.class != Class::IpOnly {
+                        f.by_address[d].push(idx);
+                    } else if self.address_rule(c, input, Some(&mut *f)) {
+                        self.hit(c, idx, HitKind::Address, input, Some(&mut *f), out);
+                    }
+                }
+            }
+            _ => {
+                let mut found = SmallVec::<[SigIdx; 8]>::new();
+                rs.addresses.find(p.src(), p.dst(), |s| found.push(s));
+                found.sort_unstable();
+                found.dedup();
+                for idx in found {
+                    let Some(c) = rs.compiled(idx) else { continue };
+                    if c.class != Class::IpOnly {
+                        self.candidates.add(idx);
+                    } else if self.address_rule(c, input, None) {
+                        self.hit(c, idx, HitKind::Address, input, None, out);
+                    }
+                }
+            }
+        }
+    }
+
+    fn address_rule(&mut self, c: &Compiled, input: &PacketInput<'_>, flow: Option<&mut FlowDetect>) -> bool {
+        header::matches(c, input, Transport::of(input.facts.packet)) == header::Answer::Yes
+            && c.sig.packet_tests.iter().all(|t| t.matches(&input.facts))
+            && self.state_holds(c, input, flow.as_deref(), None)
+    }
+
+    /// Records a match and carries out what it sets.
+    fn hit(
+        &mut self,
+        c: &Compiled,
+        idx: SigIdx,
+        kind: HitKind,
+        input: &PacketInput<'_>,
+        flow: Option<&mut FlowDetect>,
+        out: &mut Vec<Hit>,
+    ) {
+        if c.flags.state_sets {
+            let tx = match kind {
+                HitKind::Tx(id) => Some(id),
+                _ => None,
+            };
+            self.state_set(c, input, flow, tx);
+        }
+        out.push(Hit { sig: idx, kind, replace: SmallVec::new() });
+    }
+
+    fn exception(&mut self, cause: Cause, sig: SigIdx) {
+        let counter = match cause {
+            Cause::PcreLimit => Some(Counter::DetectPcreLimit),
+            Cause::ParkedOverflow => Some(Counter::DetectParkedOverflow),
+            Cause::InspectionBudget => Some(Counter::DetectBudget),
+            _ => None,
+        };
+        if let Some(c) = counter {
+            self.counters.inc(c);
+        }
+        // One packet cannot make this list long: past the bound they are counted alone.
+        if self.exceptions.len() < 64 {
+            self.exceptions.push(Exception { cause, sig });
+        }
+    }
+}
+
+const _: fn() = || {
+    fn shared<T: Send + Sync>() {}
+    fn sent<T: Send>() {}
+    shared::<Ruleset>();
+    sent::<Detector>();
+    sent::<FlowDetect>();
+};

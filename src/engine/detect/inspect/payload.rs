@@ -1,0 +1,397 @@
+//! Rules over single packets and the stream.
+//!
+//! A rule that sees the stream is asked of the stream when new bytes came; failing that, or where the packet did not enter
+//! the stream, of the packet. Only bytes not scanned before are scanned, with a tail as long as the longest pattern;
+//! positions (`offset`, `depth`) count from the packet's payload or from the stream's true beginning.
+
+use super::content::{Outcome, View};
+use super::header::{self, Answer};
+use super::{Detector, Hit, HitKind, PacketInput, Replacement, STEPS_MAX, StreamInput};
+use crate::applayer::{BufferId, generic};
+use crate::decode::{IpHeader, L4, Packet};
+use crate::detect::compile::{Compiled, Ruleset, Source};
+use crate::detect::prefilter::{GroupList, Transport};
+use crate::detect::signature::{Op, SigIdx, TestBasis};
+use crate::detect::state::{FlowDetect, Parked, Wait, insert_sorted};
+use crate::detect::transforms_cache::{CacheKey, ChainId};
+use crate::types::{Cause, Counter, Direction};
+use smallvec::SmallVec;
+
+/// How far before new bytes a rule without a fast pattern looks back in the stream.
+const PLAIN_LOOKBACK: usize = 4_096;
+
+/// The bytes of one packet as payload rules meet them.
+struct Bytes<'a> {
+    payload: &'a [u8],
+    stream: Option<StreamInput<'a>>,
+    /// New bytes came.
+    fresh: bool,
+    /// The stream's new bytes are the packet's payload.
+    same: bool,
+    transport: Transport,
+}
+
+impl<'a> Bytes<'a> {
+    fn of(input: &PacketInput<'a>) -> Self {
+        let payload = if input.flow_end { &[] } else { input.facts.packet.payload() };
+        let stream = input.stream.filter(|s| !s.bytes.is_empty());
+        let fresh = stream.and_then(|s| s.bytes.get(s.bytes.len().saturating_sub(s.fresh)..)).unwrap_or(&[]);
+        let same = input.in_stream && !fresh.is_empty() && fresh == payload;
+        Bytes { payload, stream, fresh: !fresh.is_empty(), same, transport: Transport::of(input.facts.packet) }
+    }
+}
+
+impl Detector {
+    pub(super) fn packet_rules(
+        &mut self,
+        rs: &Ruleset,
+        input: &PacketInput<'_>,
+        mut flow: Option<&mut FlowDetect>,
+        out: &mut Vec<Hit>,
+    ) {
+        let facts = &input.facts;
+        let bytes = Bytes::of(input);
+        if !input.flow_end && !(facts.packet.events.is_empty() && facts.stream_events.is_empty()) {
+            rs.events.iter().for_each(|s| self.candidates.add(*s));
+        }
+        if !facts.packet.flags.invalid {
+            self.packet_candidates(rs, input, &bytes, flow.as_deref_mut());
+        }
+        let mut hint = 0;
+        while let Some(idx) = self.candidates.pop(&mut hint) {
+            self.counters.inc(Counter::DetectCandidates);
+            let Some(c) = rs.compiled(idx) else { continue };
+            self.packet_rule(c, idx, input, &bytes, flow.as_deref_mut(), out);
+        }
+    }
+
+    fn packet_candidates(
+        &mut self,
+        rs: &Ruleset,
+        input: &PacketInput<'_>,
+        bytes: &Bytes<'_>,
+        flow: Option<&mut FlowDetect>,
+    ) {
+        let p = input.facts.packet;
+        let dir = input.facts.direction;
+        let mut groups = GroupList::new();
+        match (flow, dir) {
+            (Some(f), Some(d)) => {
+                let i = d as usize;
+                match &f.groups[i] {
+                    Some(g) => groups.extend_from_slice(g),
+                    None => {
+                        rs.payload.find(bytes.transport, dir, p.tuple.sport, p.tuple.dport, &mut groups);
+                        if matches!(bytes.transport, Transport::Tcp | Transport::Udp) {
+                            f.groups[i] = Some(groups.clone());
+                        }
+                    }
+                }
+                if !input.flow_end {
+                    f.by_address[i].iter().for_each(|s| self.candidates.add(*s));
+                }
+                self.wake(rs, input, bytes, f, d);
+            }
+            _ => rs.payload.find(bytes.transport, dir, p.tuple.sport, p.tuple.dport, &mut groups),
+        }
+        for g in groups {
+            self.scan_group(rs, g, input, bytes);
+        }
+    }
+
+    fn scan_group(&mut self, rs: &Ruleset, g: u16, input: &PacketInput<'_>, bytes: &Bytes<'_>) {
+        let Some(group) = rs.payload.of(g) else { return };
+        let candidates = &mut self.candidates;
+        if !input.flow_end || bytes.fresh {
+            group.plain.iter().for_each(|s| candidates.add(*s));
+        }
+        if let Some(s) = bytes.stream.filter(|_| bytes.fresh && (group.in_stream || bytes.same)) {
+            let fresh_at = s.bytes.len().saturating_sub(s.fresh);
+            group.patterns.scan(&mut self.work.scratch, s.bytes, fresh_at, &mut |goal, start, end| {
+                let in_packet = bytes.same && start >= fresh_at && goal.suits((end - fresh_at) as u64);
+                if in_packet || goal.suits(s.offset.saturating_add(end as u64)) {
+                    candidates.add(goal.sig);
+                }
+            });
+        }
+        if !bytes.same && !bytes.payload.is_empty() && (group.in_packet || !input.in_stream) {
+            group.patterns.scan(&mut self.work.scratch, bytes.payload, 0, &mut |goal, _, end| {
+                if goal.suits(end as u64) {
+                    candidates.add(goal.sig);
+                }
+            });
+        }
+    }
+
+    /// Makes candidates of what waited, where what it waited for may have come.
+    fn wake(&mut self, rs: &Ruleset, input: &PacketInput<'_>, bytes: &Bytes<'_>, f: &mut FlowDetect, dir: Direction) {
+        let version = f.vars.version();
+        let Some(stream) = bytes.stream else { return };
+        let view = stream_view(&stream, input.flow_end);
+        f.parked[dir as usize].retain(|p| {
+            let Some(c) = rs.compiled(p.sig) else { return false };
+            let awake = match &mut p.wait {
+                Wait::Proto => input.facts.app_proto_done || input.facts.app_proto != crate::applayer::ProtoId::ANY,
+                Wait::State(v) => *v != version || bytes.fresh,
+                Wait::Data(None) => bytes.fresh,
+                Wait::Data(Some((b, op, upto))) => bytes.fresh && arrived(c, *b, *op, upto, view),
+            };
+            if awake {
+                self.candidates.add(p.sig);
+            }
+            true
+        });
+    }
+
+    fn packet_rule(
+        &mut self,
+        c: &Compiled,
+        idx: SigIdx,
+        input: &PacketInput<'_>,
+        bytes: &Bytes<'_>,
+        mut flow: Option<&mut FlowDetect>,
+        out: &mut Vec<Hit>,
+    ) {
+        let dir = input.facts.direction;
+        let answer = header::matches(c, input, bytes.transport);
+        let tests_hold = || {
+            c.sig.packet_tests.iter().all(|t| {
+                let real = !matches!(t.basis(), TestBasis::Packet | TestBasis::Event);
+                (real || !input.flow_end) && t.matches(&input.facts)
+            })
+        };
+        if answer == Answer::No || !tests_hold() {
+            return unpark(flow, dir, idx);
+        }
+        let state = self.state_holds(c, input, flow.as_deref(), None);
+        if !c.flags.payload {
+            if answer == Answer::Yes && state && !input.flow_end && self.headers_match(c, input, idx) {
+                self.hit(c, idx, HitKind::Packet, input, flow, out);
+            }
+            return;
+        }
+        let found = self.payload_match(c, idx, input, bytes, flow.as_deref());
+        let in_stream = matches!(found, Found::Stream(_));
+        match found {
+            Found::Stream(replace) | Found::Packet(replace) if answer == Answer::Yes && state => {
+                if let (true, Some(f), Some(d)) = (in_stream && c.fast.is_none(), flow.as_deref_mut(), dir) {
+                    if f.stream_fired[d as usize].len() < self.limits.parked_max {
+                        insert_sorted(&mut f.stream_fired[d as usize], idx);
+                    }
+                }
+                unpark(flow.as_deref_mut(), dir, idx);
+                let kind = if in_stream { HitKind::Stream } else { HitKind::Packet };
+                self.hit(c, idx, kind, input, flow, out);
+                if let Some(h) = out.last_mut() {
+                    h.replace = replace;
+                }
+            }
+            Found::Stream(_) => {
+                let version = flow.as_deref().map_or(0, |f| f.vars.version());
+                let wait = if answer == Answer::Yes { Wait::State(version) } else { Wait::Proto };
+                self.park(c, idx, wait, bytes, flow, dir);
+            }
+            Found::Later(missing) => self.park(c, idx, Wait::Data(missing), bytes, flow, dir),
+            Found::Packet(_) => {}
+            Found::No => unpark(flow, dir, idx),
+        }
+    }
+
+    fn park(
+        &mut self,
+        c: &Compiled,
+        idx: SigIdx,
+        wait: Wait,
+        bytes: &Bytes<'_>,
+        flow: Option<&mut FlowDetect>,
+        dir: Option<Direction>,
+    ) {
+        let (Some(f), Some(d), Some(s)) = (flow, dir, bytes.stream) else { return };
+        // A rule without a fast pattern is asked again anyway.
+        if c.fast.is_none() || s.ended {
+            return;
+        }
+        self.counters.inc(Counter::DetectParked);
+        if !f.park(d, Parked { sig: idx, wait, from: s.offset }, self.limits.parked_max) {
+            self.exception(Cause::ParkedOverflow, idx);
+        }
+    }
+
+    fn payload_match(
+        &mut self,
+        c: &Compiled,
+        idx: SigIdx,
+        input: &PacketInput<'_>,
+        bytes: &Bytes<'_>,
+        flow: Option<&FlowDetect>,
+    ) -> Found {
+        let mut later = Found::No;
+        let parked =
+            flow.zip(input.facts.direction).is_some_and(|(f, d)| f.parked[d as usize].iter().any(|p| p.sig == idx));
+        if let Some(s) = bytes.stream.filter(|_| c.flags.in_stream && (bytes.fresh || parked)) {
+            let plain = c.fast.is_none();
+            let fired = plain
+                && flow
+                    .zip(input.facts.direction)
+                    .is_some_and(|(f, d)| f.stream_fired[d as usize].binary_search(&idx).is_ok());
+            let mut view = stream_view(&s, input.flow_end);
+            if plain {
+                let skip = s.bytes.len().saturating_sub(s.fresh.saturating_add(PLAIN_LOOKBACK));
+                view.data = view.data.get(skip..).unwrap_or(&[]);
+                view.offset = view.offset.saturating_add(skip as u64);
+            }
+            // Where in the stream the packet's payload begins, for `replace`.
+            let payload_at = if bytes.same { view.end() - bytes.payload.len() as i64 } else { i64::MAX };
+            if !fired {
+                match self.buffers_match(c, idx, input, view, payload_at) {
+                    (Outcome::Match, replace, _) => return Found::Stream(replace),
+                    (Outcome::Later, _, missing) => later = Found::Later(missing),
+                    _ => {}
+                }
+            }
+        }
+        if !bytes.payload.is_empty()
+            && (c.flags.in_packet || !input.in_stream)
+            && let (Outcome::Match, replace, _) = self.buffers_match(c, idx, input, View::whole(bytes.payload), 0)
+        {
+            return Found::Packet(replace);
+        }
+        later
+    }
+
+    /// All payload and header buffers of a rule, the payload being `view`.
+    fn buffers_match(
+        &mut self,
+        c: &Compiled,
+        idx: SigIdx,
+        input: &PacketInput<'_>,
+        view: View<'_>,
+        payload_at: i64,
+    ) -> (Outcome, Replacements, Missing) {
+        self.work.begin(c.sig.slots, !c.sig.replace.is_empty(), STEPS_MAX);
+        let mut replace = Replacements::new();
+        let mut waits: Option<Missing> = None;
+        for (i, aux) in c.buffers.iter().enumerate() {
+            let outcome = match aux.source {
+                Source::Payload => self.buffer_match(c, i, generic::PAYLOAD, view),
+                Source::Header => {
+                    let id = c.sig.buffers.get(i).map_or(generic::PAYLOAD, |m| m.buffer);
+                    match header_bytes(input.facts.packet, id) {
+                        Some(data) if !input.flow_end => self.buffer_match(c, i, id, View::whole(data)),
+                        _ => Outcome::No,
+                    }
+                }
+                Source::Base64 | Source::Tx(_) => continue,
+            };
+            match outcome {
+                Outcome::Match => replacements(c, i, &self.work.found, payload_at, &mut replace),
+                Outcome::No => return (Outcome::No, replace, None),
+                Outcome::Later => {
+                    let m = self.work.missing.take().map(|(op, upto)| (i as u8, op, upto));
+                    waits = Some(if waits.is_none() { m } else { None });
+                }
+                Outcome::Limit(cause) => {
+                    self.exception(cause, idx);
+                    return (Outcome::No, replace, None);
+                }
+            }
+        }
+        match waits {
+            Some(missing) => (Outcome::Later, replace, missing),
+            None => (Outcome::Match, replace, None),
+        }
+    }
+
+    /// The header buffers of a rule without payload checks.
+    fn headers_match(&mut self, c: &Compiled, input: &PacketInput<'_>, idx: SigIdx) -> bool {
+        c.buffers.is_empty() || self.buffers_match(c, idx, input, View::whole(&[]), 0).0 == Outcome::Match
+    }
+
+    /// One buffer match over one buffer, its transforms applied.
+    pub(super) fn buffer_match(&mut self, c: &Compiled, i: usize, id: BufferId, view: View<'_>) -> Outcome {
+        self.indexed_match(c, i, id, 0, view)
+    }
+
+    pub(super) fn indexed_match(
+        &mut self,
+        c: &Compiled,
+        i: usize,
+        id: BufferId,
+        index: u32,
+        view: View<'_>,
+    ) -> Outcome {
+        let (Some(ops), Some(m), Some(aux)) = (c.ops(i), c.sig.buffers.get(i), c.buffers.get(i)) else {
+            return Outcome::No;
+        };
+        if aux.chain == ChainId::NONE {
+            return super::content::inspect(&ops, view, &mut self.work);
+        }
+        let key = CacheKey { buffer: id, chain: aux.chain, index, len: view.data.len(), offset: view.offset };
+        let data = self.cache.apply(key, &m.transforms, view.data);
+        // What a transform makes of a part is not a part of what it makes of the whole.
+        let view = View { data, offset: 0, more: view.more, end_waits: view.end_waits };
+        super::content::inspect(&ops, view, &mut self.work)
+    }
+}
+
+type Replacements = SmallVec<[Replacement; 1]>;
+/// Buffer match, op, and the position up to which its content is absent.
+type Missing = Option<(u8, u16, u64)>;
+
+enum Found {
+    Stream(Replacements),
+    Packet(Replacements),
+    Later(Missing),
+    No,
+}
+
+pub(super) fn stream_view<'a>(s: &StreamInput<'a>, flow_end: bool) -> View<'a> {
+    View { data: s.bytes, offset: s.offset, more: !(s.ended || flow_end), end_waits: false }
+}
+
+fn unpark(flow: Option<&mut FlowDetect>, dir: Option<Direction>, idx: SigIdx) {
+    if let (Some(f), Some(d)) = (flow, dir)
+        && !f.parked[d as usize].is_empty()
+    {
+        f.unpark(d, idx);
+    }
+}
+
+/// Whether the content a candidate misses is among bytes past `upto`, which moves on.
+pub(super) fn arrived(c: &Compiled, b: u8, op: u16, upto: &mut u64, view: View<'_>) -> bool {
+    let aux = c.buffers.get(usize::from(b)).and_then(|a| a.aux.get(usize::from(op)));
+    let chained = c.buffers.get(usize::from(b)).is_some_and(|a| a.chain != ChainId::NONE);
+    let Some(super::ops::OpAux::Content { needle, .. }) = aux else { return true };
+    if chained {
+        return true;
+    }
+    let from = i64::try_from(*upto).unwrap_or(i64::MAX).saturating_sub(needle.len() as i64 - 1);
+    let from = from.max(i64::try_from(view.offset).unwrap_or(i64::MAX));
+    let found = needle.find(view.slice(from, view.end())).is_some();
+    *upto = view.end().max(0) as u64;
+    found
+}
+
+fn replacements(c: &Compiled, i: usize, found: &[i64], payload_at: i64, out: &mut Replacements) {
+    for (entry, r) in c.sig.replace.iter().enumerate().filter(|(_, r)| r.buffer == i) {
+        let is_content =
+            c.sig.buffers.get(i).and_then(|b| b.ops.get(r.op)).is_some_and(|o| matches!(o, Op::Content(_)));
+        let at = found.get(r.op).copied().filter(|at| is_content && *at >= 0).and_then(|at| at.checked_sub(payload_at));
+        if let Some(at) = at.and_then(|at| u32::try_from(at).ok()) {
+            out.push(Replacement { at, entry: entry as u8 });
+        }
+    }
+}
+
+pub(super) fn header_bytes<'a>(p: &'a Packet<'_>, id: BufferId) -> Option<&'a [u8]> {
+    let span = match (id, &p.ip, &p.l4) {
+        (generic::IPV4_HDR, Some(IpHeader::V4 { header, .. }), _) => *header,
+        (generic::IPV6_HDR, Some(IpHeader::V6 { header, .. }), _) => *header,
+        (generic::TCP_HDR, _, L4::Tcp(h)) => h.header,
+        (generic::UDP_HDR, _, L4::Udp { header }) => *header,
+        (generic::ICMPV4_HDR, _, L4::Icmp4 { header, .. }) => *header,
+        (generic::ICMPV6_HDR, _, L4::Icmp6 { header, .. }) => *header,
+        _ => return None,
+    };
+    Some(span.of(p.bytes.as_slice()))
+}

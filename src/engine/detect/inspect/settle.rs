@@ -1,0 +1,211 @@
+//! From hits to alerts and one verdict: thresholds, suppression, pass, drop, reject, tags.
+
+use super::{Detector, Hit};
+use crate::applayer::TxId;
+use crate::detect::compile::{ActionScope, Compiled, Ruleset, SuppressTrack};
+use crate::detect::signature::{PacketFacts, SigIdx, Tag, TagScope, TagUnit};
+use crate::detect::state::{FlowDetect, TagLeft};
+use crate::detect::threshold::{self, Count, Key, Ruling};
+use crate::types::{Action, Counter, Reason, Verdict};
+use std::time::Duration;
+
+/// An alert to record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Alert {
+    pub sig: SigIdx,
+    pub tx: Option<TxId>,
+    /// The match rests on the stream or a transaction.
+    pub stream_match: bool,
+    /// The rule's action stops the packet (only inline).
+    pub blocked: bool,
+}
+
+/// What the hits of one packet come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Of this packet; `Forward` where nothing is enforced.
+    pub verdict: Verdict,
+    /// What rules would have done, enforced or not.
+    pub intended: Verdict,
+    /// The rest of the flow shares `verdict`.
+    pub flow_drop: bool,
+    /// A pass rule matched this packet.
+    pub pass: bool,
+    /// … and lets the rest of the flow go uninspected.
+    pub flow_pass: bool,
+    /// A rule asks that the flow be bypassed.
+    pub bypass: bool,
+    /// The packet belongs to a tagged flow or host.
+    pub tagged: bool,
+}
+
+impl Detector {
+    /// Settles the hits of one packet: orders them, counts thresholds, appends the alerts to record to `alerts`, and
+    /// says what becomes of packet and flow. Call it for every packet inspected, also without hits (tags count packets).
+    pub fn settle(
+        &mut self,
+        rs: &Ruleset,
+        facts: &PacketFacts<'_>,
+        mut flow: Option<&mut FlowDetect>,
+        hits: &mut Vec<Hit>,
+        alerts: &mut Vec<Alert>,
+    ) -> Settled {
+        let mut settled = Settled { tagged: self.spend_tags(facts, flow.as_deref_mut()), ..Settled::default() };
+        if hits.is_empty() {
+            return settled;
+        }
+        hits.sort_by_key(|h| (h.sig, h.tx()));
+        hits.dedup_by_key(|h| (h.sig, h.tx()));
+        let already = alerts.len();
+        let mut kept = hits.len();
+        for (i, h) in hits.iter().enumerate() {
+            let Some(c) = rs.compiled(h.sig) else { continue };
+            let ruling = self.ruling(rs, c, facts, flow.as_deref_mut(), h.sig);
+            if ruling == Ruling::Nothing {
+                continue;
+            }
+            let stateful = match c.class.scope() {
+                ActionScope::Flow => flow.is_some(),
+                ActionScope::FlowIfStateful => h.stream_match(),
+                ActionScope::Packet => false,
+            };
+            settled.bypass |= c.sig.bypass;
+            if c.sig.action == Action::Pass {
+                settled.pass = true;
+                settled.flow_pass |= stateful;
+                if let (true, Some(f)) = (stateful, flow.as_deref_mut()) {
+                    f.passed = true;
+                }
+                kept = i;
+                break;
+            }
+            let blocked = self.act(c, stateful, &mut settled);
+            if ruling == Ruling::Silent || c.sig.noalert || c.sig.action == Action::Config {
+                self.counters.add(Counter::DetectAlertsSuppressed, u64::from(ruling == Ruling::Silent));
+                continue;
+            }
+            if alerts.len() - already >= self.limits.alerts_per_packet_max {
+                self.counters.inc(Counter::DetectAlertsOverflow);
+                continue;
+            }
+            self.counters.inc(Counter::DetectAlerts);
+            alerts.push(Alert { sig: h.sig, tx: h.tx(), stream_match: h.stream_match(), blocked });
+            if let Some(tag) = c.sig.tag {
+                self.tag(tag, facts, flow.as_deref_mut());
+            }
+        }
+        // What a pass rule stood before has not happened.
+        hits.truncate(kept);
+        settled
+    }
+
+    /// Carries out drop and reject; says whether the packet is stopped.
+    fn act(&self, c: &Compiled, stateful: bool, settled: &mut Settled) -> bool {
+        let verdict = match c.sig.action {
+            Action::Drop => Verdict::Drop(Reason::Rules),
+            Action::Reject(target) => Verdict::Reject(Reason::Reject, target),
+            Action::Alert | Action::Pass | Action::Config => return false,
+        };
+        settled.intended = settled.intended.merge(verdict);
+        if self.inline {
+            settled.verdict = settled.verdict.merge(verdict);
+            settled.flow_drop |= stateful;
+        }
+        self.inline
+    }
+
+    fn ruling(
+        &mut self,
+        rs: &Ruleset,
+        c: &Compiled,
+        facts: &PacketFacts<'_>,
+        flow: Option<&mut FlowDetect>,
+        idx: SigIdx,
+    ) -> Ruling {
+        let sig = &c.sig;
+        let tuple = &facts.packet.tuple;
+        let now = facts.packet.ts;
+        let mut ruling = Ruling::Alert;
+        if let Some(t) = &sig.threshold {
+            ruling = match (Key::of(sig.gid, sig.sid, t.track, tuple), flow) {
+                (Some(k), _) => threshold::rule_on(t, self.counts.entry(k, Count::default), now),
+                (None, Some(f)) => threshold::rule_on(t, flow_count(f, idx, self.limits.flow_vars_max), now),
+                // Counted by flow, and there is none: each match stands alone.
+                (None, None) => threshold::rule_on(t, &mut Count::default(), now),
+            };
+        }
+        let suppressed = ruling == Ruling::Alert
+            && rs.suppress.iter().any(|s| {
+                let named = (s.gid == 0 || s.gid == sig.gid) && (s.sid == 0 || s.sid == sig.sid);
+                named
+                    && match s.track {
+                        None => true,
+                        Some(SuppressTrack::Source) => s.addresses.contains(tuple.src),
+                        Some(SuppressTrack::Destination) => s.addresses.contains(tuple.dst),
+                        Some(SuppressTrack::Either) => {
+                            s.addresses.contains(tuple.src) || s.addresses.contains(tuple.dst)
+                        }
+                    }
+            });
+        if suppressed { Ruling::Silent } else { ruling }
+    }
+
+    fn tag(&mut self, tag: Tag, facts: &PacketFacts<'_>, flow: Option<&mut FlowDetect>) {
+        let p = facts.packet;
+        let left = match tag.unit {
+            TagUnit::Packets => TagLeft::Packets(tag.count),
+            TagUnit::Bytes => TagLeft::Bytes(u64::from(tag.count)),
+            TagUnit::Seconds => TagLeft::Until(p.ts.saturating_add(Duration::from_secs(u64::from(tag.count)))),
+        };
+        match (tag.scope, flow) {
+            (TagScope::Session, Some(f)) => f.tag = Some(left),
+            (TagScope::Session, None) => {}
+            (TagScope::HostSrc, _) => *self.host_tags.entry(p.src(), || left) = left,
+            (TagScope::HostDst, _) => *self.host_tags.entry(p.dst(), || left) = left,
+        }
+    }
+
+    /// Counts this packet against the tags it falls under; says whether there is any.
+    fn spend_tags(&mut self, facts: &PacketFacts<'_>, flow: Option<&mut FlowDetect>) -> bool {
+        let p = facts.packet;
+        let (bytes, now) = (u64::from(p.wire_len), p.ts);
+        let mut tagged = false;
+        if let Some(f) = flow
+            && let Some(left) = &mut f.tag
+        {
+            tagged = left.spend(bytes, now);
+            if !tagged {
+                f.tag = None;
+            }
+        }
+        if self.host_tags.len() > 0 {
+            for a in [p.src(), p.dst()] {
+                let live = self.host_tags.find_mut(&a).map(|left| left.spend(bytes, now));
+                match live {
+                    Some(true) => tagged = true,
+                    Some(false) => self.host_tags.remove(&a),
+                    None => {}
+                }
+            }
+        }
+        tagged
+    }
+}
+
+/// The flow's own count for a rule; past the bound the oldest is started anew for it.
+fn flow_count(f: &mut FlowDetect, idx: SigIdx, max: usize) -> &mut Count {
+    let at = match f.counts.iter().position(|c| c.0 == idx.0) {
+        Some(i) => i,
+        None if f.counts.len() < max.max(1) => {
+            f.counts.push((idx.0, 0, Count::default()));
+            f.counts.len() - 1
+        }
+        None => {
+            f.counts.rotate_left(1);
+            let last = f.counts.len() - 1;
+            f.counts[last] = (idx.0, 0, Count::default());
+            last
+        }
+    };
+    &mut f.counts[at].2
+}

@@ -1,0 +1,444 @@
+//! Rules over transactions, in the packet's direction.
+//!
+//! Each buffer is scanned once (a growing one: its new bytes; a multi-buffer: its new instances). A rule of which some
+//! checks matched and others cannot be answered yet is kept with the transaction and asked again when it has moved on;
+//! a rule matches a transaction's direction once.
+
+use super::content::{Outcome, View};
+use super::header::{self, Answer};
+use super::payload::arrived;
+use super::{Detector, Hit, HitKind, PacketInput, STEPS_MAX};
+use crate::applayer::{AppParser, Buffer, BufferKind, Progress, Transaction, TxId};
+use crate::detect::compile::{Compiled, Ruleset, Source};
+use crate::detect::prefilter::{Transport, TxGroup};
+use crate::detect::signature::SigIdx;
+use crate::detect::state::{FlowDetect, Partial, TxDir, insert_sorted};
+use crate::detect::transforms_cache::{CacheKey, ChainId};
+use crate::types::{Cause, Counter, Direction};
+
+/// Instances of a multi-buffer inspected per transaction and direction.
+const INSTANCES_MAX: u64 = 1_024;
+
+/// The transaction at hand.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    tx: &'a dyn Transaction,
+    id: TxId,
+    dir: Direction,
+    progress: Progress,
+    flow_end: bool,
+}
+
+/// What came of asking a rule.
+enum Asked {
+    Hit,
+    Dead,
+    /// So far matched, and what it waits for where that is one content.
+    Wait {
+        matched: u64,
+        missing: Missing,
+        streaming: bool,
+    },
+}
+
+type Missing = Option<(u8, u16, u64)>;
+
+impl Detector {
+    pub(super) fn tx_rules(
+        &mut self,
+        rs: &Ruleset,
+        input: &PacketInput<'_>,
+        f: &mut FlowDetect,
+        app: &dyn AppParser,
+        dir: Direction,
+        out: &mut Vec<Hit>,
+    ) {
+        let d = dir as usize;
+        let Some(group) = rs.txs.of(app.protocol(), dir).filter(|g| !g.is_empty()) else {
+            f.tx_unwatched[d] = true;
+            return;
+        };
+        f.tx_unwatched[d] = false;
+        if !input.app_events.is_empty() {
+            self.flow_events(rs, group, input, f, out);
+        }
+        let (first, next) = app.transactions();
+        let mut id = TxId(first.0.max(f.tx_from[d]));
+        let mut contiguous = true;
+        while id < next {
+            if let Some(tx) = app.transaction(id) {
+                let progress = tx.progress(dir);
+                let at = At { tx, id, dir, progress, flow_end: input.flow_end };
+                self.one_tx(rs, group, input, f, first, at, out);
+            }
+            contiguous &= f.tx_at(id).is_none_or(|t| t.dirs[d].done);
+            if contiguous && f.tx_at(id).is_some() {
+                f.tx_from[d] = id.0 + 1;
+            }
+            id = TxId(id.0 + 1);
+        }
+    }
+
+    /// Rules that ask for parser events alone, on events that belong to no transaction.
+    fn flow_events(
+        &mut self,
+        rs: &Ruleset,
+        group: &TxGroup,
+        input: &PacketInput<'_>,
+        f: &mut FlowDetect,
+        out: &mut Vec<Hit>,
+    ) {
+        let transport = Transport::of(input.facts.packet);
+        for idx in &group.events {
+            let Some(c) = rs.compiled(*idx) else { continue };
+            let here = c.sig.app_events.iter().all(|e| input.app_events.contains(e))
+                && header::matches(c, input, transport) == Answer::Yes
+                && c.sig.packet_tests.iter().all(|t| t.matches(&input.facts))
+                && self.state_holds(c, input, Some(&*f), None);
+            if here {
+                self.hit(c, *idx, HitKind::Stream, input, Some(&mut *f), out);
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn one_tx(
+        &mut self,
+        rs: &Ruleset,
+        group: &TxGroup,
+        input: &PacketInput<'_>,
+        f: &mut FlowDetect,
+        first: TxId,
+        at: At<'_>,
+        out: &mut Vec<Hit>,
+    ) {
+        let d = at.dir as usize;
+        let events = at.tx.events().len() as u32;
+        let Some(state) = f.tx(first, at.id) else { return };
+        if state.dirs[d].done || (at.progress == Progress::NONE && events == state.dirs[d].events) {
+            return;
+        }
+        let mut s = std::mem::take(&mut state.dirs[d]);
+        let changed = !s.seen || at.progress != s.progress || events != s.events || at.flow_end;
+        self.cache.clear();
+        self.scan_tx(rs, group, at, &mut s);
+        if changed {
+            group.plain.iter().for_each(|i| self.candidates.add(*i));
+            if events > 0 {
+                group.events.iter().for_each(|i| self.candidates.add(*i));
+            }
+        }
+        self.wake_partial(rs, at, changed, &mut s);
+        let mut hint = 0;
+        while let Some(idx) = self.candidates.pop(&mut hint) {
+            self.counters.inc(Counter::DetectCandidates);
+            if let Some(c) = rs.compiled(idx)
+                && s.fired.binary_search(&idx).is_err()
+            {
+                self.tx_rule(c, idx, input, f, at, &mut s, out);
+            }
+        }
+        s.seen = true;
+        s.progress = at.progress;
+        s.events = events;
+        if at.progress == Progress::DONE {
+            s.done = true;
+            s.partial.clear();
+        }
+        if let Some(state) = f.tx_at_mut(at.id) {
+            state.dirs[d] = s;
+        }
+    }
+
+    fn scan_tx(&mut self, rs: &Ruleset, group: &TxGroup, at: At<'_>, s: &mut TxDir) {
+        for (n, scan) in group.scans.iter().enumerate() {
+            if at.progress < scan.progress || has_bit(&s.scanned, n) {
+                continue;
+            }
+            match scan.kind {
+                BufferKind::Whole => match at.tx.buffer(scan.buffer, at.dir, 0) {
+                    Some(b) => {
+                        self.scan_buffer(rs, group, n, 0, b, 0);
+                        set_bit(&mut s.scanned, n);
+                    }
+                    None if at.progress > scan.progress => set_bit(&mut s.scanned, n),
+                    None => {}
+                },
+                BufferKind::Multi => {
+                    let from = mark(s, n);
+                    let mut i = from;
+                    while i < INSTANCES_MAX
+                        && let Some(b) = at.tx.buffer(scan.buffer, at.dir, i as usize)
+                    {
+                        self.scan_buffer(rs, group, n, i as u32, b, 0);
+                        i += 1;
+                    }
+                    set_mark(s, n, from, i);
+                }
+                BufferKind::Streaming => {
+                    let Some(b) = at.tx.buffer(scan.buffer, at.dir, 0) else { continue };
+                    let seen = mark(s, n);
+                    let end = b.offset.saturating_add(b.data.len() as u64);
+                    if end > seen {
+                        let fresh = usize::try_from(seen.saturating_sub(b.offset)).unwrap_or(0);
+                        self.scan_buffer(rs, group, n, 0, b, fresh);
+                        set_mark(s, n, seen, end);
+                    }
+                    if b.complete {
+                        set_bit(&mut s.scanned, n);
+                    }
+                }
+            }
+        }
+    }
+
+    fn scan_buffer(&mut self, rs: &Ruleset, group: &TxGroup, n: usize, index: u32, b: Buffer<'_>, fresh: usize) {
+        let Some(scan) = group.scans.get(n) else { return };
+        let candidates = &mut self.candidates;
+        if scan.names.len() > 0 {
+            scan.names.find(b.data, &mut self.folded, |sigs| sigs.iter().for_each(|s| candidates.add(*s)));
+        }
+        if scan.patterns.is_empty() {
+            return;
+        }
+        let (mut data, mut from) = (b.data, fresh);
+        if scan.chain != ChainId::NONE {
+            let (sig, i) = scan.example;
+            let Some(m) = rs.compiled(sig).and_then(|c| c.sig.buffers.get(i)) else { return };
+            let key = CacheKey { buffer: scan.buffer, chain: scan.chain, index, len: b.data.len(), offset: b.offset };
+            data = self.cache.apply(key, &m.transforms, b.data);
+            from = 0;
+        }
+        scan.patterns.scan(&mut self.work.scratch, data, from, &mut |goal, _, end| {
+            if goal.suits(b.offset.saturating_add(end as u64)) {
+                candidates.add(goal.sig);
+            }
+        });
+    }
+
+    fn wake_partial(&mut self, rs: &Ruleset, at: At<'_>, changed: bool, s: &mut TxDir) {
+        for p in &mut s.partial {
+            let awake = match &mut p.missing {
+                _ if changed => true,
+                None => true,
+                Some((b, op, upto)) => rs.compiled(p.sig).is_some_and(|c| {
+                    let id = c.sig.buffers.get(usize::from(*b)).map(|m| m.buffer);
+                    match id.and_then(|id| at.tx.buffer(id, at.dir, 0)) {
+                        Some(buf) => arrived(c, *b, *op, upto, view(buf, at)),
+                        None => true,
+                    }
+                }),
+            };
+            if awake {
+                self.candidates.add(p.sig);
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn tx_rule(
+        &mut self,
+        c: &Compiled,
+        idx: SigIdx,
+        input: &PacketInput<'_>,
+        f: &mut FlowDetect,
+        at: At<'_>,
+        s: &mut TxDir,
+        out: &mut Vec<Hit>,
+    ) {
+        let known = s.partial.iter().position(|p| p.sig == idx);
+        let matched = known.and_then(|i| s.partial.get(i)).map_or(0, |p| p.matched);
+        match self.ask(c, idx, input, f, at, matched) {
+            Asked::Hit => {
+                s.partial.retain(|p| p.sig != idx);
+                // An event belongs to the transaction, not to one of its directions.
+                let other = f.tx_at(at.id).map(|t| &t.dirs[at.dir.flip() as usize].fired);
+                let again = !c.sig.app_events.is_empty() && other.is_some_and(|l| l.binary_search(&idx).is_ok());
+                insert_sorted(&mut s.fired, idx);
+                if !again {
+                    self.hit(c, idx, HitKind::Tx(at.id), input, Some(&mut *f), out);
+                }
+            }
+            Asked::Dead => s.partial.retain(|p| p.sig != idx),
+            Asked::Wait { matched, missing, streaming } => match known.and_then(|i| s.partial.get_mut(i)) {
+                Some(p) => (p.matched, p.missing) = (matched, missing),
+                // A rule without a fast pattern is asked again with every progress anyway.
+                None if c.fast.is_none() && matched == 0 && !streaming => {}
+                None => {
+                    self.counters.inc(Counter::DetectParked);
+                    if s.partial.len() >= self.limits.parked_max.max(1) {
+                        s.partial.remove(0);
+                        self.exception(Cause::ParkedOverflow, idx);
+                    }
+                    s.partial.push(Partial { sig: idx, matched, missing });
+                }
+            },
+        }
+    }
+
+    /// Asks all elements of a rule that have not matched yet, the prefiltered buffer first.
+    fn ask(
+        &mut self,
+        c: &Compiled,
+        idx: SigIdx,
+        input: &PacketInput<'_>,
+        f: &FlowDetect,
+        at: At<'_>,
+        before: u64,
+    ) -> Asked {
+        // Addresses and direction do not change; what was accepted once stays so.
+        if before == 0 && header::matches(c, input, Transport::of(input.facts.packet)) != Answer::Yes {
+            return Asked::Dead;
+        }
+        if !c.sig.packet_tests.iter().all(|t| t.matches(&input.facts)) {
+            return Asked::Wait { matched: before, missing: None, streaming: false };
+        }
+        self.work.begin(c.sig.slots, false, STEPS_MAX);
+        // Variables pass from one buffer to the next, so their rules are asked as a whole.
+        let mut matched = if c.sig.slots > 0 { 0 } else { before };
+        let (mut waits, mut missing, mut streaming) = (0u32, None, false);
+        let buffers = c.sig.buffers.len();
+        let fast = c.fast.map(|x| x.0);
+        let rest = (buffers..c.elements as usize).chain((0..buffers).filter(|i| Some(*i) != fast));
+        for e in fast.into_iter().chain(rest) {
+            if matched & (1 << e) != 0 {
+                continue;
+            }
+            match self.element(c, e, input, at) {
+                Outcome::Match => matched |= 1 << e,
+                Outcome::No => return Asked::Dead,
+                Outcome::Later => {
+                    waits += 1;
+                    missing = self.work.missing.take().map(|(op, upto)| (e as u8, op, upto));
+                    streaming |= c.buffers.get(e).is_some_and(|a| a.source == Source::Tx(BufferKind::Streaming));
+                }
+                Outcome::Limit(cause) => {
+                    self.exception(cause, idx);
+                    return Asked::Dead;
+                }
+            }
+        }
+        if waits > 0 {
+            return Asked::Wait { matched, missing: missing.filter(|_| waits == 1), streaming };
+        }
+        if self.state_holds(c, input, Some(f), Some(at.id)) {
+            Asked::Hit
+        } else {
+            Asked::Wait { matched, missing: None, streaming: false }
+        }
+    }
+
+    fn element(&mut self, c: &Compiled, e: usize, input: &PacketInput<'_>, at: At<'_>) -> Outcome {
+        if let Some(aux) = c.buffers.get(e) {
+            return match aux.source {
+                Source::Base64 => Outcome::Match,
+                Source::Payload | Source::Header => self.packet_element(c, e, input),
+                Source::Tx(kind) => self.tx_buffer(c, e, kind, at),
+            };
+        }
+        if let Some(t) = c.sig.tx_tests.get(e - c.buffers.len()) {
+            if at.progress < t.progress {
+                return Outcome::Later;
+            }
+            return match t.test.matches(at.tx, at.dir) {
+                Some(true) => Outcome::Match,
+                Some(false) => Outcome::No,
+                None if at.progress == Progress::DONE => Outcome::No,
+                None => Outcome::Later,
+            };
+        }
+        let events = at.tx.events();
+        if c.sig.app_events.iter().all(|e| events.contains(e)) {
+            Outcome::Match
+        } else if at.progress == Progress::DONE {
+            Outcome::No
+        } else {
+            Outcome::Later
+        }
+    }
+
+    /// A payload or header check of a transaction rule: on the stream, or the packet where there is none.
+    fn packet_element(&mut self, c: &Compiled, e: usize, input: &PacketInput<'_>) -> Outcome {
+        let Some(id) = c.sig.buffers.get(e).map(|m| m.buffer) else { return Outcome::No };
+        let outcome = match (super::payload::header_bytes(input.facts.packet, id), input.stream) {
+            (Some(h), _) => self.buffer_match(c, e, id, View::whole(h)),
+            (None, Some(s)) if !s.bytes.is_empty() => {
+                self.buffer_match(c, e, id, super::payload::stream_view(&s, true))
+            }
+            _ => self.buffer_match(c, e, id, View::whole(input.facts.packet.payload())),
+        };
+        match outcome {
+            Outcome::No => Outcome::Later,
+            o => o,
+        }
+    }
+
+    fn tx_buffer(&mut self, c: &Compiled, e: usize, kind: BufferKind, at: At<'_>) -> Outcome {
+        let Some(m) = c.sig.buffers.get(e) else { return Outcome::No };
+        if at.progress < m.progress {
+            return Outcome::Later;
+        }
+        let must_lack = m.absent.is_some_and(|a| !a.or_else);
+        // Nothing of it can come any more.
+        let past = match kind {
+            BufferKind::Streaming => at.progress == Progress::DONE,
+            BufferKind::Whole | BufferKind::Multi => at.progress > m.progress || at.progress == Progress::DONE,
+        };
+        let mut instances = 0;
+        let mut later = false;
+        while instances < INSTANCES_MAX
+            && let Some(b) = at.tx.buffer(m.buffer, at.dir, instances as usize)
+        {
+            if must_lack {
+                return Outcome::No;
+            }
+            match self.indexed_match(c, e, m.buffer, instances as u32, view(b, at)) {
+                Outcome::No => {}
+                Outcome::Later => later = true,
+                done => return done,
+            }
+            instances += 1;
+            if kind != BufferKind::Multi {
+                return if later { Outcome::Later } else { Outcome::No };
+            }
+        }
+        match (instances, m.absent.is_some()) {
+            // An absent buffer is known to be so at its own progress; of a body only when the message is over.
+            (0, true) if past || kind == BufferKind::Whole => Outcome::Match,
+            _ if past && !later => Outcome::No,
+            _ => Outcome::Later,
+        }
+    }
+}
+
+fn view<'a>(b: Buffer<'a>, at: At<'_>) -> View<'a> {
+    let more = !b.complete && at.progress != Progress::DONE && !at.flow_end;
+    View { data: b.data, offset: b.offset, more, end_waits: true }
+}
+
+fn has_bit(bits: &[u64], n: usize) -> bool {
+    bits.get(n / 64).is_some_and(|w| w & 1 << (n % 64) != 0)
+}
+
+fn set_bit(bits: &mut smallvec::SmallVec<[u64; 2]>, n: usize) {
+    if bits.len() <= n / 64 {
+        bits.resize(n / 64 + 1, 0);
+    }
+    if let Some(w) = bits.get_mut(n / 64) {
+        *w |= 1 << (n % 64);
+    }
+}
+
+fn mark(s: &TxDir, n: usize) -> u64 {
+    s.marks.iter().find(|m| usize::from(m.0) == n).map_or(0, |m| m.1)
+}
+
+fn set_mark(s: &mut TxDir, n: usize, old: u64, new: u64) {
+    if old == new {
+        return;
+    }
+    match s.marks.iter_mut().find(|m| usize::from(m.0) == n) {
+        Some(m) => m.1 = new,
+        None => s.marks.push((n as u16, new)),
+    }
+}

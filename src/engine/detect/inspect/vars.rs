@@ -1,0 +1,191 @@
+//! flowbits, xbits, hostbits, flowints: tests before a match, settings after it.
+
+use super::{Detector, PacketInput};
+use crate::applayer::TxId;
+use crate::detect::compile::Compiled;
+use crate::detect::signature::{IntOperand, StateOp, VarId, VarScope};
+use crate::detect::state::FlowDetect;
+use crate::detect::state::hosts::Until;
+use crate::detect::state::vars::compare;
+use smallvec::SmallVec;
+use std::net::IpAddr;
+
+/// A host, or a pair of hosts in order of address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum HostKey {
+    One(IpAddr),
+    Pair(IpAddr, IpAddr),
+}
+
+/// Bits of one host or pair; at most this many are kept, the oldest goes.
+const BITS_MAX: usize = 32;
+
+#[derive(Debug, Default)]
+pub(crate) struct HostBits(SmallVec<[(VarId, Until); 2]>);
+
+impl HostBits {
+    fn set(&mut self, id: VarId, until: Until) {
+        self.0.retain(|b| b.0 != id);
+        if self.0.len() >= BITS_MAX {
+            self.0.remove(0);
+        }
+        self.0.push((id, until));
+    }
+
+    fn unset(&mut self, id: VarId) -> bool {
+        let n = self.0.len();
+        self.0.retain(|b| b.0 != id);
+        self.0.len() != n
+    }
+}
+
+fn key(scope: VarScope, input: &PacketInput<'_>) -> Option<HostKey> {
+    let t = &input.facts.packet.tuple;
+    match scope {
+        VarScope::HostSrc => Some(HostKey::One(t.src)),
+        VarScope::HostDst => Some(HostKey::One(t.dst)),
+        VarScope::IpPair => Some(HostKey::Pair(t.src.min(t.dst), t.src.max(t.dst))),
+        VarScope::Flow | VarScope::Tx => None,
+    }
+}
+
+impl Detector {
+    /// All of a rule's tests hold.
+    pub(super) fn state_holds(
+        &self,
+        c: &Compiled,
+        input: &PacketInput<'_>,
+        flow: Option<&FlowDetect>,
+        tx: Option<TxId>,
+    ) -> bool {
+        !c.flags.state_tests || c.sig.state.iter().filter(|s| s.is_test()).all(|s| self.test(s, input, flow, tx))
+    }
+
+    fn test(&self, op: &StateOp, input: &PacketInput<'_>, flow: Option<&FlowDetect>, tx: Option<TxId>) -> bool {
+        match op {
+            StateOp::BitTest { scope, any_of, negated } => {
+                any_of.iter().any(|b| self.bit(*scope, *b, input, flow, tx)) != *negated
+            }
+            StateOp::IntTest { var, cmp, value } => {
+                let Some(f) = flow else { return false };
+                let Some(b) = operand(*value, f) else { return false };
+                f.vars.int(*var).is_some_and(|a| compare(a, *cmp, b))
+            }
+            StateOp::IntDefined { var, negated } => flow.is_some_and(|f| f.vars.int(*var).is_some() != *negated),
+            _ => true,
+        }
+    }
+
+    fn bit(
+        &self,
+        scope: VarScope,
+        bit: VarId,
+        input: &PacketInput<'_>,
+        flow: Option<&FlowDetect>,
+        tx: Option<TxId>,
+    ) -> bool {
+        match (scope, key(scope, input)) {
+            (VarScope::Flow, _) => flow.is_some_and(|f| f.vars.bit(bit)),
+            (VarScope::Tx, _) => {
+                let state = flow.zip(tx).and_then(|(f, id)| f.tx_at(id));
+                state.is_some_and(|t| t.bits.contains(&bit))
+            }
+            (_, Some(k)) => {
+                let now = input.facts.packet.ts;
+                self.hosts.find(&k).is_some_and(|h| h.0.iter().any(|b| b.0 == bit && b.1.live(now)))
+            }
+            (_, None) => false,
+        }
+    }
+
+    /// Carries out all of a rule's settings.
+    pub(super) fn state_set(
+        &mut self,
+        c: &Compiled,
+        input: &PacketInput<'_>,
+        mut flow: Option<&mut FlowDetect>,
+        tx: Option<TxId>,
+    ) {
+        let now = input.facts.packet.ts;
+        let max = self.limits.flow_vars_max;
+        for op in c.sig.state.iter().filter(|s| !s.is_test()) {
+            match op {
+                StateOp::BitSet { scope, bit, expire } => {
+                    let until = Until(expire.map(|e| now.saturating_add(e)));
+                    self.write(*scope, *bit, Write::Set(until), input, flow.as_deref_mut(), tx);
+                }
+                StateOp::BitUnset { scope, bit } => {
+                    self.write(*scope, *bit, Write::Unset, input, flow.as_deref_mut(), tx);
+                }
+                StateOp::BitToggle { scope, bit } => {
+                    let on = self.bit(*scope, *bit, input, flow.as_deref(), tx);
+                    let w = if on { Write::Unset } else { Write::Set(Until(None)) };
+                    self.write(*scope, *bit, w, input, flow.as_deref_mut(), tx);
+                }
+                StateOp::IntAssign { var, op, value } => {
+                    if let Some(f) = flow.as_deref_mut()
+                        && let Some(v) = operand(*value, f)
+                    {
+                        f.vars.assign(*var, *op, v, max);
+                    }
+                }
+                _ => {}
+            }
+        }
+        #[cfg(debug_assertions)]
+        if let Some(f) = flow {
+            f.vars.invariants();
+        }
+    }
+
+    fn write(
+        &mut self,
+        scope: VarScope,
+        bit: VarId,
+        w: Write,
+        input: &PacketInput<'_>,
+        flow: Option<&mut FlowDetect>,
+        tx: Option<TxId>,
+    ) {
+        match (scope, flow) {
+            (VarScope::Flow, Some(f)) => match w {
+                Write::Set(_) => {
+                    f.vars.set(bit, self.limits.flow_vars_max);
+                }
+                Write::Unset => f.vars.unset(bit),
+            },
+            (VarScope::Tx, Some(f)) => {
+                if let Some(t) = tx.and_then(|id| f.tx_at_mut(id)) {
+                    t.bits.retain(|b| *b != bit);
+                    if matches!(w, Write::Set(_)) && t.bits.len() < BITS_MAX {
+                        t.bits.push(bit);
+                    }
+                }
+            }
+            _ => {
+                let Some(k) = key(scope, input) else { return };
+                match w {
+                    Write::Set(until) => self.hosts.entry(k, HostBits::default).set(bit, until),
+                    Write::Unset => {
+                        if self.hosts.find_mut(&k).is_some_and(|h| h.unset(bit) && h.0.is_empty()) {
+                            self.hosts.remove(&k);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Write {
+    Set(Until),
+    Unset,
+}
+
+fn operand(o: IntOperand, f: &FlowDetect) -> Option<u32> {
+    match o {
+        IntOperand::Const(c) => Some(c),
+        IntOperand::Var(v) => f.vars.int(v),
+    }
+}

@@ -1,0 +1,284 @@
+//! What detection remembers: of a flow ([`FlowDetect`]), of hosts ([`hosts`]).
+//!
+//! A flow's memory is bounded: variables by `Limits::flow_vars_max`, waiting candidates by `Limits::parked_max` per
+//! direction and per transaction direction, transactions by what the parser keeps alive. A flow of two packets holds
+//! nothing on the heap.
+
+pub(crate) mod hosts;
+pub(crate) mod vars;
+
+use super::signature::{SigIdx, VarId};
+use super::threshold::Count;
+use crate::applayer::{AppParser, Progress, TxId};
+use crate::types::{Direction, Timestamp};
+use smallvec::SmallVec;
+use std::collections::VecDeque;
+use vars::FlowVars;
+
+/// Why a candidate waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// For bytes; where known, for this content of this buffer match, absent up to this position.
+    Data(Option<(u8, u16, u64)>),
+    /// For a variable to change from this version on; all else matched.
+    State(u32),
+    /// For the protocol to be detected.
+    Proto,
+}
+
+/// A candidate of the stream that waits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parked {
+    pub sig: SigIdx,
+    pub wait: Wait,
+    /// Start of the window when it was parked: bytes before are of no use to it.
+    pub from: u64,
+}
+
+/// A rule of which some checks matched a transaction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Partial {
+    pub sig: SigIdx,
+    /// By element.
+    pub matched: u64,
+    pub missing: Option<(u8, u16, u64)>,
+}
+
+/// One direction of one transaction.
+#[derive(Debug, Default)]
+pub(crate) struct TxDir {
+    /// Inspected to its end.
+    pub done: bool,
+    pub seen: bool,
+    pub progress: Progress,
+    pub events: u32,
+    /// Scans that need not run again, by index.
+    pub scanned: SmallVec<[u64; 2]>,
+    /// Position or next instance of scans that go on.
+    pub marks: SmallVec<[(u16, u64); 1]>,
+    pub partial: SmallVec<[Partial; 1]>,
+    /// Sorted.
+    pub fired: SmallVec<[SigIdx; 2]>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct TxState {
+    pub dirs: [TxDir; 2],
+    /// Bits of the transaction's own scope.
+    pub bits: SmallVec<[VarId; 1]>,
+}
+
+/// An active session tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TagLeft {
+    Packets(u32),
+    Bytes(u64),
+    Until(Timestamp),
+}
+
+impl TagLeft {
+    /// Counts a packet of so many bytes; says whether it is still tagged.
+    pub(crate) fn spend(&mut self, bytes: u64, now: Timestamp) -> bool {
+        match self {
+            TagLeft::Packets(0) | TagLeft::Bytes(0) => false,
+            TagLeft::Packets(n) => {
+                *n -= 1;
+                true
+            }
+            TagLeft::Bytes(n) => {
+                *n = n.saturating_sub(bytes);
+                true
+            }
+            TagLeft::Until(t) => now <= *t,
+        }
+    }
+}
+
+/// Detection's memory of one flow; the session owns it.
+#[derive(Debug, Default)]
+pub struct FlowDetect {
+    pub(crate) epoch: u64,
+    /// Address rules have been asked, by direction.
+    pub(crate) begun: [bool; 2],
+    /// Packet rules that the flow's addresses qualify, by direction.
+    pub(crate) by_address: [SmallVec<[SigIdx; 2]>; 2],
+    /// Payload groups of the flow's ports, by direction, once looked up.
+    pub(crate) groups: [Option<SmallVec<[u16; 3]>>; 2],
+    pub(crate) vars: FlowVars,
+    pub(crate) parked: [SmallVec<[Parked; 1]>; 2],
+    /// Rules without a fast pattern that have matched the stream, by direction; sorted.
+    pub(crate) stream_fired: [SmallVec<[SigIdx; 1]>; 2],
+    /// State of transactions `base..`.
+    pub(crate) txs: VecDeque<TxState>,
+    pub(crate) base: u64,
+    /// Transactions below are inspected to their end, by direction.
+    pub(crate) tx_from: [u64; 2],
+    /// No rule looks at transactions of this flow's protocol in this direction.
+    pub(crate) tx_unwatched: [bool; 2],
+    pub(crate) counts: SmallVec<[(u32, u32, Count); 1]>,
+    pub(crate) tag: Option<TagLeft>,
+    pub(crate) passed: bool,
+}
+
+impl FlowDetect {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A pass rule has let the whole flow go: nothing more is inspected.
+    pub fn passed(&self) -> bool {
+        self.passed
+    }
+
+    /// Flow bits set, by interned name (`Ruleset::var_name`).
+    pub fn bits(&self) -> &[VarId] {
+        self.vars.bits()
+    }
+
+    /// Flow integers set.
+    pub fn ints(&self) -> &[(VarId, u32)] {
+        self.vars.ints()
+    }
+
+    /// The lowest stream position that a waiting candidate of `dir` still looks at; `None` where nothing waits. The
+    /// stream may let go of what lies before.
+    pub fn keep_from(&self, dir: Direction) -> Option<u64> {
+        self.parked[dir as usize].iter().map(|p| p.from).min()
+    }
+
+    /// The first transaction that must be kept: all before it are finished by the protocol and inspected, both ways.
+    pub fn free_before(&self, app: &dyn AppParser) -> TxId {
+        let (first, next) = app.transactions();
+        let mut id = first;
+        while id < next {
+            let Some(tx) = app.transaction(id) else {
+                id = TxId(id.0 + 1);
+                continue;
+            };
+            let done = |d: Direction| {
+                tx.progress(d) == Progress::DONE && (self.tx_unwatched[d as usize] || self.inspected(id, d))
+            };
+            if !Direction::BOTH.into_iter().all(done) {
+                break;
+            }
+            id = TxId(id.0 + 1);
+        }
+        id
+    }
+
+    /// Whether one direction of a transaction has been inspected to its end.
+    pub fn inspected(&self, id: TxId, dir: Direction) -> bool {
+        if self.tx_unwatched[dir as usize] || id.0 < self.tx_from[dir as usize] {
+            return true;
+        }
+        let i = id.0.checked_sub(self.base).and_then(|i| usize::try_from(i).ok());
+        match i {
+            Some(i) => self.txs.get(i).is_some_and(|t| t.dirs[dir as usize].done),
+            None => true,
+        }
+    }
+
+    /// A new ruleset: what was known by its signatures' numbers is forgotten, variables stay.
+    pub(crate) fn renew(&mut self, epoch: u64) {
+        if self.epoch == epoch {
+            return;
+        }
+        let vars = std::mem::take(&mut self.vars);
+        let (base, tx_from) = (self.base, self.tx_from);
+        let first = self.epoch == 0;
+        *self = FlowDetect { epoch, vars, base, tx_from, ..FlowDetect::default() };
+        if !first {
+            // Names are interned per ruleset, so old numbers would mean other variables.
+            self.vars.clear();
+        }
+    }
+
+    /// Forgets transactions before `first`, and makes sure there is room for `id`.
+    pub(crate) fn tx(&mut self, first: TxId, id: TxId) -> Option<&mut TxState> {
+        while self.base < first.0 {
+            if self.txs.pop_front().is_none() {
+                self.base = first.0;
+                break;
+            }
+            self.base += 1;
+        }
+        let i = usize::try_from(id.0.checked_sub(self.base)?).ok()?;
+        // A parser numbers without gaps and keeps a bounded number alive, so this grows by that bound at most.
+        while self.txs.len() <= i {
+            if self.txs.len() >= 1 << 16 {
+                return None;
+            }
+            self.txs.push_back(TxState::default());
+        }
+        self.txs.get_mut(i)
+    }
+
+    pub(crate) fn tx_at(&self, id: TxId) -> Option<&TxState> {
+        self.txs.get(usize::try_from(id.0.checked_sub(self.base)?).ok()?)
+    }
+
+    pub(crate) fn tx_at_mut(&mut self, id: TxId) -> Option<&mut TxState> {
+        self.txs.get_mut(usize::try_from(id.0.checked_sub(self.base)?).ok()?)
+    }
+
+    /// Parks a candidate, or, where it is parked already, renews why it waits. When full the oldest goes: `false`.
+    pub(crate) fn park(&mut self, dir: Direction, p: Parked, max: usize) -> bool {
+        let list = &mut self.parked[dir as usize];
+        if let Some(old) = list.iter_mut().find(|o| o.sig == p.sig) {
+            old.wait = p.wait;
+            return true;
+        }
+        let room = list.len() < max.max(1);
+        if !room {
+            list.remove(0);
+        }
+        list.push(p);
+        room
+    }
+
+    pub(crate) fn unpark(&mut self, dir: Direction, sig: SigIdx) {
+        self.parked[dir as usize].retain(|p| p.sig != sig);
+    }
+}
+
+/// Adds to a sorted short list; `false` when it was there.
+pub(crate) fn insert_sorted<A: smallvec::Array<Item = SigIdx>>(list: &mut SmallVec<A>, sig: SigIdx) -> bool {
+    match list.binary_search(&sig) {
+        Ok(_) => false,
+        Err(at) => {
+            list.insert(at, sig);
+            true
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parking_is_bounded_and_forgets_the_oldest() {
+        let mut f = FlowDetect::new();
+        let p = |sig, from| Parked { sig: SigIdx(sig), wait: Wait::Proto, from };
+        let d = Direction::ToServer;
+        assert!(f.park(d, p(1, 10), 2) && f.park(d, p(2, 5), 2) && f.park(d, p(1, 99), 2));
+        assert_eq!(f.keep_from(d), Some(5));
+        assert!(!f.park(d, p(3, 20), 2));
+        assert_eq!(f.parked[0].iter().map(|p| p.sig.0).collect::<Vec<_>>(), [2, 3]);
+        f.unpark(d, SigIdx(2));
+        assert_eq!((f.keep_from(d), f.keep_from(d.flip())), (Some(20), None));
+    }
+
+    #[test]
+    fn transactions_slide() {
+        let mut f = FlowDetect::new();
+        f.tx(TxId(0), TxId(2)).unwrap().dirs[0].done = true;
+        assert_eq!(f.txs.len(), 3);
+        assert!(f.inspected(TxId(2), Direction::ToServer) && !f.inspected(TxId(1), Direction::ToServer));
+        f.tx(TxId(2), TxId(2)).unwrap();
+        assert_eq!((f.base, f.txs.len()), (2, 1));
+        assert!(f.tx(TxId(2), TxId(1)).is_none());
+        f.tx(TxId(900_000), TxId(900_000)).unwrap();
+        assert_eq!((f.base, f.txs.len()), (900_000, 1));
+    }
+}
