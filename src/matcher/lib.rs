@@ -1,7 +1,7 @@
 //! Multi-pattern and regular-expression engines behind the traits of `engine::detect::matching`.
 //!
-//! Owns: the choice of engine for a set of literals (Hyperscan, a small vectorised search, Aho-Corasick, a double
-//! array), the translation of `pcre` into linear-time automata where the meaning is the same, PCRE2 where it is not,
+//! Owns: the choice of engine for a set of literals (Hyperscan, a small vectorised search, a double-array
+//! automaton), the translation of `pcre` into linear-time automata where the meaning is the same, PCRE2 where it is not,
 //! and a thread's working memory for all of them. Must not know: rules, buffers, groups, files, the clock.
 //!
 //! Invariants: every engine reports the same set of ids for the same input as a naive search would (`tests/`), and a

@@ -3,22 +3,32 @@
 //! Each text is reported once per scan, at its first end, which the trait allows ("at least once"): a one-byte pattern
 //! on a page of text would otherwise call back a thousand times.
 //!
+//! Of a text longer than [`CUT`] the library gets the last bytes alone, reports each place, and the rest is compared
+//! here: its compile time grows with the square of a literal's length (20 s for 2,000 bytes).
+//!
 //! Stored form, little-endian: `SGHS`, version (1 byte), longest text (4), number of starts (4), starts (4 each),
-//! number of ids (4), ids (4 each), length of the database (8), database, CRC-32 of all before it (4).
+//! number of ids (4), ids (4 each), number of cut texts (4), each with its length (4), case (1) and bytes, length of
+//! the database (8), database, CRC-32 of all before it (4).
 
-use super::{Reports, distinct};
+use super::{Reports, Text, distinct};
 use crate::scratch::working;
 use crate::sys::hyperscan as sys;
 use engine::detect::matching::{MatcherError, Pattern, PatternSet, Scratch};
 
 const MAGIC: &[u8; 4] = b"SGHS";
 const VERSION: u8 = 1;
+/// Bytes of a literal the library gets, at most.
+const CUT: usize = 48;
 /// The library takes lengths of 32 bits; longer haystacks are scanned in windows of this many bytes.
 const WINDOW: usize = 1 << 30;
 
 pub(crate) struct HyperscanSet {
     database: sys::Database,
     reports: Reports,
+    /// The texts that were cut, the last in the order of `reports`.
+    cut: Vec<Text>,
+    /// Index of the first of them.
+    cut_from: usize,
     /// Bytes of the longest text.
     longest: usize,
 }
@@ -27,11 +37,20 @@ impl HyperscanSet {
     /// Of one pattern or more, none empty.
     pub(crate) fn compile(patterns: &[Pattern]) -> Result<HyperscanSet, MatcherError> {
         let (texts, reports) = distinct(patterns);
-        let literals: Vec<sys::Literal<'_>> =
-            (0u32..).zip(&texts).map(|(id, t)| sys::Literal { bytes: &t.bytes, nocase: t.nocase, id }).collect();
+        let is_cut = |t: &Text| t.bytes.len() > CUT;
+        let (texts, reports) = reports.sorted_by(texts, is_cut);
+        let cut_from = texts.partition_point(|t| !is_cut(t));
+        let literals: Vec<sys::Literal<'_>> = (0u32..)
+            .zip(&texts)
+            .map(|(id, t)| {
+                let tail = t.bytes.split_at_checked(t.bytes.len().saturating_sub(CUT)).map_or(&t.bytes[..], |s| s.1);
+                sys::Literal { bytes: tail, nocase: t.nocase, once: !is_cut(t), id }
+            })
+            .collect();
         let database = sys::Database::compile(&literals).map_err(|e| MatcherError(e.0))?;
         let longest = texts.iter().map(|t| t.bytes.len()).max().unwrap_or(0);
-        Ok(HyperscanSet { database, reports, longest })
+        let cut = texts.get(cut_from..).unwrap_or(&[]).to_vec();
+        Ok(HyperscanSet { database, reports, cut, cut_from, longest })
     }
 
     pub(crate) fn deserialize(bytes: &[u8]) -> Result<HyperscanSet, MatcherError> {
@@ -48,12 +67,14 @@ impl HyperscanSet {
         let starts = r.list().ok_or_else(damaged)?;
         let ids = r.list().ok_or_else(damaged)?;
         let sound = starts.windows(2).all(|w| w[0] <= w[1]) && starts.last().is_some_and(|&l| l as usize == ids.len());
+        let cut = r.texts().ok_or_else(damaged)?;
+        let cut_from = starts.len().checked_sub(1 + cut.len()).ok_or_else(damaged)?;
         let length = r.u64().ok_or_else(damaged)?;
         if !sound || usize::try_from(length).ok() != Some(r.0.len()) {
             return Err(damaged());
         }
         let database = sys::Database::deserialize(r.0).map_err(|e| MatcherError(e.0))?;
-        Ok(HyperscanSet { database, reports: Reports { starts, ids }, longest })
+        Ok(HyperscanSet { database, reports: Reports { starts, ids }, cut, cut_from, longest })
     }
 
     pub(crate) fn scratch(&self) -> Result<sys::Scratch, MatcherError> {
@@ -62,6 +83,15 @@ impl HyperscanSet {
 
     pub(crate) fn grow(&self, scratch: &mut sys::Scratch) -> Result<(), MatcherError> {
         scratch.grow(&self.database).map_err(|e| MatcherError(e.0))
+    }
+
+    /// Whether a text that ends at `end` is there with the bytes the library did not get.
+    fn is_whole(&self, text: usize, haystack: &[u8], end: usize) -> bool {
+        let Some(t) = text.checked_sub(self.cut_from).and_then(|i| self.cut.get(i)) else { return true };
+        let start = end.checked_sub(t.bytes.len());
+        start
+            .and_then(|s| haystack.get(s..end))
+            .is_some_and(|h| if t.nocase { h.eq_ignore_ascii_case(&t.bytes) } else { h == t.bytes })
     }
 
     fn scan_with(
@@ -76,7 +106,7 @@ impl HyperscanSet {
             let end = haystack.len().min(at + WINDOW);
             let mut report = |text: u32, to: usize| {
                 // What ends inside the overlap was reported by the window before.
-                if at == 0 || to > overlap {
+                if (at == 0 || to > overlap) && self.is_whole(text as usize, haystack, at + to) {
                     for &id in self.reports.of(text as usize) {
                         on_match(id, at + to);
                     }
@@ -122,6 +152,12 @@ impl PatternSet for HyperscanSet {
             out.extend_from_slice(&u32::try_from(list.len()).ok()?.to_le_bytes());
             out.extend(list.iter().flat_map(|x| x.to_le_bytes()));
         }
+        out.extend_from_slice(&u32::try_from(self.cut.len()).ok()?.to_le_bytes());
+        for t in &self.cut {
+            out.extend_from_slice(&u32::try_from(t.bytes.len()).ok()?.to_le_bytes());
+            out.push(u8::from(t.nocase));
+            out.extend_from_slice(&t.bytes);
+        }
         out.extend_from_slice(&(database.len() as u64).to_le_bytes());
         out.extend_from_slice(&database);
         let crc = crc32fast::hash(&out);
@@ -147,6 +183,17 @@ impl<'a> Reader<'a> {
         self.take(8)?.try_into().ok().map(u64::from_le_bytes)
     }
 
+    fn texts(&mut self) -> Option<Vec<Text>> {
+        let n = self.u32()?;
+        let mut out = Vec::new();
+        for _ in 0..n {
+            let length = self.u32()? as usize;
+            let nocase = self.take(1)? != [0];
+            out.push(Text { bytes: self.take(length)?.to_vec(), nocase });
+        }
+        Some(out)
+    }
+
     fn list(&mut self) -> Option<Vec<u32>> {
         let n = self.u32()? as usize;
         let bytes = self.take(n.checked_mul(4)?)?;
@@ -160,7 +207,9 @@ mod tests {
 
     fn set() -> HyperscanSet {
         let p = |bytes: &[u8], nocase, id| Pattern { bytes: bytes.to_vec(), nocase, id };
-        HyperscanSet::compile(&[p(b"abc", false, 7), p(b"ABC", true, 8), p(b"\x00\xff", false, 9)]).unwrap()
+        let long = [b'x'; CUT + 9];
+        HyperscanSet::compile(&[p(&long, true, 6), p(b"abc", false, 7), p(b"ABC", true, 8), p(b"\x00\xff", false, 9)])
+            .unwrap()
     }
 
     fn hits(set: &HyperscanSet, haystack: &[u8]) -> Vec<(u32, usize)> {
@@ -179,6 +228,22 @@ mod tests {
             assert_eq!(hits(&a, hay), hits(&b, hay));
         }
         assert_eq!(hits(&a, b"xxabcxABC\x00\xff"), [(7, 5), (8, 5), (9, 11)]);
+    }
+
+    #[test]
+    fn a_cut_text_is_compared_whole() {
+        let set = set();
+        let mut hay = vec![b'X'; CUT + 8];
+        assert!(hits(&set, &hay).is_empty());
+        hay.push(b'x');
+        assert_eq!(hits(&set, &hay), [(6, CUT + 9)]);
+        hay[3] = b'y';
+        hay.extend([b'x'; 4]);
+        assert_eq!(hits(&set, &hay), [(6, CUT + 13)]);
+        hay[4] = b'y';
+        assert!(hits(&set, &hay).is_empty());
+        let stored = HyperscanSet::deserialize(&set.serialize().unwrap()).unwrap();
+        assert!(hits(&stored, &hay).is_empty());
     }
 
     #[test]

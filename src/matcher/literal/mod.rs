@@ -43,6 +43,16 @@ impl Reports {
         (self.starts.capacity() + self.ids.capacity()) * size_of::<u32>()
     }
 
+    /// Stably reordered, texts of which `last` is true behind the others.
+    #[cfg(hyperscan_lib)]
+    fn sorted_by(&self, texts: Vec<Text>, last: impl Fn(&Text) -> bool) -> (Vec<Text>, Reports) {
+        let mut pairs: Vec<(Text, Vec<u32>)> =
+            texts.into_iter().enumerate().map(|(i, t)| (t, self.of(i).to_vec())).collect();
+        pairs.sort_by_key(|p| last(&p.0));
+        let (texts, lists): (Vec<Text>, Vec<Vec<u32>>) = pairs.into_iter().unzip();
+        (texts, Reports::from_lists(&lists))
+    }
+
     fn from_lists(lists: &[Vec<u32>]) -> Reports {
         let mut r = Reports { starts: Vec::with_capacity(lists.len() + 1), ids: Vec::new() };
         r.starts.push(0);

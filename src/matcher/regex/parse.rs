@@ -204,21 +204,22 @@ impl Parser<'_> {
         if inside.is_some_and(doubtful) { Err("brace that reads differently by version") } else { Ok(()) }
     }
 
-    fn quantified(&mut self, mut node: Node) -> Result<Node, Why> {
-        while let Some((min, max)) = self.quantifier()? {
-            if matches!(node, Node::Assert(_)) {
-                return Err("repeated assertion");
-            }
-            let lazy = self.eat(b"?");
-            if !lazy && self.peek() == Some(b'+') {
-                return Err("possessive quantifier");
-            }
-            if max == Some(0) {
-                return Err("repeated zero times");
-            }
-            node = Node::Repeat { node: Box::new(node), min, max, greedy: lazy == self.flags.ungreedy };
+    fn quantified(&mut self, node: Node) -> Result<Node, Why> {
+        let Some((min, max)) = self.quantifier()? else { return Ok(node) };
+        if matches!(node, Node::Assert(_)) {
+            return Err("repeated assertion");
         }
-        Ok(node)
+        let lazy = self.eat(b"?");
+        if !lazy && self.peek() == Some(b'+') {
+            return Err("possessive quantifier");
+        }
+        if max == Some(0) {
+            return Err("repeated zero times");
+        }
+        if self.quantifier()?.is_some() {
+            return Err("quantifier of a quantifier");
+        }
+        Ok(Node::Repeat { node: Box::new(node), min, max, greedy: lazy == self.flags.ungreedy })
     }
 
     fn quantifier(&mut self) -> Result<Option<(u32, Option<u32>)>, Why> {
@@ -562,7 +563,6 @@ mod tests {
             "[[:alpha:]_]",
             "\\x41\\x{4}",
             "\\0\\012",
-            "a{2}{3}",
             "a{x",
             "\\Qa.b\\E+",
             "(?i)a(?-i:b)",

@@ -175,8 +175,10 @@ impl Bench {
     }
 }
 
+type Case = (&'static [u8], &'static str, &'static [&'static [u8]]);
+
 /// Each line names a difference that a translation could get wrong: pattern, switches, haystacks of its own.
-const WRITTEN: &[(&[u8], &str, &[&[u8]])] = &[
+const WRITTEN: &[Case] = &[
     (b"\\<a\\>", "", &[b"a <a>"]),
     (b"[a&&b]+", "", &[b"&b", b"a&&"]),
     (b"[+--/]x[a-]", "", &[b".x-", b"-xa"]),

@@ -1,14 +1,18 @@
-//! Hyperscan in block mode, literals only: the twelve functions of libhs this crate calls, and three owners over them
+//! Hyperscan in block mode, literals only: the functions of libhs this crate calls, and three owners over them
 //! (`Database`, `Scratch`, and the compile error's text).
 //!
 //! The declarations follow `hs_common.h`, `hs_compile.h` and `hs_runtime.h` of Hyperscan 5.x, whose ABI is stable over
 //! 5.1 to 5.4. A binding of our own because the published ones take patterns as `String`, and ours are bytes.
 //!
-//! Literals go to the compiler as expressions with every byte written `\xHH`: it recognises them as pure literals, and
-//! the separate literal API is missing or refuses some patterns in Hyperscan's relatives.
+//! Literals go to the compiler's literal interface, which makes the fastest code, with one exception. For short
+//! haystacks the compiler adds a DFA to every set of pure literals, and in sets of middling size building that DFA is
+//! nearly all of the compile time (128 literals: 20 ms of 22) and gains nothing on 20 bytes (63 ns with it, 47
+//! without). It is left out where any expression reports starts of matches, so those sets are compiled as expressions
+//! (every byte as `\xHH`) with one decoy of that kind, whose id no one asks for.
 
 use std::any::Any;
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_ulonglong, c_void};
+use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 
@@ -54,6 +58,17 @@ unsafe extern "C" {
         db: *mut *mut HsDatabase,
         error: *mut *mut HsCompileError,
     ) -> c_int;
+    fn hs_compile_lit_multi(
+        expressions: *const *const c_char,
+        flags: *const c_uint,
+        ids: *const c_uint,
+        lengths: *const usize,
+        elements: c_uint,
+        mode: c_uint,
+        platform: *const HsPlatformInfo,
+        db: *mut *mut HsDatabase,
+        error: *mut *mut HsCompileError,
+    ) -> c_int;
     fn hs_free_compile_error(error: *mut HsCompileError) -> c_int;
     fn hs_free_database(db: *mut HsDatabase) -> c_int;
     fn hs_database_size(db: *const HsDatabase, size: *mut usize) -> c_int;
@@ -81,12 +96,28 @@ const HS_MODE_BLOCK: c_uint = 1;
 const HS_FLAG_CASELESS: c_uint = 1;
 const HS_FLAG_DOTALL: c_uint = 2;
 const HS_FLAG_SINGLEMATCH: c_uint = 8;
+const HS_FLAG_SOM_LEFTMOST: c_uint = 256;
+
+/// Sizes of sets that are compiled with the decoy.
+const WITH_DECOY: RangeInclusive<usize> = 40..=500;
+/// Not a literal, so that the expression compiler keeps it apart.
+const DECOY: &CStr = c"\\xf1\\xe3\\xd7\\xc5\\x9b\\x8d\\xf7[\\x9f\\x91]";
+const DECOY_ID: c_uint = c_uint::MAX;
 
 /// A literal for [`Database::compile`].
 pub(crate) struct Literal<'a> {
     pub bytes: &'a [u8],
     pub nocase: bool,
+    /// Report at most one place per scan (`HS_FLAG_SINGLEMATCH`), else every place.
+    pub once: bool,
     pub id: u32,
+}
+
+impl Literal<'_> {
+    fn flags(&self) -> c_uint {
+        let once = if self.once { HS_FLAG_SINGLEMATCH } else { 0 };
+        once | if self.nocase { HS_FLAG_CASELESS } else { 0 }
+    }
 }
 
 /// What went wrong in a library call, in words.
@@ -142,18 +173,57 @@ impl Drop for Database {
 }
 
 impl Database {
-    /// Each literal is reported once per scan at most (`HS_FLAG_SINGLEMATCH`).
+    /// [`DECOY_ID`] may be reported beside the literals' ids.
     pub(crate) fn compile(literals: &[Literal<'_>]) -> Result<Database, HsError> {
+        if WITH_DECOY.contains(&literals.len()) {
+            return Self::compile_expressions(literals);
+        }
+        // Some of Hyperscan's relatives refuse literals here that they take as expressions.
+        Self::compile_literals(literals).or_else(|_| Self::compile_expressions(literals))
+    }
+
+    fn compile_literals(literals: &[Literal<'_>]) -> Result<Database, HsError> {
         let count = c_uint::try_from(literals.len()).map_err(|_| HsError("too many literals".into()))?;
-        let texts: Vec<CString> = literals.iter().map(|l| escaped(l.bytes)).collect();
-        let pointers: Vec<*const c_char> = texts.iter().map(|t| t.as_ptr()).collect();
-        let flag = |l: &Literal<'_>| if l.nocase { HS_FLAG_CASELESS } else { 0 };
-        let flags: Vec<c_uint> = literals.iter().map(|l| flag(l) | HS_FLAG_DOTALL | HS_FLAG_SINGLEMATCH).collect();
+        let pointers: Vec<*const c_char> = literals.iter().map(|l| l.bytes.as_ptr().cast()).collect();
+        let lengths: Vec<usize> = literals.iter().map(|l| l.bytes.len()).collect();
+        let flags: Vec<c_uint> = literals.iter().map(Literal::flags).collect();
         let ids: Vec<c_uint> = literals.iter().map(|l| l.id).collect();
         let mut db = std::ptr::null_mut();
         let mut error = std::ptr::null_mut();
-        // SAFETY: the three arrays have `count` elements and outlive the call, as do the strings the pointers name;
-        // a null platform means the current host; `db` and `error` are writable.
+        // SAFETY: the four arrays have `count` elements and outlive the call, as do the bytes the pointers name, of
+        // the lengths given; a null platform means the current host; `db` and `error` are writable.
+        let code = unsafe {
+            hs_compile_lit_multi(
+                pointers.as_ptr(),
+                flags.as_ptr(),
+                ids.as_ptr(),
+                lengths.as_ptr(),
+                count,
+                HS_MODE_BLOCK,
+                std::ptr::null(),
+                &mut db,
+                &mut error,
+            )
+        };
+        match NonNull::new(db) {
+            Some(db) if code == HS_SUCCESS => Ok(Database(db)),
+            _ => Err(compile_error(code, error)),
+        }
+    }
+
+    fn compile_expressions(literals: &[Literal<'_>]) -> Result<Database, HsError> {
+        let texts: Vec<CString> = literals.iter().map(|l| escaped(l.bytes)).collect();
+        let mut pointers: Vec<*const c_char> = texts.iter().map(|t| t.as_ptr()).collect();
+        let mut flags: Vec<c_uint> = literals.iter().map(|l| l.flags() | HS_FLAG_DOTALL).collect();
+        let mut ids: Vec<c_uint> = literals.iter().map(|l| l.id).collect();
+        pointers.push(DECOY.as_ptr());
+        flags.push(HS_FLAG_SOM_LEFTMOST);
+        ids.push(DECOY_ID);
+        let count = c_uint::try_from(ids.len()).map_err(|_| HsError("too many literals".into()))?;
+        let mut db = std::ptr::null_mut();
+        let mut error = std::ptr::null_mut();
+        // SAFETY: the three arrays have `count` elements and outlive the call, as do the NUL-terminated strings the
+        // pointers name; a null platform means the current host; `db` and `error` are writable.
         let code = unsafe {
             hs_compile_multi(
                 pointers.as_ptr(),
@@ -344,7 +414,7 @@ fn escaped(bytes: &[u8]) -> CString {
 
 fn compile_error(code: c_int, error: *mut HsCompileError) -> HsError {
     if error.is_null() {
-        return failed("hs_compile_multi", code);
+        return failed("hyperscan compiler", code);
     }
     // SAFETY: on failure the library points `error` at a live structure whose message is NUL-terminated (or null).
     let (message, expression) = unsafe {
@@ -355,5 +425,5 @@ fn compile_error(code: c_int, error: *mut HsCompileError) -> HsError {
     };
     // SAFETY: the error is the library's and is not used after this.
     unsafe { hs_free_compile_error(error) };
-    HsError(format!("hs_compile_multi: {message} (pattern {expression})"))
+    HsError(format!("hyperscan compiler: {message} (pattern {expression})"))
 }

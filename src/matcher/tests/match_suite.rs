@@ -114,6 +114,10 @@ fn written_cases() {
         &[p(b"a.c", false, 1), p(b"\\x41", false, 2), p(b"a\0b", true, 3), p(b"\n", false, 4)],
         &hay(&[b"abc a.c", b"A\\x41", b"A\0B\n"]),
     );
+    // Lengths around any at which an engine may cut.
+    let x = |n: usize| vec![b'x'; n];
+    let lengths: Vec<Pattern> = (1..=80usize).map(|n| p(&x(n), n % 2 == 0, n as u32)).collect();
+    check_all(&lengths, &[x(80), x(47), x(300), [x(48), vec![b'X'], x(60)].concat()]);
     // A long one, and one as long as the haystack.
     let long = vec![b'Q'; 2_000];
     check_all(&[p(&long, true, 9), p(b"q", false, 1)], &[long.clone(), long.to_ascii_lowercase(), long[1..].to_vec()]);
