@@ -98,8 +98,10 @@ const HS_FLAG_DOTALL: c_uint = 2;
 const HS_FLAG_SINGLEMATCH: c_uint = 8;
 const HS_FLAG_SOM_LEFTMOST: c_uint = 256;
 
-/// Sizes of sets that are compiled with the decoy.
+/// Sizes of sets that are compiled with the decoy, where no literal is shorter than [`DECOY_BYTES_MIN`]: single bytes
+/// are no literals to the expression compiler, and many of them take it seconds.
 const WITH_DECOY: RangeInclusive<usize> = 40..=500;
+const DECOY_BYTES_MIN: usize = 3;
 /// Not a literal, so that the expression compiler keeps it apart.
 const DECOY: &CStr = c"\\xf1\\xe3\\xd7\\xc5\\x9b\\x8d\\xf7[\\x9f\\x91]";
 const DECOY_ID: c_uint = c_uint::MAX;
@@ -175,7 +177,7 @@ impl Drop for Database {
 impl Database {
     /// [`DECOY_ID`] may be reported beside the literals' ids.
     pub(crate) fn compile(literals: &[Literal<'_>]) -> Result<Database, HsError> {
-        if WITH_DECOY.contains(&literals.len()) {
+        if WITH_DECOY.contains(&literals.len()) && literals.iter().all(|l| l.bytes.len() >= DECOY_BYTES_MIN) {
             return Self::compile_expressions(literals);
         }
         // Some of Hyperscan's relatives refuse literals here that they take as expressions.
