@@ -21,7 +21,7 @@ pub fn run(data: &Path) -> Result<Table, String> {
     for &size in SIZES.iter().filter(|&&s| s <= literals.len()) {
         let step = literals.len() / size;
         let set: Vec<Pattern> = literals.iter().step_by(step.max(1)).take(size).cloned().collect();
-        for &engine in Engine::ALL {e:?}") == "Hyperscan") {
+        for &engine in Engine::ALL {
             let start = Instant::now();
             let Some(compiled) = compile_with(engine, &set).map_err(|e| e.0)? else { continue };
             let compile = start.elapsed();
@@ -52,7 +52,11 @@ pub fn run(data: &Path) -> Result<Table, String> {
 /// The longest content of each rule that is not commented out.
 fn rule_literals(folder: &Path) -> Result<Vec<Pattern>, String> {
     let mut out = Vec::new();
-    let mut files: Vec<_> = std::fs::read_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))?.flatten().map(|e| e.path()).collect();
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .map_err(|e| format!("{}: {e}", folder.display()))?
+        .flatten()
+        .map(|e| e.path())
+        .collect();
     files.sort();
     for file in files.iter().filter(|f| f.extension().is_some_and(|e| e == "rules")) {
         let text = std::fs::read(file).map_err(|e| format!("{}: {e}", file.display()))?;
@@ -88,7 +92,11 @@ fn capture_bytes(data: &Path, wanted: usize) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
     let mut folders = vec![data.join("pcaps")];
     while let Some(folder) = folders.pop() {
-        let mut entries: Vec<_> = std::fs::read_dir(&folder).map_err(|e| format!("{}: {e}", folder.display()))?.flatten().map(|e| e.path()).collect();
+        let mut entries: Vec<_> = std::fs::read_dir(&folder)
+            .map_err(|e| format!("{}: {e}", folder.display()))?
+            .flatten()
+            .map(|e| e.path())
+            .collect();
         entries.sort();
         for path in entries {
             if path.is_dir() {
