@@ -2,6 +2,7 @@
 
 use super::certificate::{Certificate, date};
 use super::transaction::{Chain, TlsTransaction};
+use super::version::Version;
 use crate::types::{Direction, FieldSink};
 
 pub fn write(tx: &TlsTransaction, sink: &mut dyn FieldSink) {
@@ -27,7 +28,8 @@ pub fn write(tx: &TlsTransaction, sink: &mut dyn FieldSink) {
     if let Some(sni) = tx.client.hello.as_ref().and_then(|h| h.sni.as_deref()) {
         sink.bytes("sni", sni);
     }
-    sink.text("version", &tx.server.version.name());
+    let agreed = Some(tx.server.version).filter(|v| *v != Version::UNKNOWN).unwrap_or(tx.client.version);
+    sink.text("version", &agreed.name());
     if let Some(certificate) = first {
         validity(certificate, sink);
     }

@@ -346,11 +346,10 @@ impl TlsParser {
         };
         if tx.side(dir).chain.is_none() && !list.is_empty() {
             let (mut chain, whole) = Chain::read(list, now);
-            if !whole {
-                tx.raise(event::INVALID_CERTIFICATE);
-            }
-            if let Some(event) = read_first(&mut chain) {
+            let broken = if whole { None } else { Some(event::INVALID_CERTIFICATE) };
+            for event in broken.into_iter().chain(read_first(&mut chain)) {
                 tx.raise(event);
+                tx.raise(event::INVALID_HANDSHAKE_MESSAGE);
             }
             tx.side_mut(dir).chain = Some(Box::new(chain));
         }

@@ -337,13 +337,13 @@ fn broken_certificates_are_events() {
     let with = |list: &[u8]| events(ToClient, &record(22, &message(11, &block24(list))));
     let (parsed, raised) = with(&block24(b"not a certificate"));
     assert!(matches!(parsed, Parsed::Consumed(_)));
-    assert_eq!(raised, [event::INVALID_CERTIFICATE]);
+    assert_eq!(raised, [event::INVALID_CERTIFICATE, event::INVALID_HANDSHAKE_MESSAGE]);
     let whole = certificate();
     for cut in 1..whole.len() {
         let (parsed, raised) = with(&block24(&whole[..cut]));
-        assert!(matches!(parsed, Parsed::Consumed(_)) && raised.len() == 1, "{cut} {raised:?}");
+        assert!(matches!(parsed, Parsed::Consumed(_)) && raised.len() == 2, "{cut} {raised:?}");
     }
-    assert_eq!(with(&[0, 0, 9, 1]).1, [event::INVALID_CERTIFICATE]);
+    assert_eq!(with(&[0, 0, 9, 1]).1, [event::INVALID_CERTIFICATE, event::INVALID_HANDSHAKE_MESSAGE]);
 }
 
 #[test]

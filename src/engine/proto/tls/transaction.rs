@@ -128,7 +128,8 @@ impl TlsTransaction {
     pub fn resumed(&self) -> bool {
         let (Some(client), Some(server)) = (&self.client.hello, &self.server.hello) else { return false };
         let same_id = !client.session_id.is_empty() && client.session_id == server.session_id;
-        (same_id || client.ticket) && self.server.chain.is_none() && !server.version.is_13()
+        let certificate = self.server.chain.as_ref().is_some_and(|c| c.first.is_some());
+        (same_id || client.ticket) && !certificate && !server.version.is_13()
     }
 
     /// Text and hash of JA3 of the client's hello, or of JA3S of the server's.
@@ -218,10 +219,9 @@ impl Transaction for TlsTransaction {
 
     fn loggable(&self) -> bool {
         let certificate = |s: &Side| s.chain.as_ref().is_some_and(|c| c.first.is_some());
-        certificate(&self.server)
-            || certificate(&self.client)
-            || self.resumed()
-            || self.server.hello.as_ref().is_some_and(|h| h.version.is_13())
+        // TLS 1.3 hides the certificate: a client that offers it is all there will be.
+        let hidden = self.client.hello.is_some() && (self.client.version.is_13() || self.server.version.is_13());
+        certificate(&self.server) || certificate(&self.client) || self.resumed() || hidden
     }
 
     fn log(&self, sink: &mut dyn FieldSink) {
