@@ -1,1 +1,43 @@
-//! session
+//! What a flow carries above the flow layer: its TCP session, its application layer, what detection remembers of it.
+//!
+//! Lives in the flow table's slot and goes with the flow. Owns no verdict: a condemned or passed flow says so in its
+//! core. A session that is `blind` has lost its state to a fault and is never fed again; the flow lives on to its end
+//! under the exception policy, since ending it early would make the fault an evasion.
+
+use crate::applayer::{AppSession, TxId};
+use crate::detect::state::FlowDetect;
+use crate::stream::TcpSession;
+use crate::types::{Cause, ExceptionPolicy};
+use smallvec::SmallVec;
+
+#[derive(Default)]
+pub struct Session {
+    /// Of TCP flows, from their first segment on.
+    pub tcp: Option<Box<TcpSession>>,
+    pub app: AppSession,
+    pub detect: FlowDetect,
+    /// Transactions before this one have been logged.
+    pub logged: TxId,
+    /// Transactions of protocols the flow spoke before it switched.
+    pub earlier_transactions: u64,
+    /// Exceptions the flow met, with what the policy said; for its closing record.
+    pub exceptions: SmallVec<[(Cause, ExceptionPolicy); 1]>,
+    /// Least and most TTL or hop limit, to server and to client.
+    pub ttl: [(u8, u8); 2],
+    pub blind: bool,
+}
+
+impl Session {
+    /// Everything but the mark of its fault and its exceptions is gone.
+    pub fn blinded(&mut self) {
+        let exceptions = std::mem::take(&mut self.exceptions);
+        *self = Session { blind: true, exceptions, ..Session::default() };
+    }
+
+    /// Notes an exception once per cause.
+    pub fn note(&mut self, cause: Cause, policy: ExceptionPolicy) {
+        if !self.exceptions.iter().any(|(c, _)| *c == cause) {
+            self.exceptions.push((cause, policy));
+        }
+    }
+}

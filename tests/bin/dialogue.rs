@@ -3,7 +3,6 @@
 //! usage: dialogue OUT.pcap     the stand-in for a real server and client where namespaces are refused
 
 use harness::dialogue::{Exchange, play};
-use std::io::Write;
 use std::process::ExitCode;
 
 const REQUESTS: [(&str, &str); 6] = [
@@ -45,25 +44,15 @@ fn main() -> ExitCode {
 }
 
 fn write(path: &str) -> std::io::Result<()> {
-    let mut out = std::io::BufWriter::new(std::fs::File::create(path)?);
-    // Classic pcap, microseconds, Ethernet.
-    for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 1] {
-        out.write_all(&word.to_le_bytes())?;
-    }
     let start = 1_700_000_000_000_000;
+    let mut frames = Vec::new();
     for (i, (request, page)) in REQUESTS.iter().enumerate() {
         let response = format!(
             "HTTP/1.1 200 OK\r\nServer: demonstration\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n{page}",
             page.len()
         );
         let exchange = Exchange { request: request.as_bytes().to_vec(), response: response.into_bytes() };
-        for f in play(&[exchange], 40_000 + i as u16, start + i as i64 * 1_000_000, &|_| false) {
-            let len = f.data.len() as u32;
-            for word in [(f.micros / 1_000_000) as u32, (f.micros % 1_000_000) as u32, len, len] {
-                out.write_all(&word.to_le_bytes())?;
-            }
-            out.write_all(&f.data)?;
-        }
+        frames.extend(play(&[exchange], 40_000 + i as u16, start + i as i64 * 1_000_000, &|_| false));
     }
-    out.flush()
+    std::fs::write(path, harness::replay::pcap(&frames))
 }

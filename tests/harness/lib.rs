@@ -5,6 +5,7 @@
 
 pub mod dialogue;
 pub mod parity;
+pub mod replay;
 
 use std::path::PathBuf;
 

@@ -202,7 +202,10 @@ impl AppSession {
         self.state = State::Known;
         self.proto = def.id;
         self.parser = Some((def.parser)(cx.settings));
-        // The reversal renames the directions, so the one that spoke first is to the client from here on.
+        if reversed {
+            // Directions are renamed, and with them what is known of each.
+            std::mem::swap(&mut self.seen.to_server, &mut self.seen.to_client);
+        }
         let first = if reversed { dir.flip() } else { dir };
         if first == Direction::ToClient && !self.seen.to_server.any && !reversed {
             self.events.push(generic::EVENT_WRONG_DIRECTION_FIRST_DATA);

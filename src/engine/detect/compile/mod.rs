@@ -14,7 +14,7 @@ pub(crate) use class::{Compiled, Source};
 
 use super::matching::{MatcherFactory, Scratch};
 use super::prefilter::{AddressRules, PayloadGroups, SetBuilder, TxGroups};
-use super::signature::{AddrSet, SigIdx, Signature, Threshold};
+use super::signature::{AddrSet, SigIdx, Signature, Threshold, VarId};
 use super::transforms_cache::ChainTable;
 use crate::applayer::Vocabulary;
 use std::sync::Arc;
@@ -61,11 +61,13 @@ pub struct Settings {
     pub epoch: u64,
     pub suppress: Vec<Suppress>,
     pub thresholds: Vec<ThresholdOverride>,
+    /// Names of variables, by [`VarId`]: for records.
+    pub var_names: Vec<String>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { epoch: 1, suppress: Vec::new(), thresholds: Vec::new() }
+        Settings { epoch: 1, suppress: Vec::new(), thresholds: Vec::new(), var_names: Vec::new() }
     }
 }
 
@@ -100,6 +102,7 @@ pub struct Ruleset {
     /// Rules that ask for decode or stream events alone.
     pub(crate) events: Vec<SigIdx>,
     pub(crate) suppress: Vec<Suppress>,
+    pub(crate) var_names: Vec<String>,
 }
 
 impl Ruleset {
@@ -142,6 +145,7 @@ impl Ruleset {
             chains,
             events,
             suppress: settings.suppress,
+            var_names: settings.var_names,
         };
         Ok(Compilation { ruleset, refused, databases })
     }
@@ -159,7 +163,13 @@ impl Ruleset {
             chains: ChainTable::default(),
             events: Vec::new(),
             suppress: Vec::new(),
+            var_names: Vec::new(),
         }
+    }
+
+    /// The name of a bit or number.
+    pub fn var_name(&self, v: VarId) -> Option<&str> {
+        self.var_names.get(v.0 as usize).map(String::as_str)
     }
 
     pub fn epoch(&self) -> u64 {

@@ -140,6 +140,15 @@ impl FlowDetect {
         self.vars.ints()
     }
 
+    /// The flow speaks another protocol from here on: what was known of the old one's transactions is forgotten, and
+    /// numbers begin again.
+    pub fn protocol_switched(&mut self) {
+        self.txs.clear();
+        self.base = 0;
+        self.tx_from = [0; 2];
+        self.tx_unwatched = [false; 2];
+    }
+
     /// The lowest stream position that a waiting candidate of `dir` still looks at; `None` where nothing waits. The
     /// stream may let go of what lies before.
     pub fn keep_from(&self, dir: Direction) -> Option<u64> {

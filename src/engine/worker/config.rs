@@ -1,0 +1,77 @@
+//! What a worker is told at its beginning: immutable, shared, changed only by a new one under a new epoch.
+
+use crate::types::{Limits, Policies};
+use crate::{decode, flow, proto, stream};
+
+/// Watching or enforcing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Nothing is held back: streams are read as their receiver acknowledged them.
+    #[default]
+    Ids,
+    /// Each segment is inspected with all it completes before it leaves.
+    Inline,
+}
+
+/// Which records are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordSwitches {
+    pub alert: bool,
+    pub drop: bool,
+    pub flow: bool,
+    pub netflow: bool,
+    pub transactions: bool,
+    pub files: bool,
+    pub anomaly: bool,
+}
+
+impl Default for RecordSwitches {
+    fn default() -> Self {
+        RecordSwitches {
+            alert: true,
+            drop: true,
+            flow: true,
+            netflow: false,
+            transactions: true,
+            files: true,
+            anomaly: true,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub mode: Mode,
+    pub decode: decode::Settings,
+    pub flow: flow::Settings,
+    pub stream: stream::Settings,
+    pub proto: proto::Settings,
+    pub limits: Limits,
+    pub policies: Policies,
+    pub records: RecordSwitches,
+    /// Keys the hashes: random live, fixed in replay.
+    pub seed: [u64; 2],
+    /// Which input of the run this is (`pcap_filename`).
+    pub input: u32,
+    /// Bytes of records held until taken.
+    pub records_max: usize,
+}
+
+impl Default for Config {
+    /// Watching, with every default, under the fixed seed of replay.
+    fn default() -> Self {
+        Config {
+            mode: Mode::Ids,
+            decode: decode::Settings::default(),
+            flow: flow::Settings::default(),
+            stream: stream::Settings::default(),
+            proto: proto::Settings::default(),
+            limits: Limits::default(),
+            policies: Policies::ids(),
+            records: RecordSwitches::default(),
+            seed: [0x7374_6f70, 0x6761_7073],
+            input: 0,
+            records_max: 64 << 20,
+        }
+    }
+}

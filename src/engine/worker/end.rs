@@ -1,0 +1,64 @@
+//! A flow's end: what its streams still held is delivered and inspected, its open transactions are logged, then the flow
+//! itself.
+
+use super::Output;
+use super::path::{Fate, Path};
+use super::report::Subject;
+use crate::decode::{Frame, LinkType, Packet, PortId};
+use crate::flow::{EndCause, Flow};
+use crate::record::PacketSource;
+use crate::session::Session;
+use crate::types::Direction;
+
+impl Path {
+    pub(super) fn end(&mut self, flow: &mut Flow<Session>, cause: EndCause, out: &mut Output) {
+        let condemned = flow.core.flags.condemned.is_some();
+        if !flow.session.blind && !condemned {
+            self.flush(flow, out);
+        }
+        if let Some(tcp) = &mut flow.session.tcp {
+            tcp.release(&mut self.account);
+        }
+        self.flow_ended(flow, cause, out);
+    }
+
+    /// Inspects both directions once more, each as if by a packet of its own without payload.
+    fn flush(&mut self, flow: &mut Flow<Session>, out: &mut Output) {
+        let mut fate = Fate::default();
+        let mut open = flow.session.app.parser().is_some();
+        if let Some(tcp) = &mut flow.session.tcp {
+            tcp.finish();
+            open |= Direction::BOTH.into_iter().any(|d| tcp.has_work(d));
+            if open {
+                self.feed_tcp(flow, Direction::ToServer, &mut fate);
+            }
+        }
+        if !open {
+            return;
+        }
+        for dir in Direction::BOTH {
+            let packet = self.made_up(flow, dir);
+            let subject = Subject { packet: &packet, source: PacketSource::FlowTimeout, dir: Some(dir) };
+            self.detect_in_flow(flow, subject, &[], false, &mut fate, out);
+        }
+    }
+
+    /// A packet of the flow that never was: its time, its ends, no bytes.
+    fn made_up(&self, flow: &Flow<Session>, dir: Direction) -> Packet<'static> {
+        let frame = Frame {
+            ts: flow.core.last,
+            number: self.number,
+            link: LinkType::RAW,
+            port: PortId::default(),
+            data: &[],
+            wire_len: 0,
+        };
+        let mut packet = Packet::new(&frame);
+        packet.vlan = flow.core.vlan;
+        packet.tuple = match dir {
+            Direction::ToServer => flow.core.tuple,
+            Direction::ToClient => flow.core.tuple.flip(),
+        };
+        packet
+    }
+}

@@ -1,0 +1,126 @@
+//! Stream to application layer: everything deliverable goes to the flow's parser, both directions, until neither moves.
+
+use super::path::{Fate, Path};
+use crate::applayer::{AppCx, Fed, Input, ParseCx};
+use crate::decode::Packet;
+use crate::flow::Flow;
+use crate::session::Session;
+use crate::stream::Chunk;
+use crate::types::{Cause, Counter, Direction};
+
+/// Rounds of both directions per packet: a parser that keeps switching protocols is stopped by it.
+const ROUNDS_MAX: usize = 8;
+
+impl Path {
+    /// Feeds what TCP has to deliver. Returns whether the flow was turned round.
+    pub(super) fn feed_tcp(&mut self, flow: &mut Flow<Session>, dir: Direction, fate: &mut Fate) -> bool {
+        let mut reversed = false;
+        for _ in 0..ROUNDS_MAX {
+            let mut again = false;
+            for d in [dir.flip(), dir] {
+                let fed = self.feed_direction(flow, d);
+                if fed.failed {
+                    self.counters.inc(Counter::AppParserErrors);
+                    self.exception(Cause::ApplayerError, Some(flow), fate);
+                }
+                if fed.reversed {
+                    reversed = !reversed;
+                    flow.core.reverse();
+                    if let Some(tcp) = &mut flow.session.tcp {
+                        tcp.swap();
+                    }
+                }
+                again |= fed.detected;
+            }
+            if !again {
+                break;
+            }
+        }
+        reversed
+    }
+
+    /// Presents one direction's chunks until the parser wants more bytes or none are left.
+    fn feed_direction(&mut self, flow: &mut Flow<Session>, dir: Direction) -> Fed {
+        let Session { tcp, app, .. } = &mut flow.session;
+        let Some(tcp) = tcp else { return Fed::default() };
+        loop {
+            if !app.wants(dir) && !app.wants_switch() {
+                tcp.stop_app(dir);
+                return Fed::default();
+            }
+            let (input, len) = match tcp.pending(dir) {
+                None => return Fed::default(),
+                Some(Chunk::Data { bytes, .. }) => (Input::Data(bytes), bytes.len() as u64),
+                Some(Chunk::Gap { len, .. }) => (Input::Gap(len), len),
+                Some(Chunk::End) => (Input::Eof, 0),
+            };
+            let cx = AppCx {
+                vocabulary: &self.vocabulary,
+                settings: &self.config.proto,
+                parse: ParseCx { ts: self.now, tuple: &flow.core.tuple, inline: self.inline },
+                udp: false,
+                pending_max: self.config.limits.parser_pending_max,
+            };
+            let fed = app.feed(&cx, dir, input);
+            let all = match input {
+                Input::Data(_) => fed.consumed as u64,
+                Input::Gap(_) => len,
+                Input::Eof => 0,
+            };
+            let ended = matches!(input, Input::Eof);
+            if all > 0 || ended {
+                tcp.consume(dir, all);
+            }
+            if fed.stop || app.failed() {
+                for d in Direction::BOTH {
+                    if !app.wants(d) {
+                        tcp.stop_app(d);
+                    }
+                }
+            }
+            // Turned round or newly known: both directions begin anew; nothing moved: the parser waits.
+            if fed.detected || fed.reversed || fed.failed || fed.stop || all == 0 || ended {
+                return fed;
+            }
+        }
+    }
+
+    /// Presents one datagram. Returns whether the flow was turned round.
+    pub(super) fn feed_udp(
+        &mut self,
+        flow: &mut Flow<Session>,
+        mut dir: Direction,
+        packet: &Packet<'_>,
+        fate: &mut Fate,
+    ) -> bool {
+        let data = packet.payload();
+        let mut reversed = false;
+        // Once to be recognised, once to be parsed.
+        for _ in 0..2 {
+            if data.is_empty() || !flow.session.app.wants(dir) {
+                break;
+            }
+            let cx = AppCx {
+                vocabulary: &self.vocabulary,
+                settings: &self.config.proto,
+                parse: ParseCx { ts: self.now, tuple: &flow.core.tuple, inline: self.inline },
+                udp: true,
+                pending_max: usize::MAX,
+            };
+            let fed = flow.session.app.feed(&cx, dir, Input::Data(data));
+            if fed.failed {
+                self.counters.inc(Counter::AppParserErrors);
+                self.exception(Cause::ApplayerError, Some(flow), fate);
+            }
+            if fed.reversed {
+                flow.core.reverse();
+                dir = dir.flip();
+                reversed = true;
+            }
+            if !fed.detected {
+                break;
+            }
+        }
+        reversed
+    }
+}

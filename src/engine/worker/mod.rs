@@ -1,0 +1,201 @@
+//! One core's engine: frames in, verdicts and records out. Nothing else processes packets.
+//!
+//! Owns all state of its flows and shares none; the ruleset and the configuration are immutable values. Decoding runs
+//! over the whole batch, since it has no state worth the name; from the flow on each packet runs to its verdict before
+//! the next begins, since packet two depends on what packet one did. A fault while a packet is processed is caught
+//! there: the flow stays, blind, under its exception policy, and the worker goes on.
+
+mod config;
+mod end;
+mod feed;
+mod output;
+mod path;
+mod report;
+
+pub use config::{Config, Mode, RecordSwitches};
+pub use output::{FrameVerdict, Injected, Output};
+
+use crate::decode::{Decoder, Frame, Packet, PacketList};
+use crate::detect::compile::Ruleset;
+use crate::flow::{EndCause, Flow, FlowTable, Keyer, Lookup};
+use crate::session::Session;
+use crate::types::{Cause, Counter, Counters, IpProto, Timestamp, Verdict};
+use path::{Fate, Path};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// Timer slots and flows a packet may look at to end what has timed out.
+const SWEEP_BUDGET: usize = 16;
+
+pub struct Worker {
+    decoder: Decoder,
+    flows: FlowTable<Session>,
+    keyer: Keyer,
+    path: Path,
+    /// Flows that ended while a packet was looked up; finished before it goes on.
+    ended: Vec<(Flow<Session>, EndCause)>,
+    spare: PacketList<'static>,
+}
+
+impl Worker {
+    pub fn new(config: Arc<Config>, rules: Arc<Ruleset>) -> Result<Self, crate::detect::matching::MatcherError> {
+        let flows = FlowTable::new(config.flow, config.seed, config.limits.flows_max);
+        Ok(Worker {
+            decoder: Decoder::new(config.decode.clone(), &config.limits),
+            keyer: flows.keyer(),
+            flows,
+            path: Path::new(config, rules)?,
+            ended: Vec::new(),
+            spare: Vec::new(),
+        })
+    }
+
+    /// Takes a batch through every stage. `out.frames` holds one verdict per frame afterwards.
+    pub fn process(&mut self, frames: &[Frame<'_>], out: &mut Output) {
+        out.begin(frames.len());
+        let mut packets = recycled(std::mem::take(&mut self.spare));
+        for (index, frame) in (0u32..).zip(frames) {
+            self.path.counters.inc(Counter::Packets);
+            self.path.counters.add(Counter::Bytes, frame.wire_len.into());
+            self.decoder.decode(frame, index, &mut packets, &mut self.path.counters);
+        }
+        for (index, packet) in &packets {
+            let Some(frame) = frames.get(*index as usize) else { continue };
+            let fate = self.packet(packet, out);
+            self.path.apply(fate, frame, *index, packet, out);
+        }
+        self.spare = recycled(packets);
+        self.path.count_verdicts(out);
+    }
+
+    /// The input has ended: every flow ends, with what its streams still held inspected.
+    pub fn finish(&mut self, out: &mut Output) {
+        out.begin(0);
+        let ended = &mut self.ended;
+        self.flows.drain(&mut |flow, cause| ended.push((flow, cause)));
+        self.finish_ended(out);
+    }
+
+    /// The `stats` record of this worker alone; `uptime` in seconds.
+    pub fn counters(&self) -> &Counters {
+        &self.path.counters
+    }
+
+    /// How often each exception was met, by [`Cause`].
+    pub fn exceptions(&self) -> &[u64; Cause::COUNT] {
+        &self.path.exceptions
+    }
+
+    pub fn flows(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// Time of the latest packet.
+    pub fn now(&self) -> Timestamp {
+        self.path.now
+    }
+
+    fn packet(&mut self, packet: &Packet<'_>, out: &mut Output) -> Fate {
+        self.path.begin(packet);
+        let ended = &mut self.ended;
+        self.flows.sweep(self.path.now, SWEEP_BUDGET, &mut |flow, cause| ended.push((flow, cause)));
+        let looked_up = self.keyer.keyed(packet).map(|keyed| {
+            self.flows.lookup(packet, &keyed, |_| Session::default(), &mut |flow, cause| ended.push((flow, cause)))
+        });
+        if !self.ended.is_empty() {
+            self.finish_ended(out);
+        }
+        match looked_up {
+            None | Some(Lookup::None) => self.path.without_flow(packet, out),
+            Some(Lookup::Full) => {
+                self.path.counters.inc(Counter::FlowMemcap);
+                let mut fate = Fate::default();
+                self.path.exception(Cause::FlowMemcap, None, &mut fate);
+                fate
+            }
+            Some(Lookup::New { flow }) => {
+                self.count_new(packet);
+                self.in_flow(flow, crate::types::Direction::ToServer, packet, out)
+            }
+            Some(Lookup::Found { flow, dir }) => self.in_flow(flow, dir, packet, out),
+        }
+    }
+
+    fn in_flow(
+        &mut self,
+        at: crate::flow::FlowRef,
+        dir: crate::types::Direction,
+        packet: &Packet<'_>,
+        out: &mut Output,
+    ) -> Fate {
+        let Some(flow) = self.flows.flow_mut(at) else { return Fate::default() };
+        let before = flow.core.state;
+        let path = &mut self.path;
+        let fate = match catch_unwind(AssertUnwindSafe(|| path.in_flow(flow, dir, packet, out))) {
+            Ok(fate) => fate,
+            Err(_) => self.path.fault(flow, out),
+        };
+        if flow.core.state != before {
+            self.flows.settle(at);
+        }
+        fate
+    }
+
+    fn finish_ended(&mut self, out: &mut Output) {
+        let mut ended = std::mem::take(&mut self.ended);
+        for (mut flow, cause) in ended.drain(..) {
+            let path = &mut self.path;
+            if catch_unwind(AssertUnwindSafe(|| path.end(&mut flow, cause, out))).is_err() {
+                self.path.fault(&mut flow, out);
+            }
+        }
+        self.ended = ended;
+    }
+
+    fn count_new(&mut self, packet: &Packet<'_>) {
+        let counters = &mut self.path.counters;
+        counters.inc(Counter::FlowNew);
+        match packet.tuple.proto {
+            IpProto::TCP => counters.inc(Counter::FlowTcp),
+            IpProto::UDP => counters.inc(Counter::FlowUdp),
+            IpProto::ICMP | IpProto::ICMPV6 => counters.inc(Counter::FlowIcmp),
+            _ => {}
+        }
+    }
+}
+
+/// An emptied list that keeps its allocation while the borrow it names changes.
+fn recycled<'b>(mut packets: PacketList<'_>) -> PacketList<'b> {
+    packets.clear();
+    packets.into_iter().filter_map(|_| None).collect()
+}
+
+impl Path {
+    /// Settles a packet's verdict into its frame's: the strictest of the frame's packets, one reason, one sid.
+    fn apply(&mut self, fate: Fate, frame: &Frame<'_>, index: u32, packet: &Packet<'_>, out: &mut Output) {
+        self.rewrite(&fate, frame, index, packet, out);
+        if let Verdict::Reject(_, target) = fate.verdict {
+            for reply in crate::action::reject(frame, packet, target) {
+                self.counters.inc(Counter::Injected);
+                out.injected.push(Injected { after: index, port: reply.port, data: reply.data, sid: fate.sid });
+            }
+        }
+        let Some(slot) = out.frames.get_mut(index as usize) else { return };
+        let merged = slot.verdict.merge(fate.verdict);
+        if merged != slot.verdict || slot.sid.is_none() && slot.rewritten.is_some() {
+            slot.sid = fate.sid;
+        }
+        slot.verdict = merged;
+    }
+
+    fn count_verdicts(&mut self, out: &Output) {
+        for f in &out.frames {
+            self.counters.inc(match f.verdict {
+                Verdict::Forward if f.rewritten.is_some() => Counter::Replaced,
+                Verdict::Forward => Counter::Forwarded,
+                Verdict::Drop(_) => Counter::Dropped,
+                Verdict::Reject(..) => Counter::Rejected,
+            });
+        }
+    }
+}

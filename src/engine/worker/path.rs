@@ -1,0 +1,453 @@
+//! The way of one packet from its flow to its verdict, and what a worker has besides its flow table.
+//!
+//! Stages in order: exceptions of decoding, flow verdicts already made, TCP session and reassembly, application layer,
+//! detection, verdict, records. A stage that condemns the packet still lets the later ones see it as far as they must
+//! (the stream follows what was dropped only in its bookkeeping), so that the flow's end is accounted for.
+
+use super::report::{AlertInput, Subject};
+use super::{Config, Mode, Output};
+use crate::action::{Edit, rewrite};
+use crate::applayer::Vocabulary;
+use crate::decode::{Frame, IpHeader, Packet};
+use crate::detect::compile::Ruleset;
+use crate::detect::inspect::{Alert, Detector, Hit, PacketInput, Settled, StreamInput};
+use crate::detect::matching::MatcherError;
+use crate::detect::signature::PacketFacts;
+use crate::flow::{Flow, FlowState};
+use crate::record::{AnomalyLayer, PacketSource};
+use crate::session::Session;
+use crate::stream::{Account, SegmentCx, StreamEvents, TcpSession};
+use crate::types::{
+    Cause, Counter, Counters, Direction, ExceptionPolicy, IpProto, Reason, RejectTarget, Scope, Timestamp, Verdict,
+};
+use std::sync::Arc;
+
+/// What has been decided about a packet so far.
+#[derive(Debug, Default)]
+pub(super) struct Fate {
+    pub verdict: Verdict,
+    pub sid: Option<u32>,
+    /// Payload bytes to put in place, with where.
+    pub edits: Vec<(usize, Vec<u8>)>,
+    /// An exception's policy let the packet go uninspected.
+    pub uninspected: bool,
+}
+
+impl Fate {
+    fn decide(&mut self, verdict: Verdict, sid: Option<u32>) {
+        let merged = self.verdict.merge(verdict);
+        if merged != self.verdict {
+            self.verdict = merged;
+            self.sid = sid;
+        }
+    }
+}
+
+/// Everything a worker has but its flow table.
+pub(super) struct Path {
+    pub config: Arc<Config>,
+    pub rules: Arc<Ruleset>,
+    pub vocabulary: Vocabulary,
+    pub inline: bool,
+    pub detector: Detector,
+    pub account: Account,
+    pub counters: Counters,
+    pub exceptions: [u64; Cause::COUNT],
+    /// Time of the latest packet; never moves back.
+    pub now: Timestamp,
+    /// Number of the packet being processed.
+    pub number: u64,
+    hits: Vec<Hit>,
+    alerts: Vec<Alert>,
+}
+
+impl Path {
+    pub fn new(config: Arc<Config>, rules: Arc<Ruleset>) -> Result<Self, MatcherError> {
+        let inline = config.mode == Mode::Inline;
+        Ok(Path {
+            vocabulary: *rules.vocabulary(),
+            detector: Detector::new(&rules, &config.limits, inline, config.seed[0])?,
+            account: Account::new(config.limits.stream_bytes_max),
+            rules,
+            inline,
+            config,
+            counters: Counters::default(),
+            exceptions: [0; Cause::COUNT],
+            now: Timestamp::ZERO,
+            number: 0,
+            hits: Vec::new(),
+            alerts: Vec::new(),
+        })
+    }
+
+    pub fn begin(&mut self, packet: &Packet<'_>) {
+        self.now = self.now.max(packet.ts);
+        self.number = packet.number;
+    }
+
+    /// A packet that belongs to no flow: fragments, headers that do not hold together, protocols without flows.
+    pub fn without_flow(&mut self, packet: &Packet<'_>, out: &mut Output) -> Fate {
+        let mut fate = Fate::default();
+        let subject = Subject { packet, source: PacketSource::of(packet), dir: None };
+        self.decode_exceptions(packet, None, &mut fate);
+        if !fate.uninspected {
+            self.detect_alone(subject, &mut fate, out);
+        }
+        self.decode_anomalies(subject, None, out);
+        self.close(&fate, subject, None, out);
+        fate
+    }
+
+    pub fn in_flow(
+        &mut self,
+        flow: &mut Flow<Session>,
+        mut dir: Direction,
+        packet: &Packet<'_>,
+        out: &mut Output,
+    ) -> Fate {
+        let mut fate = Fate::default();
+        let subject = |dir| Subject { packet, source: PacketSource::of(packet), dir: Some(dir) };
+        note_ttl(&mut flow.session, dir, packet);
+        if flow.core.flags.condemned.is_some() {
+            fate.verdict = Verdict::Drop(Reason::FlowDrop);
+            self.dropped(Reason::FlowDrop, subject(dir), Some(flow), out);
+            return fate;
+        }
+        if flow.session.blind {
+            self.exception(Cause::Panic, Some(flow), &mut fate);
+            self.close(&fate, subject(dir), Some(flow), out);
+            return fate;
+        }
+        self.decode_exceptions(packet, Some(flow), &mut fate);
+        let mut events = StreamEvents::new();
+        let mut stored = false;
+        // A receiver discards what fails its checksum: neither stream nor parser may believe it.
+        if !packet.flags.checksum_bad && !flow.core.flags.no_payload_inspection {
+            let turned = match packet.tuple.proto {
+                IpProto::TCP => self.segment(flow, &mut dir, packet, &mut events, &mut stored, &mut fate),
+                IpProto::UDP => self.feed_udp(flow, dir, packet, &mut fate),
+                _ => false,
+            };
+            if turned {
+                dir = dir.flip();
+            }
+        }
+        self.detect_in_flow(flow, subject(dir), &events, stored, &mut fate, out);
+        self.decode_anomalies(subject(dir), Some(flow), out);
+        for &e in &events {
+            if let Some(row) = crate::stream::events::EVENTS.get(e as usize) {
+                self.anomaly(AnomalyLayer::Stream, row.name, None, subject(dir), Some(flow), out);
+            }
+        }
+        self.close(&fate, subject(dir), Some(flow), out);
+        fate
+    }
+
+    /// The TCP stages. Returns whether the flow was turned round after `dir` was last set.
+    fn segment(
+        &mut self,
+        flow: &mut Flow<Session>,
+        dir: &mut Direction,
+        packet: &Packet<'_>,
+        events: &mut StreamEvents,
+        stored: &mut bool,
+        fate: &mut Fate,
+    ) -> bool {
+        let Some(header) = packet.tcp() else { return false };
+        let tuple = flow.core.tuple;
+        let settings = &self.config.stream;
+        let counters = &mut self.counters;
+        let tcp = flow.session.tcp.get_or_insert_with(|| {
+            counters.inc(Counter::StreamSessions);
+            Box::new(TcpSession::new(settings, tuple.src, tuple.dst))
+        });
+        let mut cx = SegmentCx { settings, account: &mut self.account, counters, ts: packet.ts, inline: self.inline };
+        let outcome = tcp.segment(&mut cx, header, packet.payload(), *dir);
+        flow.core.tcp = tcp.summary();
+        if flow.core.state != FlowState::Bypassed {
+            flow.core.state = tcp.state().flow_state();
+        }
+        if outcome.reversed {
+            flow.core.reverse();
+            *dir = dir.flip();
+        }
+        *stored = outcome.stored;
+        events.extend_from_slice(&outcome.events);
+        for cause in outcome.exceptions {
+            self.exception(cause, Some(flow), fate);
+        }
+        if outcome.drop && self.inline {
+            fate.decide(Verdict::Drop(Reason::StreamError), None);
+        }
+        if let Some(bytes) = outcome.rewritten {
+            fate.edits.push((0, bytes));
+        }
+        self.feed_tcp(flow, *dir, fate)
+    }
+
+    /// Detection, the records it gives rise to, and what the flow may let go of afterwards.
+    pub fn detect_in_flow(
+        &mut self,
+        flow: &mut Flow<Session>,
+        subject: Subject<'_>,
+        events: &[u16],
+        stored: bool,
+        fate: &mut Fate,
+        out: &mut Output,
+    ) {
+        let last = matches!(subject.source, PacketSource::FlowTimeout);
+        // A parser that hands over leaves the rest of the bytes to the next: go round until none does.
+        for _ in 0..8 {
+            let app_events = flow.session.app.take_events();
+            if !fate.uninspected && !flow.core.flags.passed {
+                let view = View { subject, stream_events: events, app_events: &app_events, stored, flow_end: last };
+                self.detect(flow, &view, fate, out);
+            }
+            for e in app_events {
+                self.app_anomaly(e, subject, flow, out);
+            }
+            let switch = flow.session.app.wants_switch();
+            self.transactions(flow, subject, last || switch, out);
+            if !switch {
+                break;
+            }
+            self.switch(flow, subject.dir.unwrap_or(Direction::ToServer), fate);
+        }
+        if let Some(tcp) = &mut flow.session.tcp {
+            tcp.trim(&mut self.account);
+        }
+    }
+
+    /// The old protocol's transactions are done with; the new one's bytes are fed.
+    fn switch(&mut self, flow: &mut Flow<Session>, dir: Direction, fate: &mut Fate) {
+        flow.session.earlier_transactions += flow.session.logged.0;
+        flow.session.logged = Default::default();
+        flow.session.detect.protocol_switched();
+        flow.session.app.switch();
+        self.feed_tcp(flow, dir, fate);
+    }
+
+    /// Inspects a packet of no flow.
+    fn detect_alone(&mut self, subject: Subject<'_>, fate: &mut Fate, out: &mut Output) {
+        let input = PacketInput {
+            facts: facts(subject, &[]),
+            established: false,
+            in_stream: false,
+            stream: None,
+            app: None,
+            app_events: &[],
+            flow_end: false,
+        };
+        let (mut hits, mut alerts) = self.lists();
+        self.detector.inspect(&self.rules, &input, None, &mut hits);
+        let settled = self.detector.settle(&self.rules, &input.facts, None, &mut hits, &mut alerts);
+        self.conclude(settled, (hits, alerts), None, subject, fate, out);
+    }
+
+    fn detect(&mut self, flow: &mut Flow<Session>, view: &View<'_>, fate: &mut Fate, out: &mut Output) {
+        let subject = view.subject;
+        let dir = subject.dir.unwrap_or(Direction::ToServer);
+        let core = &flow.core;
+        let Session { tcp, app, detect, .. } = &mut flow.session;
+        let mut facts = facts(subject, view.stream_events);
+        facts.app_proto = app.protocol();
+        facts.app_proto_done = app.settled();
+        facts.flow_age = core.age();
+        facts.flow_packets = [core.packets.to_server, core.packets.to_client];
+        facts.flow_bytes = [core.bytes.to_server, core.bytes.to_client];
+        let (mut established, mut stream) = (core.state == FlowState::Established, None);
+        if let Some(tcp) = tcp.as_deref() {
+            facts.stream_bytes = Direction::BOTH.map(|d| tcp.stream_bytes(d));
+            established = tcp.established();
+            let raw = tcp.raw(dir);
+            let fresh = raw.bytes.len().saturating_sub(raw.fresh);
+            stream = Some(StreamInput { offset: raw.offset, bytes: raw.bytes, fresh, ended: raw.ended });
+        }
+        let input = PacketInput {
+            facts,
+            established,
+            in_stream: view.stored,
+            stream,
+            app: app.parser(),
+            app_events: view.app_events,
+            flow_end: view.flow_end,
+        };
+        let mut hits = std::mem::take(&mut self.hits);
+        let mut alerts = std::mem::take(&mut self.alerts);
+        hits.clear();
+        alerts.clear();
+        self.detector.inspect(&self.rules, &input, Some(detect), &mut hits);
+        let settled = self.detector.settle(&self.rules, &input.facts, Some(detect), &mut hits, &mut alerts);
+        if let Some(tcp) = tcp {
+            tcp.raw_inspected(dir);
+        }
+        self.conclude(settled, (hits, alerts), Some(flow), subject, fate, out);
+    }
+
+    fn lists(&mut self) -> (Vec<Hit>, Vec<Alert>) {
+        let (mut hits, mut alerts) = (std::mem::take(&mut self.hits), std::mem::take(&mut self.alerts));
+        hits.clear();
+        alerts.clear();
+        (hits, alerts)
+    }
+
+    /// Alerts to records, actions to the verdict.
+    fn conclude(
+        &mut self,
+        settled: Settled,
+        (hits, alerts): (Vec<Hit>, Vec<Alert>),
+        mut flow: Option<&mut Flow<Session>>,
+        subject: Subject<'_>,
+        fate: &mut Fate,
+        out: &mut Output,
+    ) {
+        self.detector.drain_counters(&mut self.counters);
+        let sid_of = |rules: &Ruleset, s| rules.signature(s).map(|s| s.sid);
+        let blocker = alerts.iter().find(|a| a.blocked).and_then(|a| sid_of(&self.rules, a.sig));
+        fate.decide(settled.verdict, blocker);
+        if let Some(flow) = flow.as_deref_mut() {
+            flow.core.flags.passed |= settled.flow_pass;
+            if settled.flow_drop {
+                flow.core.flags.condemned.get_or_insert(Reason::FlowDrop);
+            }
+            flow.core.flags.alerted |= !alerts.is_empty();
+        }
+        if self.inline {
+            self.replacements(&hits, fate);
+        }
+        for i in 0..self.detector.exceptions().len() {
+            if let Some(e) = self.detector.exceptions().get(i).copied() {
+                self.exception(e.cause, flow.as_deref_mut(), fate);
+            }
+        }
+        for a in &alerts {
+            let input = AlertInput { sig: a.sig, tx: a.tx, blocked: a.blocked };
+            self.alert(&input, subject, flow.as_deref(), out);
+        }
+        (self.hits, self.alerts) = (hits, alerts);
+    }
+
+    /// What `replace` rules put into the payload.
+    fn replacements(&self, hits: &[Hit], fate: &mut Fate) {
+        for hit in hits {
+            let Some(sig) = self.rules.signature(hit.sig) else { continue };
+            for r in &hit.replace {
+                if let Some(entry) = sig.replace.get(r.entry as usize) {
+                    fate.edits.push((r.at as usize, entry.bytes.clone()));
+                    fate.sid = fate.sid.or(Some(sig.sid));
+                }
+            }
+        }
+    }
+
+    fn decode_exceptions(&mut self, packet: &Packet<'_>, mut flow: Option<&mut Flow<Session>>, fate: &mut Fate) {
+        for cause in packet.exceptions.iter().copied() {
+            self.exception(cause, flow.as_deref_mut(), fate);
+        }
+        if packet.flags.invalid {
+            self.exception(Cause::DecodeInvalid, flow, fate);
+        }
+    }
+
+    /// Sight was lost: counts it and does what the operator's policy says.
+    pub fn exception(&mut self, cause: Cause, flow: Option<&mut Flow<Session>>, fate: &mut Fate) {
+        if let Some(n) = self.exceptions.get_mut(cause as usize) {
+            *n += 1;
+        }
+        let policy = self.config.policies.of(cause);
+        let row = cause.row();
+        let whole_flow = row.scope == Scope::Flow;
+        match policy {
+            ExceptionPolicy::Ignore => {}
+            ExceptionPolicy::Pass | ExceptionPolicy::Bypass => fate.uninspected = true,
+            ExceptionPolicy::Drop => fate.decide(Verdict::Drop(row.reason), None),
+            ExceptionPolicy::Reject => fate.decide(Verdict::Reject(row.reason, RejectTarget::Both), None),
+        }
+        let Some(flow) = flow else { return };
+        flow.session.note(cause, policy);
+        if !whole_flow {
+            return;
+        }
+        match policy {
+            ExceptionPolicy::Ignore => {}
+            ExceptionPolicy::Pass => flow.core.flags.no_payload_inspection = true,
+            ExceptionPolicy::Bypass => {
+                flow.core.flags.no_payload_inspection = true;
+                flow.core.flags.passed = true;
+                flow.core.state = FlowState::Bypassed;
+            }
+            ExceptionPolicy::Drop | ExceptionPolicy::Reject => {
+                flow.core.flags.condemned.get_or_insert(row.reason);
+            }
+        }
+    }
+
+    /// A packet of `flow` was more than the engine could bear: the flow goes on blind, under its policy.
+    pub fn fault(&mut self, flow: &mut Flow<Session>, _out: &mut Output) -> Fate {
+        self.counters.inc(Counter::Panics);
+        if let Some(mut tcp) = flow.session.tcp.take() {
+            tcp.release(&mut self.account);
+        }
+        flow.session.blinded();
+        flow.core.flags.pinned = true;
+        // Its scratch may be half written.
+        if let Ok(fresh) = Detector::new(&self.rules, &self.config.limits, self.inline, self.config.seed[0]) {
+            self.detector = fresh;
+        }
+        let mut fate = Fate::default();
+        self.exception(Cause::Panic, Some(flow), &mut fate);
+        fate
+    }
+
+    /// The drop record, where the packet is dropped.
+    fn close(&self, fate: &Fate, subject: Subject<'_>, flow: Option<&Flow<Session>>, out: &mut Output) {
+        if let Some(reason) = fate.verdict.reason() {
+            self.dropped(reason, subject, flow, out);
+        }
+    }
+
+    /// Puts a packet's edits into its frame. One that cannot be rewritten must not leave as it came.
+    pub fn rewrite(&mut self, fate: &Fate, frame: &Frame<'_>, index: u32, packet: &Packet<'_>, out: &mut Output) {
+        if fate.edits.is_empty() {
+            return;
+        }
+        let edits: Vec<Edit<'_>> = fate.edits.iter().map(|(at, bytes)| Edit { at: *at, bytes }).collect();
+        let Some(slot) = out.frames.get_mut(index as usize) else { return };
+        if rewrite(&mut slot.rewritten, frame.data, packet, &edits).is_err() {
+            slot.verdict = slot.verdict.merge(Verdict::Drop(Reason::StreamError));
+        }
+    }
+}
+
+/// What detection is told of a packet beside its flow.
+struct View<'a> {
+    subject: Subject<'a>,
+    stream_events: &'a [u16],
+    app_events: &'a [crate::applayer::EventId],
+    stored: bool,
+    flow_end: bool,
+}
+
+fn facts<'a>(subject: Subject<'a>, stream_events: &'a [u16]) -> PacketFacts<'a> {
+    PacketFacts {
+        packet: subject.packet,
+        direction: subject.dir,
+        app_proto: Default::default(),
+        app_proto_done: false,
+        stream_bytes: [0; 2],
+        flow_age: Default::default(),
+        flow_packets: [0; 2],
+        flow_bytes: [0; 2],
+        stream_events,
+    }
+}
+
+fn note_ttl(session: &mut Session, dir: Direction, packet: &Packet<'_>) {
+    let ttl = match packet.ip {
+        Some(IpHeader::V4 { ttl, .. }) => ttl,
+        Some(IpHeader::V6 { hop_limit, .. }) => hop_limit,
+        None => return,
+    };
+    let Some(seen) = session.ttl.get_mut(dir as usize) else { return };
+    *seen = if seen.1 == 0 { (ttl, ttl) } else { (seen.0.min(ttl), seen.1.max(ttl)) };
+}
