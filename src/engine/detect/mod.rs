@@ -6,6 +6,8 @@
 
 pub mod compile;
 pub mod inspect;
+pub mod keywords;
+pub mod lang;
 pub mod matching;
 mod prefilter;
 pub mod signature;
@@ -13,4 +15,5 @@ pub mod state;
 #[cfg(test)]
 pub(crate) mod testkit;
 mod threshold;
+pub mod transforms;
 mod transforms_cache;

@@ -176,9 +176,11 @@ pub enum Cmp {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ByteTest {
+    /// 0 with `Base::String`: as many digits as there are.
     pub bytes: Value,
     pub negated: bool,
     pub cmp: Cmp,
+    /// Compared as 64 bits without sign.
     pub value: Value,
     pub offset: Value,
     pub relative: bool,

@@ -1,0 +1,136 @@
+//! Names and sizes of files in flight.
+
+use super::{Argument, Keyword, Kind, Value, content_bytes, int_match};
+use crate::applayer::files::FileState;
+use crate::applayer::{Direct, Progress, ProtoId, Transaction, TxTest, generic};
+use crate::detect::lang::{Builder, Code, Fault};
+use crate::detect::signature::{Content, IntMatch, Op, TxMatch};
+use crate::types::Direction;
+
+pub const FILENAME: Keyword = Keyword {
+    name: "filename",
+    aliases: &[],
+    kind: Kind::File,
+    argument: Argument::Any,
+    doc: "a file's name holds this text, without regard to case; without argument the file.name buffer",
+    syntax: "[!]\"<text>\"",
+    example_ok: r#"filename:"secret";"#,
+    example_bad: r#"filename:"|0|";"#,
+    parse: |b, v| {
+        if v.given {
+            return name(b, v, v.text, false);
+        }
+        match b.cx.vocabulary.buffer_def(generic::FILE_NAME) {
+            Some(def) => b.select(generic::FILE_NAME, def),
+            None => Err(Fault::new(Code::Unsupported, "no protocol here carries files")),
+        }
+    },
+};
+
+pub const FILEEXT: Keyword = Keyword {
+    name: "fileext",
+    aliases: &[],
+    kind: Kind::File,
+    argument: Argument::Quoted,
+    doc: "a file's name ends with a dot and this text, without regard to case",
+    syntax: "[!]\"<text>\"",
+    example_ok: r#"fileext:"exe";"#,
+    example_bad: "fileext:exe;",
+    parse: |b, v| name(b, v, &format!(".{}", v.text), true),
+};
+
+pub const FILESIZE: Keyword = Keyword {
+    name: "filesize",
+    aliases: &[],
+    kind: Kind::File,
+    argument: Argument::Plain,
+    doc: "a file of the transaction has so many bytes",
+    syntax: "<number or range, 64 bits>",
+    example_ok: "filesize:>10kb;",
+    example_bad: "filesize:big;",
+    parse: |b, v| {
+        let test = int_match(v.text, u64::MAX).map_err(|f| f.at(v.span.clone()))?;
+        b.sig.tx_tests.push(TxMatch {
+            proto: ProtoId::ANY,
+            direct: Direct::Both,
+            progress: Progress::NONE,
+            test: Box::new(FileSize(test)),
+        });
+        Ok(())
+    },
+};
+
+pub const FILEMAGIC: Keyword = Keyword {
+    name: "filemagic",
+    aliases: &["file.magic"],
+    kind: Kind::File,
+    argument: Argument::Any,
+    doc: "accepted without effect: files are not classified by their first bytes",
+    syntax: "[!]\"<text>\"",
+    example_ok: r#"filemagic:"executable";"#,
+    example_bad: r#"filemagic:"executable;"#,
+    parse: |b, v| ineffective(b, v, "filemagic", "files are not classified by content"),
+};
+
+pub const FILESTORE: Keyword = Keyword {
+    name: "filestore",
+    aliases: &[],
+    kind: Kind::File,
+    argument: Argument::Any,
+    doc: "accepted without effect: files are not stored",
+    syntax: "[<direction>,<scope>]",
+    example_ok: "filestore;",
+    example_bad: r#"filestore:"both;"#,
+    parse: |b, v| ineffective(b, v, "filestore", "files are not stored"),
+};
+
+fn ineffective(b: &mut Builder<'_>, v: &Value<'_>, word: &str, why: &str) -> Result<(), Fault> {
+    let mut fault = Fault::new(Code::Ineffective, format!("`{word}` has no effect: {why}"));
+    if v.given {
+        fault = fault.at(v.span.clone());
+    }
+    b.warn(fault);
+    Ok(())
+}
+
+fn name(b: &mut Builder<'_>, v: &Value<'_>, text: &str, ends: bool) -> Result<(), Fault> {
+    let bytes = content_bytes(text).map_err(|f| f.at(v.span.clone()))?;
+    let Some(def) = b.cx.vocabulary.buffer_def(generic::FILE_NAME) else {
+        return Err(Fault::new(Code::Unsupported, "no protocol here carries files"));
+    };
+    let content = Content {
+        bytes,
+        nocase: true,
+        negated: v.negated,
+        offset: None,
+        depth: None,
+        distance: None,
+        within: None,
+        startswith: false,
+        endswith: ends,
+        rawbytes: false,
+        fast_pattern: None,
+    };
+    b.push_to(generic::FILE_NAME, def, Op::Content(content))
+}
+
+#[derive(Debug)]
+struct FileSize(IntMatch);
+
+impl TxTest for FileSize {
+    fn matches(&self, tx: &dyn Transaction, dir: Direction) -> Option<bool> {
+        let files = tx.files(dir);
+        let grown_enough =
+            |size: u64| matches!(self.0, IntMatch::Gt(v) if size > v) || matches!(self.0, IntMatch::Ge(v) if size >= v);
+        let mut open = files.is_empty() && tx.progress(dir) != Progress::DONE;
+        for f in files {
+            match f.state {
+                FileState::Open if grown_enough(f.size) => return Some(true),
+                FileState::Open => open = true,
+                _ if self.0.matches(f.size) => return Some(true),
+                _ => {}
+            }
+        }
+        if open { None } else { Some(false) }
+    }
+}

@@ -1,0 +1,33 @@
+//! Keywords of the language that need something this engine does not have: known, so that the refusal can say why.
+
+use super::{Argument, Keyword, Kind};
+use crate::detect::lang::{Code, Fault};
+
+macro_rules! unavailable {
+    ($($id:ident $name:literal [$($alias:literal),*] $kind:ident $doc:literal $why:literal;)*) => {$(
+        pub const $id: Keyword = Keyword {
+            name: $name,
+            aliases: &[$($alias),*],
+            kind: Kind::$kind,
+            argument: Argument::Any,
+            doc: $doc,
+            syntax: "<not available>",
+            example_ok: "",
+            example_bad: concat!($name, ":x;"),
+            parse: |_, _| Err(Fault::new(Code::Unsupported, concat!("`", $name, "` is not available: ", $why))),
+        };
+    )*};
+}
+
+unavailable! {
+    GEOIP "geoip" [] Header "the country of an address; refused" "there is no table of countries";
+    IPREP "iprep" [] Header "the reputation of an address; refused" "there are no reputation lists";
+    LUA "lua" ["luajit"] Payload "a script that decides; refused" "scripts are not run on packets";
+    DATASET "dataset" [] Payload "membership of the buffer in a list; refused" "there are no datasets";
+    DATAREP "datarep" [] Payload "reputation of the buffer in a list; refused" "there are no datasets";
+    FRAME "frame" [] Payload "a part of a protocol's stream as a buffer; refused" "parsers here do not cut streams into frames";
+    FILEMD5 "filemd5" [] File "a list of MD5 hashes of files; refused" "lists of hashes are not loaded";
+    FILESHA1 "filesha1" [] File "a list of SHA-1 hashes of files; refused" "lists of hashes are not loaded";
+    FILESHA256 "filesha256" [] File "a list of SHA-256 hashes of files; refused" "lists of hashes are not loaded";
+    CONFIG "config" [] Action "changes logging of a transaction; refused" "logging is not changed by rules";
+}

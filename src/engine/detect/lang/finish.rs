@@ -1,0 +1,187 @@
+//! The end of a rule: what only the whole rule can tell.
+//!
+//! Drops buffers that modifiers emptied, deduces the direction from one-sided buffers, refuses what can never match,
+//! and chooses the fast pattern.
+
+use super::builder::Builder;
+use super::diagnostics::{Code, Fault};
+use super::{fast_pattern, lints};
+use crate::applayer::{Direct, ProtoId};
+use crate::detect::signature::{BufferMatch, Content, IntMatch, Op, RuleProto, Value};
+use crate::types::Direction;
+
+pub fn finish(b: &mut Builder<'_>) -> Result<(), Fault> {
+    if b.sig.sid == 0 {
+        return Err(Fault::new(Code::SidMissing, "the rule has no sid").help("every rule needs a number: sid:1000001;"));
+    }
+    b.buffer_used()?;
+    drop_empty(b);
+    direction(b)?;
+    packet_or_stream(b)?;
+    for m in &b.sig.buffers {
+        sizes(b, m)?;
+        absence(b, m)?;
+    }
+    payload_size(b)?;
+    if let Some(p) = b.priority {
+        b.sig.priority = p;
+    }
+    if b.sig.header.proto == RuleProto::PktHdr && !b.sig.buffers.is_empty() {
+        return Err(Fault::new(Code::Conflict, "a pkthdr rule is about decode events, not content"));
+    }
+    let weak = b.cx.vocabulary;
+    b.sig.fast_pattern = fast_pattern::choose(&b.sig.buffers, &weak);
+    if !b.cx.options.quiet && b.unparsed.is_none() {
+        lints::one(b);
+    }
+    Ok(())
+}
+
+/// Buffer matches without any check go; indices into them follow.
+fn drop_empty(b: &mut Builder<'_>) {
+    let kept: Vec<bool> = b.sig.buffers.iter().map(|m| !m.ops.is_empty() || m.absent.is_some()).collect();
+    if kept.iter().all(|k| *k) {
+        return;
+    }
+    for r in &mut b.sig.replace {
+        r.buffer -= kept.iter().take(r.buffer).filter(|k| !**k).count();
+    }
+    let mut keep = kept.iter();
+    b.sig.buffers.retain(|_| keep.next().copied().unwrap_or(true));
+}
+
+/// Buffers and keywords of one direction only give the rule that direction.
+fn direction(b: &mut Builder<'_>) -> Result<(), Fault> {
+    let all = || b.sig.buffers.iter().map(|m| m.direct).chain(b.sig.tx_tests.iter().map(|t| t.direct));
+    let (server, client) = (all().any(|d| d == Direct::ToServer), all().any(|d| d == Direct::ToClient));
+    if server && client {
+        return Err(Fault::new(Code::Directions, "the rule looks at buffers of the request and of the response")
+            .help("one packet has one direction: split the rule and connect the halves by a flowbit"));
+    }
+    let implied = if server {
+        Some(Direction::ToServer)
+    } else if client {
+        Some(Direction::ToClient)
+    } else {
+        None
+    };
+    if let (Some(a), Some(f)) = (implied, b.sig.flow.direction)
+        && a != f
+    {
+        let message = format!("`flow` says {}, a buffer of the rule exists {} only", f.name(), a.name());
+        return Err(Fault::new(Code::Directions, message));
+    }
+    b.sig.flow.direction = b.sig.flow.direction.or(implied);
+    let direct = match b.sig.flow.direction {
+        Some(Direction::ToServer) => Direct::ToServer,
+        Some(Direction::ToClient) => Direct::ToClient,
+        None => return Ok(()),
+    };
+    for m in b.sig.buffers.iter_mut().filter(|m| m.direct == Direct::Both) {
+        m.direct = direct;
+    }
+    for t in b.sig.tx_tests.iter_mut().filter(|t| t.direct == Direct::Both) {
+        t.direct = direct;
+    }
+    Ok(())
+}
+
+fn packet_or_stream(b: &Builder<'_>) -> Result<(), Fault> {
+    let Some(keyword) = b.packet_keyword else { return Ok(()) };
+    if b.sig.header.proto == RuleProto::TcpStream || b.sig.flow.only_stream {
+        return Err(Fault::new(
+            Code::PacketAndStream,
+            format!("`{keyword}` is about single packets, the rule about the stream alone"),
+        ));
+    }
+    let app = b.sig.buffers.iter().find(|m| m.buffer.proto != ProtoId::ANY);
+    if let Some(m) = app {
+        let name = b.cx.vocabulary.buffer_def(m.buffer).map_or("?", |d| d.name);
+        return Err(Fault::new(
+            Code::PacketAndStream,
+            format!("`{keyword}` is about single packets, `{name}` about a transaction"),
+        )
+        .help("for the size of a buffer use `bsize`"));
+    }
+    Ok(())
+}
+
+/// The largest number that can match.
+fn upper(m: IntMatch) -> Option<u64> {
+    match m {
+        IntMatch::Eq(v) | IntMatch::Le(v) => Some(v),
+        IntMatch::Lt(v) => v.checked_sub(1),
+        IntMatch::Between(_, v) => v.checked_sub(1),
+        _ => None,
+    }
+}
+
+/// Bytes a positive content needs from the beginning of its buffer at least.
+fn reach(c: &Content) -> u64 {
+    let offset = match c.offset {
+        Some(Value::Const(n)) => u64::try_from(n).unwrap_or(0),
+        _ => 0,
+    };
+    offset.saturating_add(c.bytes.len() as u64)
+}
+
+/// `bsize` against the contents of its buffer.
+fn sizes(b: &Builder<'_>, m: &BufferMatch) -> Result<(), Fault> {
+    let bound = m.ops.iter().filter_map(|o| if let Op::Bsize(i) = o { upper(*i) } else { None }).min();
+    let Some(bound) = bound else { return Ok(()) };
+    for op in &m.ops {
+        if let Op::Content(c) = op
+            && !c.negated
+            && reach(c) > bound
+        {
+            let name = b.cx.vocabulary.buffer_def(m.buffer).map_or("the payload", |d| d.name);
+            let message = format!("a content needs {} bytes of `{name}`, `bsize` allows {bound}", reach(c));
+            return Err(Fault::new(Code::Impossible, message));
+        }
+    }
+    Ok(())
+}
+
+/// `dsize` against the contents of the payload: each needs its reach, a chain its sum.
+fn payload_size(b: &Builder<'_>) -> Result<(), Fault> {
+    let Some(bound) = b.dsize.and_then(upper) else { return Ok(()) };
+    for m in b.sig.buffers.iter().filter(|m| m.buffer == crate::applayer::generic::PAYLOAD) {
+        let mut chain = 0u64;
+        for op in &m.ops {
+            let Op::Content(c) = op else { continue };
+            if c.negated {
+                continue;
+            }
+            let distance = match c.distance {
+                Some(Value::Const(n)) => n,
+                _ => 0,
+            };
+            chain = if c.is_relative() {
+                chain
+                    .saturating_add_signed(distance.min(0))
+                    .saturating_add(c.bytes.len() as u64)
+                    .saturating_add(u64::try_from(distance).unwrap_or(0))
+            } else {
+                reach(c)
+            };
+            if chain > bound && !(c.is_relative() && distance < 0) {
+                let message = format!("the contents need {chain} bytes of payload, `dsize` allows {bound}");
+                return Err(Fault::new(Code::Impossible, message));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn absence(b: &Builder<'_>, m: &BufferMatch) -> Result<(), Fault> {
+    let Some(absent) = m.absent else { return Ok(()) };
+    let name = b.cx.vocabulary.buffer_def(m.buffer).map_or("?", |d| d.name);
+    match (absent.or_else, m.ops.is_empty()) {
+        (false, false) => Err(Fault::new(Code::Conflict, format!("`{name}` is both absent and inspected"))
+            .help("`absent: or_else` lets the checks apply where the buffer is there")),
+        (true, true) => {
+            Err(Fault::new(Code::Conflict, format!("`absent: or_else` on `{name}` needs a check to fall back on")))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,66 @@
+//! The rule language: text in, signatures and diagnostics out.
+//!
+//! A [`Loader`] reads rule files one after the other against a [`Context`] and ends as a [`Ruleset`]. What a rule may
+//! say is in tables: keywords in `detect::keywords`, transforms in `detect::transforms`, buffers and the rest in the
+//! protocols' rows. A rule that cannot be understood, or that could never match, is refused with a diagnostic and the
+//! next one is read; nothing a file holds stops a load. Knows no matcher: whether a pcre compiles is asked when the
+//! ruleset is compiled.
+//!
+//! Semantics are Suricata's as its user guide gives them; where it refuses a combination, so does this.
+
+mod builder;
+mod config;
+mod context;
+mod diagnostics;
+mod fast_pattern;
+mod finish;
+mod groups;
+mod lexer;
+mod lints;
+mod load;
+mod manual;
+mod names;
+mod order;
+mod ranges;
+mod rule;
+
+pub use builder::Builder;
+pub use config::{Class, Classifications, References};
+pub use context::{Context, EventLookup, Events, Name, Options, Shape};
+pub use diagnostics::{Code, Diagnostic, Fault, Severity};
+pub use groups::Vars;
+pub use lexer::RULE_BYTES_MAX;
+pub use load::{Loader, Ruleset, Stats, parse_rules};
+pub use manual::{Entry, manual};
+pub use names::{VarKind, VarTable};
+pub use order::{ActionOrder, order};
+
+/// Fuzz targets of this room.
+pub mod fuzz {
+    use super::{Context, Events, Loader};
+    use crate::applayer::Vocabulary;
+
+    /// Rule text of any bytes: loads, or is refused; every diagnostic can be shown.
+    pub fn rule(vocabulary: Vocabulary, data: &[u8]) {
+        let mut cx = Context::new(vocabulary, Events { decode: |_| None, stream: |_| None });
+        cx.vars.set_address("HOME_NET", "[10.0.0.0/8,192.168.0.0/16]");
+        cx.vars.set_address("EXTERNAL_NET", "!$HOME_NET");
+        cx.vars.set_port("HTTP_PORTS", "80");
+        cx.options.disabled = true;
+        let mut loader = Loader::new(&cx);
+        loader.add(data, "fuzz.rules");
+        let set = loader.finish();
+        for d in &set.diagnostics {
+            let _ = d.render(true);
+        }
+    }
+}
+
+#[cfg(test)]
+mod corpus_tests;
+#[cfg(test)]
+mod golden_tests;
+#[cfg(test)]
+pub mod testing;
+#[cfg(test)]
+mod tests;
