@@ -1,11 +1,10 @@
-//! Signatures to a ruleset: order of evaluation, classes, searchers, groups. Once per load, never on the packet path.
+//! Signatures to a ruleset: classes, searchers, groups. Once per load, never on the packet path.
 //!
 //! A [`Ruleset`] is immutable and shared by all workers behind an `Arc`; a change of policy is another one with another
 //! epoch. A rule that cannot be compiled (its regex, say) is refused by itself with the reason, never the whole set.
 
 mod class;
 mod explain;
-mod order;
 
 pub use class::{ActionScope, Class};
 pub use explain::{BufferExplanation, Explanation};
@@ -106,7 +105,7 @@ pub struct Ruleset {
 }
 
 impl Ruleset {
-    /// Compiles `signatures` in any order. Fails only where the matcher library itself does.
+    /// Compiles `signatures`, which stand in their order of evaluation. Fails only where the matcher library itself does.
     pub fn compile(
         signatures: Vec<Signature>,
         vocabulary: Vocabulary,
@@ -117,7 +116,7 @@ impl Ruleset {
         let mut refused = Vec::new();
         let mut chains = ChainTable::default();
         let mut sigs = Vec::with_capacity(signatures.len());
-        for mut sig in order::sorted(signatures) {
+        for mut sig in signatures {
             if let Some(o) = settings.thresholds.iter().find(|o| o.gid == sig.gid && o.sid == sig.sid) {
                 sig.threshold = Some(o.threshold);
             }

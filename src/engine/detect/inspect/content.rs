@@ -121,6 +121,8 @@ const FAIL: Step = Step::Fail { later: false, stop: false };
 
 /// Runs all of `ops` over `view`.
 pub(crate) fn inspect(ops: &Ops<'_>, view: View<'_>, work: &mut Work) -> Outcome {
+    work.missing = None;
+    work.open_ends = 0;
     if work.want_found {
         work.found.clear();
         work.found.resize(ops.ops.len(), -1);

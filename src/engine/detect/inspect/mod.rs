@@ -11,6 +11,8 @@
 pub(crate) mod bytes;
 pub(crate) mod content;
 mod header;
+#[cfg(test)]
+mod match_suite;
 pub(crate) mod needle;
 pub(crate) mod ops;
 mod payload;
@@ -30,7 +32,7 @@ use super::state::FlowDetect;
 use super::state::hosts::Bounded;
 use super::threshold::Counts;
 use super::transforms_cache::TransformCache;
-use crate::applayer::{AppParser, EventId, TxId};
+use crate::applayer::{AppParser, EventId, ProtoId, TxId};
 use crate::types::{Cause, Counter, Counters, Limits};
 use content::Work;
 use smallvec::SmallVec;
@@ -195,8 +197,12 @@ impl Detector {
             self.address_rules(rs, input, flow.as_deref_mut(), out);
         }
         self.packet_rules(rs, input, flow.as_deref_mut(), out);
-        if let (Some(f), Some(app), Some(dir)) = (flow, input.app, input.facts.direction) {
-            self.tx_rules(rs, input, f, app, dir, out);
+        if let (Some(f), Some(dir)) = (flow, input.facts.direction) {
+            self.flow_events(rs, ProtoId::ANY, input, f, dir, out);
+            if let Some(app) = input.app {
+                self.flow_events(rs, app.protocol(), input, f, dir, out);
+                self.tx_rules(rs, input, f, app, dir, out);
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use super::content::{Outcome, View};
 use super::header::{self, Answer};
 use super::payload::arrived;
 use super::{Detector, Hit, HitKind, PacketInput, STEPS_MAX};
-use crate::applayer::{AppParser, Buffer, BufferKind, Progress, Transaction, TxId};
+use crate::applayer::{AppParser, Buffer, BufferKind, Progress, ProtoId, Transaction, TxId};
 use crate::detect::compile::{Compiled, Ruleset, Source};
 use crate::detect::prefilter::{Transport, TxGroup};
 use crate::detect::signature::SigIdx;
@@ -59,9 +59,6 @@ impl Detector {
             return;
         };
         f.tx_unwatched[d] = false;
-        if !input.app_events.is_empty() {
-            self.flow_events(rs, group, input, f, out);
-        }
         let (first, next) = app.transactions();
         let mut id = TxId(first.0.max(f.tx_from[d]));
         let mut contiguous = true;
@@ -80,14 +77,16 @@ impl Detector {
     }
 
     /// Rules that ask for parser events alone, on events that belong to no transaction.
-    fn flow_events(
+    pub(super) fn flow_events(
         &mut self,
         rs: &Ruleset,
-        group: &TxGroup,
+        proto: ProtoId,
         input: &PacketInput<'_>,
         f: &mut FlowDetect,
+        dir: Direction,
         out: &mut Vec<Hit>,
     ) {
+        let Some(group) = rs.txs.of(proto, dir).filter(|_| !input.app_events.is_empty()) else { return };
         let transport = Transport::of(input.facts.packet);
         for idx in &group.events {
             let Some(c) = rs.compiled(*idx) else { continue };
@@ -165,7 +164,7 @@ impl Detector {
                     None => {}
                 },
                 BufferKind::Multi => {
-                    let from = mark(s, n);
+                    let from = mark(s, n, 0);
                     let mut i = from;
                     while i < INSTANCES_MAX
                         && let Some(b) = at.tx.buffer(scan.buffer, at.dir, i as usize)
@@ -173,22 +172,28 @@ impl Detector {
                         self.scan_buffer(rs, group, n, i as u32, b, 0);
                         i += 1;
                     }
-                    set_mark(s, n, from, i);
+                    set_mark(s, n, 0, from, i);
                 }
-                BufferKind::Streaming => {
-                    let Some(b) = at.tx.buffer(scan.buffer, at.dir, 0) else { continue };
-                    let seen = mark(s, n);
-                    let end = b.offset.saturating_add(b.data.len() as u64);
-                    if end > seen {
-                        let fresh = usize::try_from(seen.saturating_sub(b.offset)).unwrap_or(0);
-                        self.scan_buffer(rs, group, n, 0, b, fresh);
-                        set_mark(s, n, seen, end);
-                    }
-                    if b.complete {
-                        set_bit(&mut s.scanned, n);
-                    }
-                }
+                BufferKind::Streaming => self.scan_growing(rs, group, n, at, s),
             }
+        }
+    }
+
+    /// New bytes of each instance (a message may carry several files).
+    fn scan_growing(&mut self, rs: &Ruleset, group: &TxGroup, n: usize, at: At<'_>, s: &mut TxDir) {
+        let Some(id) = group.scans.get(n).map(|s| s.buffer) else { return };
+        let mut i = 0;
+        while u64::from(i) < INSTANCES_MAX
+            && let Some(b) = at.tx.buffer(id, at.dir, usize::from(i))
+        {
+            let seen = mark(s, n, i);
+            let end = b.offset.saturating_add(b.data.len() as u64);
+            if end > seen {
+                let fresh = usize::try_from(seen.saturating_sub(b.offset)).unwrap_or(0);
+                self.scan_buffer(rs, group, n, u32::from(i), b, fresh);
+                set_mark(s, n, i, seen, end);
+            }
+            i += 1;
         }
     }
 
@@ -398,7 +403,11 @@ impl Detector {
                 done => return done,
             }
             instances += 1;
-            if kind != BufferKind::Multi {
+            if instances > 1 {
+                // What is missing was noted of one instance only.
+                self.work.missing = None;
+            }
+            if kind == BufferKind::Whole {
                 return if later { Outcome::Later } else { Outcome::No };
             }
         }
@@ -429,16 +438,16 @@ fn set_bit(bits: &mut smallvec::SmallVec<[u64; 2]>, n: usize) {
     }
 }
 
-fn mark(s: &TxDir, n: usize) -> u64 {
-    s.marks.iter().find(|m| usize::from(m.0) == n).map_or(0, |m| m.1)
+fn mark(s: &TxDir, n: usize, instance: u16) -> u64 {
+    s.marks.iter().find(|m| m.0 == (n as u16, instance)).map_or(0, |m| m.1)
 }
 
-fn set_mark(s: &mut TxDir, n: usize, old: u64, new: u64) {
+fn set_mark(s: &mut TxDir, n: usize, instance: u16, old: u64, new: u64) {
     if old == new {
         return;
     }
-    match s.marks.iter_mut().find(|m| usize::from(m.0) == n) {
+    match s.marks.iter_mut().find(|m| m.0 == (n as u16, instance)) {
         Some(m) => m.1 = new,
-        None => s.marks.push((n as u16, new)),
+        None => s.marks.push(((n as u16, instance), new)),
     }
 }

@@ -65,9 +65,10 @@ impl TxGroups {
         for p in vocabulary.protocols {
             let mut dirs = [TxGroup::default(), TxGroup::default()];
             for d in Direction::BOTH {
-                if p.id != ProtoId::ANY {
-                    dirs[d as usize] = group(sigs, p.id, d, builder)?;
-                }
+                dirs[d as usize] = match p.id {
+                    ProtoId::ANY => detection_events(sigs, d),
+                    id => group(sigs, id, d, builder)?,
+                };
             }
             by_proto.push(dirs);
         }
@@ -90,6 +91,17 @@ impl TxGroups {
     }
 }
 
+fn events_alone(c: &Compiled) -> bool {
+    c.class == Class::Tx && c.sig.buffers.is_empty() && c.sig.tx_tests.is_empty()
+}
+
+/// Rules that ask for events of protocol detection, which no parser raises.
+fn detection_events(sigs: &[Compiled], dir: Direction) -> TxGroup {
+    let mine = |c: &Compiled| events_alone(c) && c.tx_proto == ProtoId::ANY && c.dirs[dir as usize];
+    let events = sigs.iter().enumerate().filter(|(_, c)| mine(c)).map(|(i, _)| SigIdx(i as u32)).collect();
+    TxGroup { events, ..TxGroup::default() }
+}
+
 fn group(
     sigs: &[Compiled],
     proto: ProtoId,
@@ -109,7 +121,8 @@ fn group(
         let idx = SigIdx(i as u32);
         match (c.fast, c.fast_content()) {
             (Some((b, _)), Some(content)) => file(&mut wanted, idx, c, b, content),
-            _ if c.sig.buffers.is_empty() && c.sig.tx_tests.is_empty() => out.events.push(idx),
+            _ if events_alone(c) && c.tx_proto == ProtoId::ANY => {}
+            _ if events_alone(c) => out.events.push(idx),
             _ => out.plain.push(idx),
         }
     }

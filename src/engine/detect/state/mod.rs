@@ -54,8 +54,8 @@ pub(crate) struct TxDir {
     pub events: u32,
     /// Scans that need not run again, by index.
     pub scanned: SmallVec<[u64; 2]>,
-    /// Position or next instance of scans that go on.
-    pub marks: SmallVec<[(u16, u64); 1]>,
+    /// Of scans that go on: number and instance, position or next instance.
+    pub marks: SmallVec<[((u16, u16), u64); 1]>,
     pub partial: SmallVec<[Partial; 1]>,
     /// Sorted.
     pub fired: SmallVec<[SigIdx; 2]>,
