@@ -22,6 +22,8 @@ pub(super) fn v4(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
     let mut embedded = None;
     if t4::is_error(kind) {
         match quoted_v4(data.get(body..).unwrap_or(&[])) {
+            Quoted::Nothing if kind != t4::SOURCE_QUENCH => {}
+            Quoted::Nothing => p.event(events::ICMPV4_IPV4_TRUNC_PKT),
             Quoted::Tuple(t) => embedded = Some(t),
             Quoted::Short => p.event(events::ICMPV4_IPV4_TRUNC_PKT),
             Quoted::Version => p.event(events::ICMPV4_IPV4_UNKNOWN_VER),
@@ -33,24 +35,14 @@ pub(super) fn v4(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
     cx.verify(p, data.get(at..).unwrap_or(&[]), Sum::Plain);
 }
 
-/// Highest code of an ICMP type; `None` for types that are not assigned.
+/// Highest code of an ICMP type; `None` for types that are not in use.
 const fn codes_v4(kind: u8) -> Option<u8> {
     Some(match kind {
         t4::DEST_UNREACHABLE => 15,
         t4::REDIRECT => 3,
-        t4::ROUTER_ADVERT => 16,
+        t4::ROUTER_ADVERT => 255,
         t4::TIME_EXCEEDED => 1,
-        t4::PARAMETER_PROBLEM => 2,
-        t4::ECHO_REPLY
-        | t4::SOURCE_QUENCH
-        | t4::ECHO
-        | t4::ROUTER_SOLICIT
-        | t4::TIMESTAMP
-        | t4::TIMESTAMP_REPLY
-        | t4::INFO_REQUEST
-        | t4::INFO_REPLY
-        | t4::ADDRESS
-        | t4::ADDRESS_REPLY => 0,
+        t4::ECHO_REPLY | t4::SOURCE_QUENCH | t4::ECHO | t4::PARAMETER_PROBLEM..=t4::ADDRESS_REPLY => 0,
         _ => return None,
     })
 }
@@ -65,7 +57,7 @@ pub(super) fn v6(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
     if t6::is_error(kind) {
         match quoted_v6(data.get(body..).unwrap_or(&[])) {
             Quoted::Tuple(t) => embedded = Some(t),
-            Quoted::Short => p.event(events::ICMPV6_IPV6_TRUNC_PKT),
+            Quoted::Nothing | Quoted::Short => p.event(events::ICMPV6_IPV6_TRUNC_PKT),
             Quoted::Version => p.event(events::ICMPV6_IPV6_UNKNOWN_VERSION),
         }
     }
@@ -77,43 +69,41 @@ pub(super) fn v6(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
 
 /// Events of type and code (IANA "ICMPv6 parameters").
 fn kind_v6(p: &mut Packet<'_>, kind: u8, code: u8) {
-    let max = match kind {
-        t6::DEST_UNREACHABLE => 7,
-        t6::TIME_EXCEEDED => 1,
-        t6::PARAMETER_PROBLEM => 3,
-        t6::MLD_QUERY | t6::MLD_REPORT | t6::MLD_DONE => {
-            if !matches!(p.ip, Some(IpHeader::V6 { hop_limit: 1, .. })) {
-                p.event(events::ICMPV6_MLD_MESSAGE_WITH_INVALID_HL);
-            }
-            0
-        }
-        t6::PACKET_TOO_BIG
-        | t6::ECHO_REQUEST
-        | t6::ECHO_REPLY
-        | t6::ROUTER_SOLICIT
-        | t6::ROUTER_ADVERT
-        | t6::NEIGHBOR_SOLICIT
-        | t6::NEIGHBOR_ADVERT
-        | t6::REDIRECT => 0,
-        t6::NODE_QUERY | t6::NODE_REPLY => 2,
-        t6::ROUTER_RENUMBERING => 255,
+    if matches!(kind, t6::MLD_QUERY..=t6::MLD_DONE) && !matches!(p.ip, Some(IpHeader::V6 { hop_limit: 1, .. })) {
+        p.event(events::ICMPV6_MLD_MESSAGE_WITH_INVALID_HL);
+    }
+    let unknown = match kind {
+        0 | 127 => return p.event(events::ICMPV6_UNKNOWN_TYPE),
         100 | 101 | 200 | 201 => return p.event(events::ICMPV6_EXPERIMENTATION_TYPE),
-        5..=99 | 102..=126 | 160..=199 | 202..=254 => return p.event(events::ICMPV6_UNASSIGNED_TYPE),
-        _ => 255,
+        5..=99 | 102..=126 | 160..=199 | 202..=255 => return p.event(events::ICMPV6_UNASSIGNED_TYPE),
+        t6::DEST_UNREACHABLE => code > 6,
+        t6::TIME_EXCEEDED => code > 1,
+        t6::PARAMETER_PROBLEM | t6::NODE_QUERY | t6::NODE_REPLY => code > 2,
+        // Command, result, and the reset of sequence numbers (RFC 2894 4.1).
+        t6::ROUTER_RENUMBERING => (3..=254).contains(&code),
+        // Mobility's fast handovers (RFC 5568).
+        150..=153 => false,
+        // RPL control messages (RFC 6550 6).
+        155 => code & 0x7f > if code < 128 { 3 } else { 4 },
+        _ => code > 0,
     };
-    if code > max {
+    if unknown {
         p.event(events::ICMPV6_UNKNOWN_CODE);
     }
 }
 
 enum Quoted {
     Tuple(FiveTuple),
+    Nothing,
     Short,
     Version,
 }
 
 /// The IPv4 header an error quotes, with the ports behind it where they are there.
 fn quoted_v4(quote: &[u8]) -> Quoted {
+    if quote.is_empty() {
+        return Quoted::Nothing;
+    }
     let Some(h) = Ipv4::parse(quote) else { return Quoted::Short };
     if h.version() != 4 {
         return Quoted::Version;

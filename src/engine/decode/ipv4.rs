@@ -6,6 +6,7 @@ use super::{events, icmp, transport, tunnel};
 use crate::types::{Counter, FiveTuple, IpProto};
 use crate::wire::checksum;
 use crate::wire::ip::{Ipv4, Ipv6, option};
+use smallvec::SmallVec;
 use std::net::IpAddr;
 
 const MORE_FRAGMENTS: u16 = 0x2000;
@@ -31,8 +32,8 @@ pub(super) fn decode(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize
         proto,
     });
     p.payload = Span::new(body, granted.len());
-    if body > at + Ipv4::LEN {
-        options(p, granted.get(at + Ipv4::LEN..body).unwrap_or(&[]));
+    if body > at + Ipv4::LEN && !options(p, granted.get(at + Ipv4::LEN..body).unwrap_or(&[])) {
+        return;
     }
     if cx.settings.verify_checksums && !checksum::plain_ok(granted.get(at..body).unwrap_or(&[])) {
         p.flags.checksum_bad = true;
@@ -110,14 +111,18 @@ fn by_rarer_proto(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize, p
             }
         }
         IpProto::ICMPV6 => p.invalid(events::IPV4_ICMPV6),
-        IpProto::AH => {}
+        IpProto::HOPOPT => {}
         _ => p.event(events::IPV4_UNKNOWN_PROTOCOL),
     }
 }
 
-/// Walks the options: each length against its kind, values against their own pointers, none twice.
-fn options(p: &mut Packet<'_>, area: &[u8]) {
-    let mut seen = [0u64; 4];
+/// Walks the options: each length against its kind, values against their own pointers, none twice. An odd option does not
+/// end the walk unless the next one cannot be found: then the packet is not one to go on with, and the answer is false.
+fn options(p: &mut Packet<'_>, area: &[u8]) -> bool {
+    if !area.len().is_multiple_of(8) {
+        p.event(events::IPV4_OPT_PAD_REQUIRED);
+    }
+    let mut seen: SmallVec<[u8; 8]> = SmallVec::new();
     let mut rest = area;
     while let Some((&kind, after)) = rest.split_first() {
         match kind {
@@ -129,79 +134,80 @@ fn options(p: &mut Packet<'_>, area: &[u8]) {
             _ => {}
         }
         let Some(&len) = after.first() else {
-            return p.event(events::IPV4_OPT_INVALID_LEN);
+            p.event(events::IPV4_OPT_EOL_REQUIRED);
+            return true;
         };
         let Some((whole, next)) = (len >= 2).then(|| rest.split_at_checked(usize::from(len))).flatten() else {
-            return p.event(events::IPV4_OPT_INVALID_LEN);
+            p.invalid(events::IPV4_OPT_INVALID_LEN);
+            return false;
         };
         rest = next;
-        if let Some(word) = seen.get_mut(usize::from(kind >> 6)) {
-            let bit = 1u64 << (kind & 63);
-            if *word & bit != 0 {
-                p.event(events::IPV4_OPT_DUPLICATE);
-                continue;
-            }
-            *word |= bit;
-        }
-        if let Some(e) = one_option(kind, whole) {
-            p.event(e);
+        match one_option(kind, whole) {
+            Some(e) => p.event(e),
+            None if seen.contains(&kind) => p.event(events::IPV4_OPT_DUPLICATE),
+            None => seen.push(kind),
         }
     }
+    true
 }
 
 /// What is wrong with one option, kind and length octets included.
 fn one_option(kind: u8, whole: &[u8]) -> Option<u16> {
     let len = whole.len();
-    match kind {
-        option::SECURITY if len != 11 => Some(events::IPV4_OPT_INVALID_LEN),
-        option::STREAM_ID if len != 4 => Some(events::IPV4_OPT_INVALID_LEN),
-        option::ROUTER_ALERT if len != 4 => Some(events::IPV4_OPT_INVALID_LEN),
-        option::QUICK_START if len < 8 => Some(events::IPV4_OPT_INVALID_LEN),
-        option::EXTENDED_SECURITY
-        | option::SECURITY
-        | option::STREAM_ID
-        | option::ROUTER_ALERT
-        | option::QUICK_START => None,
-        option::RECORD_ROUTE | option::LOOSE_SOURCE_ROUTE | option::STRICT_SOURCE_ROUTE => route_option(whole),
-        option::TIMESTAMP => timestamp_option(whole),
-        option::COMMERCIAL_SECURITY => cipso_option(whole),
-        _ => Some(events::IPV4_OPT_INVALID),
-    }
-}
-
-/// Record and source route (RFC 791 3.1): a pointer of 4 or more, on a slot boundary, at most one past the slots.
-fn route_option(whole: &[u8]) -> Option<u16> {
-    let [_, len, pointer, ..] = *whole else { return Some(events::IPV4_OPT_INVALID_LEN) };
-    if len < 3 || (len - 3) % 4 != 0 {
+    let long_enough = match kind {
+        option::STREAM_ID | option::ROUTER_ALERT => len == 4,
+        option::QUICK_START => len >= 8,
+        option::COMMERCIAL_SECURITY => len >= 10,
+        option::TIMESTAMP => len >= 5,
+        option::SECURITY
+        | option::EXTENDED_SECURITY
+        | option::RECORD_ROUTE
+        | option::LOOSE_SOURCE_ROUTE
+        | option::STRICT_SOURCE_ROUTE => len >= 3,
+        _ => return Some(events::IPV4_OPT_INVALID),
+    };
+    if !long_enough {
         return Some(events::IPV4_OPT_INVALID_LEN);
     }
-    (pointer < 4 || pointer % 4 != 0 || pointer > len.saturating_add(1)).then_some(events::IPV4_OPT_MALFORMED)
-}
-
-/// Timestamp (RFC 791 3.1): slots of 4 bytes (flag 0) or 8 (flags 1 and 3).
-fn timestamp_option(whole: &[u8]) -> Option<u16> {
-    let [_, len, pointer, overflow_flag, ..] = *whole else { return Some(events::IPV4_OPT_INVALID_LEN) };
-    let slot = match overflow_flag & 0x0f {
-        0 => 4,
-        1 | 3 => 8,
-        _ => return Some(events::IPV4_OPT_MALFORMED),
+    let sound = match kind {
+        option::RECORD_ROUTE | option::LOOSE_SOURCE_ROUTE | option::STRICT_SOURCE_ROUTE => {
+            whole.get(2).is_some_and(|pointer| points_at_slot(*pointer, 4, 4, len))
+        }
+        option::TIMESTAMP => timestamp_sound(whole),
+        option::COMMERCIAL_SECURITY => cipso_sound(whole.get(6..).unwrap_or(&[])),
+        _ => true,
     };
-    let bad = pointer < 5 || (pointer - 5) % slot != 0 || pointer > len.saturating_add(1);
-    bad.then_some(events::IPV4_OPT_MALFORMED)
+    (!sound).then_some(events::IPV4_OPT_MALFORMED)
 }
 
-/// Commercial security (CIPSO, draft-ietf-cipso-ipsecurity): a domain, then tags whose lengths add up.
-fn cipso_option(whole: &[u8]) -> Option<u16> {
-    let mut tags = whole.get(6..)?;
+/// Whether a pointer, counted from 1, is on the boundary of a slot and at most just past the option (RFC 791 3.1).
+const fn points_at_slot(pointer: u8, first: u8, slot: u8, len: usize) -> bool {
+    pointer >= first && (pointer - first) % slot == 0 && pointer as usize <= len + 1
+}
+
+/// Timestamp: slots of 4 bytes, or of 8 where addresses are recorded too (flags 1 and 3).
+fn timestamp_sound(whole: &[u8]) -> bool {
+    let [_, _, pointer, overflow_flag, ..] = *whole else { return false };
+    let slot = if matches!(overflow_flag & 0x0f, 1 | 3) { 8 } else { 4 };
+    points_at_slot(pointer, 5, slot, whole.len())
+}
+
+/// Commercial security (CIPSO, draft-ietf-cipso-ipsecurity): tags of known kinds whose lengths add up.
+fn cipso_sound(mut tags: &[u8]) -> bool {
     while let [kind, rest @ ..] = tags {
-        let Some(&len) = rest.first() else { return Some(events::IPV4_OPT_MALFORMED) };
-        if len < 4 || matches!(kind, 3 | 4) {
-            return Some(events::IPV4_OPT_MALFORMED);
+        let &[len, alignment, ..] = rest else { return false };
+        let known = match kind {
+            1 | 2 | 5 | 6 => alignment == 0,
+            7 => true,
+            _ => false,
+        };
+        if !known || len < 4 {
+            return false;
         }
         match tags.get(usize::from(len)..) {
             Some(next) => tags = next,
-            None => return Some(events::IPV4_OPT_MALFORMED),
+            None => return false,
         }
     }
-    None
+    true
 }

@@ -72,6 +72,7 @@ fn by_proto(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize, proto: 
         IpProto::IPIP => inner(cx, p, data, at, 4),
         IpProto::IPV6 => inner(cx, p, data, at, 6),
         IpProto::GRE => tunnel::gre(cx, p, data, at),
+        IpProto::ESP if data.len().saturating_sub(at) < 2 => p.invalid(events::IPV6_TRUNC_EXTHDR),
         IpProto::ESP => transport::esp(cx, p, data, at),
         IpProto::ICMP => p.event(events::IPV6_ICMPV4),
         IpProto::NONE => {
@@ -142,6 +143,12 @@ impl Walk {
             let proto = self.next;
             let known = matches!(proto, 0 | 43 | 44 | 51 | 60 | MOBILITY | HIP | SHIM6);
             if !known {
+                // No header that an extension header announces is shorter than this.
+                let cut = self.at > self.start + Ipv6::LEN && data.len().saturating_sub(self.at) < 2;
+                if cut && proto != IpProto::NONE.0 {
+                    p.invalid(events::IPV6_TRUNC_EXTHDR);
+                    return false;
+                }
                 return true;
             }
             let Some(h) = data.get(self.at..).and_then(ExtHeader::parse) else {
@@ -241,32 +248,41 @@ impl Walk {
 
 /// Options of hop-by-hop and destination headers (RFC 8200 4.2).
 fn options(p: &mut Packet<'_>, mut area: &[u8], unknown: u16, only_padding: u16) {
-    let mut other_than_padding = false;
+    let (mut padding, mut other) = (false, false);
     while let [kind, rest @ ..] = area {
         if *kind == 0 {
+            padding = true;
             area = rest;
             continue;
         }
-        let Some((&len, value)) = rest.split_first() else {
-            return p.event(events::IPV6_EXTHDR_INVALID_OPTLEN);
+        let split = rest.split_first().and_then(|(len, value)| Some((*len, value.get(usize::from(*len)..)?)));
+        let Some((len, next)) = split else {
+            p.event(events::IPV6_EXTHDR_INVALID_OPTLEN);
+            break;
         };
-        let Some(next) = value.get(usize::from(len)..) else {
-            return p.event(events::IPV6_EXTHDR_INVALID_OPTLEN);
-        };
-        match (*kind, len) {
-            (1, 0) => p.event(events::IPV6_ZERO_LEN_PADN),
-            (1, _) => {}
-            // Router alert, jumbo payload, home address: lengths are fixed.
-            (0x05, 2) | (0xc2, 4) | (0xc9, 16) => other_than_padding = true,
-            (0x05 | 0xc2 | 0xc9, _) => return p.event(events::IPV6_EXTHDR_INVALID_OPTLEN),
+        // Router alert, jumbo payload, home address: lengths are fixed.
+        let short = matches!((*kind, len), (0x05, 0..2) | (0xc2, 0..4)) || (*kind == 0xc9 && len < 16);
+        match *kind {
+            _ if short => {
+                p.event(events::IPV6_EXTHDR_INVALID_OPTLEN);
+                break;
+            }
+            1 => {
+                padding = true;
+                if len == 0 {
+                    p.event(events::IPV6_ZERO_LEN_PADN);
+                }
+            }
+            0xc2 => {}
+            0x05 | 0xc9 => other = true,
             _ => {
-                other_than_padding = true;
+                other = true;
                 p.event(unknown);
             }
         }
         area = next;
     }
-    if !other_than_padding {
+    if padding && !other {
         p.event(only_padding);
     }
 }

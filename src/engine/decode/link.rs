@@ -75,12 +75,17 @@ fn by_rarer_ether_type(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usi
         ether_type::NSH => tunnel::nsh(cx, p, data, at),
         ..0x0600 => match data.get(at..).and_then(Snap::parse) {
             Some(s) => by_snap(cx, p, data, at + Snap::LEN, s),
-            None => cx.counters.inc(Counter::DecodeUnknownEtherType),
+            None => unknown_ether_type(cx, p, unknown),
         },
-        _ => {
-            cx.counters.inc(Counter::DecodeUnknownEtherType);
-            p.event(unknown);
-        }
+        _ => unknown_ether_type(cx, p, unknown),
+    }
+}
+
+fn unknown_ether_type(cx: &mut Cx<'_>, p: &mut Packet<'_>, unknown: u16) {
+    cx.counters.inc(Counter::DecodeUnknownEtherType);
+    p.event(events::ETHERNET_UNKNOWN_ETHERTYPE);
+    if unknown != events::ETHERNET_UNKNOWN_ETHERTYPE {
+        p.event(unknown);
     }
 }
 
@@ -166,7 +171,7 @@ fn arp(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
     if proto_len != 4 {
         return p.invalid(events::ARP_INVALID_PROTOCOL_SIZE);
     }
-    if !matches!(u16::from_be_bytes([op0, op1]), 1..=4 | 8 | 9) {
+    if !matches!(u16::from_be_bytes([op0, op1]), 1..=4) {
         p.invalid(events::ARP_UNSUPPORTED_OPCODE);
     }
 }
@@ -178,7 +183,6 @@ pub(super) fn mpls(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) 
         return;
     }
     let mut at = at;
-    let mut first = true;
     let label = loop {
         let Some(l) = data.get(at..).and_then(MplsLabel::parse) else {
             return p.invalid(events::MPLS_HEADER_TOO_SMALL);
@@ -187,12 +191,6 @@ pub(super) fn mpls(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) 
         if l.bottom() {
             break l.label();
         }
-        if !std::mem::take(&mut first) && !cx.layer(p) {
-            return;
-        }
-    };
-    let Some(&next) = data.get(at) else {
-        return p.invalid(events::MPLS_PKT_TOO_SMALL);
     };
     p.payload = Span::new(at, data.len());
     match label {
@@ -200,8 +198,9 @@ pub(super) fn mpls(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) 
         1 => p.event(events::MPLS_BAD_LABEL_ROUTER_ALERT),
         2 => ipv6::decode(cx, p, data, at),
         3 => p.event(events::MPLS_BAD_LABEL_IMPLICIT_NULL),
-        4..=15 => p.event(events::MPLS_BAD_LABEL_RESERVED),
-        _ => match next >> 4 {
+        4..=14 => p.event(events::MPLS_BAD_LABEL_RESERVED),
+        _ if data.len() - at < 4 => p.invalid(events::MPLS_PKT_TOO_SMALL),
+        _ => match data.get(at).map_or(0, |b| b >> 4) {
             4 => ipv4::decode(cx, p, data, at),
             6 => ipv6::decode(cx, p, data, at),
             // A pseudowire control word (RFC 4385) before Ethernet.
@@ -213,16 +212,15 @@ pub(super) fn mpls(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) 
 
 fn pppoe_session(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
     cx.counters.inc(Counter::DecodePppoe);
-    let Some(h) = data.get(at..).and_then(Pppoe::parse) else {
+    let protocol = data.get(at.saturating_add(Pppoe::LEN)..).unwrap_or(&[]);
+    if protocol.len() < 2 && protocol.first().is_none_or(|b| b & 1 == 0) {
         return p.invalid(events::PPPOE_PKT_TOO_SMALL);
-    };
+    }
     if !cx.layer(p) {
         return;
     }
-    let start = at + Pppoe::LEN;
-    let end = data.len().min(start + usize::from(h.payload_len()));
-    let granted = if h.payload_len() == 0 { data } else { data.get(..end).unwrap_or(data) };
-    ppp(cx, p, granted, start);
+    // The length field is not held against the bytes: IP's own total length says where the packet ends.
+    ppp_body(cx, p, data, at + Pppoe::LEN, events::PPP_WRONG_TYPE);
 }
 
 /// PPPoE discovery (RFC 2516 5): codes and tags checked.
@@ -240,30 +238,32 @@ fn pppoe_discovery(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) 
     }
     let start = at + Pppoe::LEN;
     let len = usize::from(h.payload_len());
-    let Some(mut tags) = data.get(start..).and_then(|d| d.get(..len)) else {
-        return p.invalid(events::PPPOE_MALFORMED_TAGS);
-    };
-    while let Some(kind_len) = be32(tags, 0) {
-        let value = 4 + (kind_len & 0xffff) as usize;
-        match tags.get(value..) {
-            Some(rest) => tags = rest,
-            None => return p.invalid(events::PPPOE_MALFORMED_TAGS),
-        }
+    // Tags are not walked: nothing rests on them but the discovery itself.
+    if data.len() - start < len {
+        p.invalid(events::PPPOE_MALFORMED_TAGS);
     }
 }
 
-/// PPP, with or without address and control bytes, protocol field of one byte or two (RFC 1661 2, RFC 1662 3.1).
+/// PPP, with or without address and control bytes (RFC 1662 3.1).
 pub(super) fn ppp(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
     cx.counters.inc(Counter::DecodePpp);
-    let Some(d) = data.get(at..) else { return p.invalid(events::PPP_PKT_TOO_SMALL) };
+    let d = data.get(at..).unwrap_or(&[]);
+    if matches!(d, [] | [0xff]) {
+        return p.invalid(events::PPP_PKT_TOO_SMALL);
+    }
     if !cx.layer(p) {
         return;
     }
     let skip = if d.starts_with(&[0xff, 0x03]) { 2 } else { 0 };
-    let (proto, used) = match d.get(skip..) {
+    ppp_body(cx, p, data, at + skip, events::PPP_UNSUP_PROTO);
+}
+
+/// From the protocol field on, which is one byte or two (RFC 1661 2); `compressed` is the event for one byte not known.
+fn ppp_body(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize, compressed: u16) {
+    let (proto, used) = match data.get(at..) {
         // An odd first byte is a whole compressed protocol field.
-        Some([b, _, ..]) if b & 1 == 1 => (u16::from(*b), skip + 1),
-        Some([hi, lo, ..]) => (u16::from_be_bytes([*hi, *lo]), skip + 2),
+        Some([b, ..]) if b & 1 == 1 => (u16::from(*b), 1),
+        Some([hi, lo, ..]) => (u16::from_be_bytes([*hi, *lo]), 2),
         _ => return p.invalid(events::PPP_PKT_TOO_SMALL),
     };
     let at = at + used;
@@ -280,7 +280,9 @@ pub(super) fn ppp(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
         }
         ppp_proto::IPV6 if left < 40 => p.invalid(events::PPP_IP6_PKT_TOO_SMALL),
         ppp_proto::IPV6 => ipv6::decode(cx, p, data, at),
-        other if other == ppp_proto::VJ_COMPRESSED || ppp_proto::assigned(other) => p.event(events::PPP_UNSUP_PROTO),
+        _ if ppp_proto::control(proto) => {}
+        _ if ppp_proto::network(proto) => p.event(events::PPP_UNSUP_PROTO),
+        _ if used == 1 && compressed == events::PPP_UNSUP_PROTO => p.event(compressed),
         _ => p.invalid(events::PPP_WRONG_TYPE),
     }
 }
@@ -288,11 +290,12 @@ pub(super) fn ppp(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
 /// IP without a link header: the version decides.
 pub(super) fn raw(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
     cx.counters.inc(Counter::DecodeRaw);
+    let long_enough = data.len().saturating_sub(at) >= 20;
     match data.get(at).map(|b| b >> 4) {
         Some(4) => ipv4::decode(cx, p, data, at),
-        Some(6) => ipv6::decode(cx, p, data, at),
-        None => p.invalid(events::IPV4_PKT_TOO_SMALL),
-        Some(_) => p.event(events::IPRAW_INVALID_IP_VERSION),
+        Some(6) if long_enough => ipv6::decode(cx, p, data, at),
+        _ if !long_enough => p.invalid(events::IPV4_PKT_TOO_SMALL),
+        _ => p.event(events::IPRAW_INVALID_IP_VERSION),
     }
 }
 
@@ -307,8 +310,8 @@ fn null(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8]) {
     p.payload = Span::new(4, data.len());
     match family {
         2 => ipv4::decode(cx, p, data, 4),
-        // AF_INET6 of Linux, NetBSD and OpenBSD, FreeBSD, macOS.
-        10 | 24 | 28 | 30 => ipv6::decode(cx, p, data, 4),
+        // AF_INET6 of Linux, Windows, NetBSD and OpenBSD, FreeBSD, macOS.
+        10 | 23 | 24 | 28 | 30 => ipv6::decode(cx, p, data, 4),
         _ => p.event(events::LTNULL_UNSUPPORTED_TYPE),
     }
 }

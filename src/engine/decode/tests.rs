@@ -150,7 +150,6 @@ fn tcp_options() {
         (&[3, 3, 1, 3, 3, 2, 0, 0][..], "tcp.opt_duplicate"),
         (&[2, 3, 1, 0], "tcp.opt_invalid_len"),
         (&[2, 9, 1, 0], "tcp.opt_invalid_len"),
-        (&[1, 1, 1, 8], "tcp.opt_invalid_len"),
     ] {
         assert_eq!(names(&decode(&ether(0x0800, &ip4(6, &tcp(options, b""))))[0]), [event], "{options:?}");
     }
@@ -230,6 +229,57 @@ fn ipv6_extension_headers() {
 }
 
 #[test]
+fn ipv4_options() {
+    let with = |options: &[u8]| {
+        let f = ether(0x0800, &ip4_with(17, 1, 0, options, &udp(1, 2, b"x")));
+        let p = &decode(&f)[0];
+        assert_eq!(p.payload(), b"x", "the walk does not stop the packet");
+        names(p)
+    };
+    assert!(with(&[7, 7, 4, 0, 0, 0, 0, 0]).is_empty());
+    assert!(with(&[0x94, 4, 0, 0, 0, 0, 0, 0]).is_empty());
+    assert_eq!(with(&[0x94, 4, 0, 0]), ["ipv4.opt_pad_required"]);
+    assert_eq!(with(&[0x94, 4, 0, 0, 0x94, 4, 0, 0]), ["ipv4.opt_duplicate"]);
+    assert_eq!(with(&[7, 7, 3, 0, 0, 0, 0, 0]), ["ipv4.opt_malformed"]);
+    assert_eq!(with(&[68, 8, 9, 1, 0, 0, 0, 0]), ["ipv4.opt_malformed"]);
+    assert_eq!(with(&[99, 4, 0, 0, 1, 1, 1, 0]), ["ipv4.opt_invalid"]);
+    assert_eq!(with(&[1, 1, 1, 1, 1, 1, 1, 7]), ["ipv4.opt_eol_required"]);
+}
+
+#[test]
+fn icmp_codes() {
+    for (kind, code, event) in [
+        (3, 15, None),
+        (3, 16, Some("icmpv4.unknown_code")),
+        (8, 1, Some("icmpv4.unknown_code")),
+        (10, 0, Some("icmpv4.unknown_type")),
+    ] {
+        let f = ether(0x0800, &ip4(1, &icmp(kind, code, [0; 4], b"")));
+        assert_eq!(names(&decode(&f)[0]), Vec::from_iter(event), "{kind}/{code}");
+    }
+    for (kind, code, event) in [
+        (1, 7, Some("icmpv6.unknown_code")),
+        (99, 0, Some("icmpv6.unassigned_type")),
+        (100, 0, Some("icmpv6.experimentation_type")),
+        (127, 0, Some("icmpv6.unknown_type")),
+        (130, 0, Some("icmpv6.mld_message_with_invalid_hl")),
+        (135, 0, None),
+    ] {
+        let f = ether(0x86dd, &ip6(58, &icmp(kind, code, [0; 4], &ip6(17, b""))));
+        assert_eq!(names(&decode(&f)[0]), Vec::from_iter(event), "{kind}/{code}");
+    }
+}
+
+#[test]
+fn a_jumbogram_length_hides_nothing() {
+    let mut datagram = udp(1, 2, b"payload");
+    datagram[4..6].copy_from_slice(&[0, 0]);
+    let f = ether(0x86dd, &ip6(17, &datagram));
+    let p = &decode(&f)[0];
+    assert_eq!((p.payload(), names(p)), (&b"payload"[..], vec!["udp.len_invalid"]));
+}
+
+#[test]
 fn icmp_errors_quote() {
     let quoted = ip4(6, &[0x12, 0x34, 0, 80, 0, 0, 0, 0]);
     let f = ether(0x0800, &ip4(1, &icmp(3, 1, [0; 4], &quoted)));
@@ -302,11 +352,14 @@ fn short_and_lying_headers() {
         (lying(0, 0x44), "ipv4.hlen_too_small"),
         (lying(3, 19), "ipv4.iplen_smaller_than_hlen"),
         (lying(3, 200), "ipv4.trunc_pkt"),
-        (lying(25, 200), "udp.len_invalid"),
-        (lying(25, 7), "udp.hlen_too_small"),
+        (lying(25, 200), "udp.pkt_too_small"),
+        (lying(25, 7), "udp.len_invalid"),
         (ether(0x86dd, &[0x60; 39]), "ipv6.pkt_too_small"),
         (ether(0x86dd, &ip6(44, &[17, 0, 0])), "ipv6.trunc_exthdr"),
         (ether(0x0800, &ip4(6, &[0; 19])), "tcp.pkt_too_small"),
+        (ether(0x0800, &ip4(6, &[0; 20])), "tcp.invalid_optlen"),
+        (ether(0x0800, &ip4(6, &[0xf0; 20])), "tcp.hlen_too_small"),
+        (ether(0x0800, &ip4_with(17, 1, 0, &[7, 0, 0, 0, 0, 0, 0, 0], &[])), "ipv4.opt_invalid_len"),
         (ether(0x0800, &ip4(1, &[0; 7])), "icmpv4.pkt_too_small"),
         (ether(0x0800, &ip4(58, &[0; 8])), "ipv4.icmpv6"),
     ] {
@@ -396,4 +449,74 @@ fn fuzz_targets_take_anything() {
         fuzz_target(&bytes);
         fuzz_defrag(&bytes);
     }
+}
+
+/// A classic pcap's link type and frames; `None` for other formats.
+fn read_pcap(bytes: &[u8]) -> Option<(LinkType, Vec<(u32, &[u8])>)> {
+    let big = match bytes.first_chunk::<4>()? {
+        [0xd4, 0xc3, 0xb2, 0xa1] | [0x4d, 0x3c, 0xb2, 0xa1] => false,
+        [0xa1, 0xb2, 0xc3, 0xd4] | [0xa1, 0xb2, 0x3c, 0x4d] => true,
+        _ => return None,
+    };
+    let word = |at: usize| {
+        let b = *bytes.get(at..)?.first_chunk()?;
+        Some(if big { u32::from_be_bytes(b) } else { u32::from_le_bytes(b) })
+    };
+    let (link, mut at, mut frames) = (LinkType(word(20)? & 0xffff), 24, Vec::new());
+    while let (Some(len), Some(wire)) = (word(at + 8), word(at + 12)) {
+        let Some(data) = bytes.get(at + 16..at + 16 + len as usize) else { break };
+        frames.push((wire.max(len), data));
+        at += 16 + len as usize;
+    }
+    Some((link, frames))
+}
+
+#[test]
+fn every_capture_decodes_also_damaged() {
+    let Some(root) = std::env::var_os("STOPGAP_DATA") else {
+        eprintln!("skipped: STOPGAP_DATA is not set");
+        return;
+    };
+    let (mut folders, mut files) = (vec![std::path::PathBuf::from(root)], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "pcap") {
+                files.push(path);
+            }
+        }
+    }
+    let (mut d, mut counters, mut seed) = (decoder(), Counters::default(), 1u64);
+    let (mut out, mut number) = (Vec::new(), 0);
+    for path in &files {
+        let bytes = std::fs::read(path).unwrap();
+        let Some((link, frames)) = read_pcap(&bytes) else { continue };
+        // A bounded part of the large captures: what they repeat is not what this test is for.
+        for (wire_len, data) in frames.into_iter().take(2_000) {
+            number += 1;
+            let mut run = |data: &[u8]| {
+                let frame =
+                    Frame { ts: Timestamp::from_secs(number / 1_000), number, link, port: PortId(0), data, wire_len };
+                let mut out = Vec::new();
+                d.decode(&frame, 0, &mut out, &mut counters);
+                out.iter().for_each(|(_, p)| check(p));
+                out.len()
+            };
+            out.push(run(data));
+            let mut damaged = data.to_vec();
+            for _ in 0..2 {
+                seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                let head = damaged.len().min(96);
+                if let Some(b) = damaged.get_mut((seed >> 40) as usize % head.max(1)) {
+                    *b ^= 1 << (seed >> 37 & 7);
+                }
+            }
+            run(&damaged);
+            run(&data[..(seed >> 33) as usize % (data.len() + 1)]);
+        }
+    }
+    assert!(number > 0 && out.iter().all(|n| *n > 0));
+    eprintln!("{number} frames of {} captures", files.len());
 }

@@ -5,12 +5,11 @@ use super::packet::{L4, Packet, Span, TcpFlags, TcpHeader};
 use super::{events, tunnel};
 use crate::types::Counter;
 use crate::wire::be16;
-use crate::wire::ip::Options;
+use crate::wire::ip::{OptError, Options};
 use crate::wire::transport::{Sctp, SctpChunk, Tcp, Udp, tcp_option};
 
 /// SCTP chunks looked at in one packet.
-const SCTP_CHUNKS_MAX: usize = 64;
-const SCTP_DATA_CHUNKS_MAX: usize = 16;
+const SCTP_CHUNKS_MAX: usize = 16;
 
 #[inline]
 pub(super) fn tcp(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
@@ -18,7 +17,7 @@ pub(super) fn tcp(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
     let Some(segment) = data.get(at..) else { return p.invalid(events::TCP_PKT_TOO_SMALL) };
     let Some(h) = Tcp::parse(segment) else { return p.invalid(events::TCP_PKT_TOO_SMALL) };
     let header_len = h.header_len();
-    if header_len < Tcp::LEN {
+    if header_len > segment.len() {
         return p.invalid(events::TCP_HLEN_TOO_SMALL);
     }
     let Some(options) = segment.get(Tcp::LEN..header_len) else {
@@ -54,28 +53,43 @@ pub(super) fn tcp(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
 fn tcp_options(p: &mut Packet<'_>, t: &mut TcpHeader, area: &[u8]) {
     let mut seen = 0u64;
     for option in Options::new(area) {
-        let Ok(o) = option else { return p.invalid(events::TCP_OPT_INVALID_LEN) };
+        let o = match option {
+            Ok(o) => o,
+            // One last octet that may be padding gone wrong, and receivers pass over.
+            Err(OptError::NoLength(_)) => return,
+            Err(OptError::BadLength(_)) => return p.event(events::TCP_OPT_INVALID_LEN),
+        };
         let right = match (o.kind, o.value.len()) {
             (tcp_option::MSS, n) => n == 2,
             (tcp_option::WINDOW_SCALE, n) => n == 1,
             (tcp_option::SACK_PERMITTED, n) => n == 0,
-            (tcp_option::SACK, n) => n >= 8 && n % 8 == 0,
+            (tcp_option::SACK, n) => n % 8 == 0 && n <= 32,
             (tcp_option::TIMESTAMPS, n) => n == 8,
             (tcp_option::MD5, n) => n == 16,
             (tcp_option::AUTHENTICATION, n) => n >= 2,
-            (tcp_option::FAST_OPEN, n) => n == 0 || (4..=16).contains(&n) && n % 2 == 0,
+            (tcp_option::FAST_OPEN, n) => n <= 16 && n % 2 == 0,
+            (tcp_option::EXPERIMENT_1 | tcp_option::EXPERIMENT_2, n) => matches!(n, 2 | 10),
             _ => true,
         };
         if !right {
             p.event(events::TCP_OPT_INVALID_LEN);
             continue;
         }
-        if o.kind < 64 {
-            let bit = 1u64 << o.kind;
-            if seen & bit != 0 {
-                p.event(events::TCP_OPT_DUPLICATE);
-                continue;
-            }
+        let counted = matches!(
+            o.kind,
+            tcp_option::MSS
+                | tcp_option::WINDOW_SCALE
+                | tcp_option::SACK_PERMITTED
+                | tcp_option::SACK
+                | tcp_option::TIMESTAMPS
+                | tcp_option::FAST_OPEN
+        );
+        let bit = 1u64 << (o.kind & 63);
+        if counted && seen & bit != 0 {
+            p.event(events::TCP_OPT_DUPLICATE);
+            continue;
+        }
+        if counted {
             seen |= bit;
         }
         match (o.kind, o.value) {
@@ -96,16 +110,20 @@ fn tcp_options(p: &mut Packet<'_>, t: &mut TcpHeader, area: &[u8]) {
 #[inline]
 pub(super) fn udp(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
     cx.counters.inc(Counter::DecodeUdp);
-    let Some(h) = data.get(at..).and_then(Udp::parse) else { return p.invalid(events::UDP_PKT_TOO_SMALL) };
+    let Some(h) = data.get(at..).and_then(Udp::parse) else { return p.invalid(events::UDP_HLEN_TOO_SMALL) };
     let (len, left) = (usize::from(h.len()), data.len() - at);
-    // A length of zero is that of a jumbogram (RFC 2675 4).
-    if len < Udp::LEN && len != 0 {
-        return p.invalid(events::UDP_HLEN_TOO_SMALL);
-    }
     if len > left {
-        return p.invalid(events::UDP_LEN_INVALID);
+        return p.invalid(events::UDP_PKT_TOO_SMALL);
     }
-    let end = if len == 0 { data.len() } else { at + len };
+    let mut end = at + len;
+    if len < Udp::LEN {
+        // Over IPv6 a length of zero is that of a jumbogram (RFC 2675 4), and receivers take what is there.
+        if len > 0 || p.tuple.src.is_ipv4() {
+            return p.invalid(events::UDP_LEN_INVALID);
+        }
+        p.event(events::UDP_LEN_INVALID);
+        end = data.len();
+    }
     p.tuple.sport = h.sport();
     p.tuple.dport = h.dport();
     p.l4 = L4::Udp { header: Span::new(at, at + Udp::LEN) };
@@ -129,33 +147,32 @@ pub(super) fn sctp(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) 
 fn sctp_chunks(p: &mut Packet<'_>, mut rest: &[u8], vtag: u32) {
     const DATA: u8 = 0;
     const INIT: u8 = 1;
+    const INIT_ACK: u8 = 2;
     let (mut chunks, mut data_chunks, mut init) = (0usize, 0usize, false);
     while !rest.is_empty() {
-        let Some(c) = SctpChunk::parse(rest) else { return p.event(events::SCTP_CHUNK_TOO_SMALL) };
+        let Some(c) = SctpChunk::parse(rest) else {
+            p.event(events::SCTP_CHUNK_TOO_SMALL);
+            break;
+        };
         let len = usize::from(c.len);
         if len < SctpChunk::HEADER || len > rest.len() {
-            return p.event(events::SCTP_CHUNK_LEN_INVALID);
+            p.event(events::SCTP_CHUNK_LEN_INVALID);
+            break;
         }
         chunks += 1;
+        // A data chunk has a header of 16 bytes.
+        data_chunks += usize::from(c.kind == DATA && len >= 16);
         if chunks > SCTP_CHUNKS_MAX {
-            return p.event(events::SCTP_TOO_MANY_CHUNKS);
+            p.event(events::SCTP_TOO_MANY_CHUNKS);
+            if data_chunks > SCTP_CHUNKS_MAX {
+                p.event(events::SCTP_TOO_MANY_DATA_CHUNKS);
+            }
+            break;
         }
+        init |= matches!(c.kind, INIT | INIT_ACK);
         match c.kind {
-            DATA => {
-                data_chunks += 1;
-                if vtag == 0 {
-                    p.event(events::SCTP_DATA_WITH_ZERO_VTAG);
-                }
-                if data_chunks > SCTP_DATA_CHUNKS_MAX {
-                    p.event(events::SCTP_TOO_MANY_DATA_CHUNKS);
-                }
-            }
-            INIT => {
-                init = true;
-                if vtag != 0 {
-                    p.event(events::SCTP_INIT_WITH_NON_ZERO_VTAG);
-                }
-            }
+            DATA if vtag == 0 => p.event(events::SCTP_DATA_WITH_ZERO_VTAG),
+            INIT if vtag != 0 => p.event(events::SCTP_INIT_WITH_NON_ZERO_VTAG),
             _ => {}
         }
         rest = rest.get(len.next_multiple_of(4)..).unwrap_or(&[]);
@@ -173,31 +190,37 @@ pub(super) fn esp(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
     }
 }
 
-/// IGMP (RFC 2236, RFC 3376): length and the group records of version 3.
+/// IGMP (RFC 2236, RFC 3376): length, sources of a version 3 query, group records of a version 3 report.
 pub(super) fn igmp(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
     cx.counters.inc(Counter::DecodeIgmp);
+    const QUERY: u8 = 0x11;
     const REPORT_V3: u8 = 0x22;
-    const GROUP_RECORDS_MAX: u16 = 1024;
     let message = data.get(at..).unwrap_or(&[]);
     if message.len() < 8 {
         return p.invalid(events::IGMP_PKT_TOO_SMALL);
     }
-    if message.first() != Some(&REPORT_V3) {
-        return;
-    }
-    let mut rest = message.get(8..).unwrap_or(&[]);
-    let records = be16(message, 6).unwrap_or(0);
-    if records > GROUP_RECORDS_MAX {
-        return p.invalid(events::IGMP_MALFORMED);
-    }
-    for _ in 0..records {
-        let (Some(sources), Some(aux)) = (be16(rest, 2), rest.get(1)) else {
-            return p.invalid(events::IGMP_V3_PKT_TOO_SMALL);
-        };
-        let len = 8 + usize::from(sources) * 4 + usize::from(*aux) * 4;
-        match rest.get(len..) {
-            Some(next) => rest = next,
-            None => return p.invalid(events::IGMP_MALFORMED),
+    match message.first() {
+        Some(&QUERY) if message.len() >= 12 => {
+            let len = 12 + usize::from(be16(message, 10).unwrap_or(0)) * 4;
+            if len > usize::from(u16::MAX) {
+                p.invalid(events::IGMP_MALFORMED);
+            } else if len > message.len() {
+                p.invalid(events::IGMP_V3_PKT_TOO_SMALL);
+            }
         }
+        Some(&REPORT_V3) => {
+            let mut rest = message.get(8..).unwrap_or(&[]);
+            for _ in 0..be16(message, 6).unwrap_or(0) {
+                let (true, Some(sources), Some(aux)) = (rest.len() >= 8, be16(rest, 2), rest.get(1)) else {
+                    return p.invalid(events::IGMP_V3_PKT_TOO_SMALL);
+                };
+                let len = 8 + usize::from(sources) * 4 + usize::from(*aux) * 4;
+                match rest.get(len..) {
+                    Some(next) => rest = next,
+                    None => return p.invalid(events::IGMP_MALFORMED),
+                }
+            }
+        }
+        _ => {}
     }
 }

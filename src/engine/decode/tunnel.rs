@@ -104,7 +104,7 @@ fn gre_v1(p: &mut Packet<'_>, h: Gre<'_>) -> Option<usize> {
         Some(events::GRE_VERSION1_SSR)
     } else if h.recursion() != 0 {
         Some(events::GRE_VERSION1_RECUR)
-    } else if h.flags() & 0x78 != 0 {
+    } else if h.flags() != 0 {
         Some(events::GRE_VERSION1_FLAGS)
     } else if h.proto() != ether_type::PPP {
         Some(events::GRE_VERSION1_WRONG_PROTOCOL)
@@ -168,7 +168,8 @@ fn vxlan(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) -> bool {
         Some(kind) if carried(kind) => {
             cx.then = Then::Inner(Entry::Ethernet, Span::new(inner, data.len()));
         }
-        _ => p.event(events::VXLAN_UNKNOWN_PAYLOAD_TYPE),
+        Some(_) => p.event(events::VXLAN_UNKNOWN_PAYLOAD_TYPE),
+        None => {}
     }
     true
 }
@@ -176,7 +177,7 @@ fn vxlan(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) -> bool {
 fn geneve(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) -> bool {
     let Some(h) = data.get(at..).and_then(Geneve::parse) else { return false };
     let inner = at.saturating_add(Geneve::LEN + h.options_len());
-    if h.version() != 0 || h.reserved() != 0 || inner >= data.len() {
+    if h.version() != 0 || !h.reserved_zero() || inner > data.len() {
         return false;
     }
     if !cx.layer(p) {
@@ -206,9 +207,7 @@ const fn carried(kind: u16) -> bool {
             | ether_type::ARP
             | ether_type::VLAN
             | ether_type::QINQ
-            | ether_type::MPLS_UNICAST
-            | ether_type::MPLS_MULTICAST
-            | ether_type::NSH
+            | ether_type::QINQ_OLD
     )
 }
 

@@ -151,54 +151,38 @@ pub mod ppp {
     pub const VJ_UNCOMPRESSED: u16 = 0x002f;
     pub const IPV6: u16 = 0x0057;
 
-    /// Protocols that are assigned and carry nothing the engine inspects.
-    pub const fn assigned(proto: u16) -> bool {
+    /// Network-layer protocols and their control protocols that the engine does not look into.
+    pub const fn network(proto: u16) -> bool {
         matches!(
             proto,
-            0x0023
-                | 0x0025
-                | 0x0027
-                | 0x0029
-                | 0x002b
-                | 0x0031
-                | 0x0033
-                | 0x0035
-                | 0x003d
-                | 0x003f
-                | 0x0041
-                | 0x0043
-                | 0x0045
-                | 0x0047
-                | 0x004b
-                | 0x004d
-                | 0x0053
-                | 0x00fb
-                | 0x00fd
-                | 0x0201
-                | 0x0203
-                | 0x0281
-                | 0x8021
+            0x23 | 0x25
+                | 0x27
+                | 0x29
+                | 0x2b
+                | VJ_COMPRESSED
+                | 0x31
+                | 0x33
+                | 0x35
+                | 0x201
+                | 0x231
+                | 0x233
+                | 0x281
+                | 0x283
                 | 0x8023
                 | 0x8025
                 | 0x8027
                 | 0x8029
                 | 0x802b
-                | 0x802d
-                | 0x802f
-                | 0x8031
-                | 0x803f
-                | 0x8053
-                | 0x8057
-                | 0x80fb
-                | 0x80fd
+                | 0x8033
+                | 0x8035
                 | 0x8281
-                | 0xc021
-                | 0xc023
-                | 0xc025
-                | 0xc027
-                | 0xc223
-                | 0xc227
         )
+    }
+
+    /// Link, network and compression control, authentication, quality: the protocols that set a link up, and compressed
+    /// datagrams.
+    pub const fn control(proto: u16) -> bool {
+        matches!(proto, 0xfd | 0x8021 | 0x8057 | 0x80fd | 0x8207 | 0xc021 | 0xc023 | 0xc025 | 0xc029 | 0xc223)
     }
 }
 

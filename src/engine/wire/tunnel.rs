@@ -35,9 +35,9 @@ impl<'a> Gre<'a> {
         self.0[0] & 0x07
     }
 
-    /// Reserved flag bits of version 0, without the acknowledgment bit that version 1 uses.
+    /// Reserved flag bits, without the acknowledgment bit that version 1 uses.
     pub fn flags(self) -> u8 {
-        self.0[1] & 0xf8
+        self.0[1] & 0x78
     }
 
     /// Acknowledgment number present: version 1 only.
@@ -125,9 +125,9 @@ impl<'a> Geneve<'a> {
         u16::from_be_bytes([self.0[2], self.0[3]])
     }
 
-    /// Reserved octet at the end.
-    pub fn reserved(self) -> u8 {
-        self.0[7]
+    /// Whether every reserved bit is zero, as RFC 8926 wants it sent.
+    pub fn reserved_zero(self) -> bool {
+        self.0[1] & 0x3f == 0 && self.0[7] == 0
     }
 }
 

@@ -197,6 +197,7 @@ impl Datagram {
         }
     }
 
+    #[cfg(debug_assertions)]
     pub fn invariants(&self) {
         debug_assert!(self.pieces.windows(2).all(|w| w[0].end <= w[1].start));
         debug_assert!(self.pieces.iter().all(|p| {

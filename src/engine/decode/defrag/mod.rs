@@ -299,3 +299,6 @@ pub fn fuzz_target(data: &[u8]) {
         assert!(decoder.memory() <= (1 << 16) + 4096);
     }
 }
+
+#[cfg(test)]
+mod tests;
