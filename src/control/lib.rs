@@ -3,5 +3,6 @@
 //! Hands immutable values to workers and takes records from them; never reaches into one. Whatever a person got wrong is
 //! said with the file, the place and what would be right.
 
+pub mod cache;
 pub mod config;
 pub mod export;

@@ -32,7 +32,7 @@ impl std::error::Error for MatcherError {}
 /// An immutable set of literals.
 pub trait PatternSet: Send + Sync {
     /// Reports each pattern id that occurs in `haystack`, at least once, at most once per occurrence, in any order,
-    /// with the offset just past the occurrence's last byte.
+    /// with the offset just past the occurrence's last byte. Of several occurrences the first is among those reported.
     fn scan(&self, scratch: &mut Scratch, haystack: &[u8], on_match: &mut dyn FnMut(u32, usize));
 
     /// Bytes of memory, about.
