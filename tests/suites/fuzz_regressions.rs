@@ -8,6 +8,8 @@ type Target = (&'static str, fn(&[u8]));
 const TARGETS: &[Target] = &[
     ("compressed", capture::fuzz::fuzz_compressed),
     ("dns", engine::proto::dns::fuzz::fuzz_target),
+    ("http", engine::proto::http::fuzz::fuzz_target),
+    ("inflate", engine::applayer::inflate::fuzz::fuzz_target),
     ("pcap", capture::fuzz::fuzz_target),
     ("record", engine::record::fuzz::fuzz_target),
     ("stream", engine::stream::fuzz::fuzz_target),

@@ -94,7 +94,9 @@ impl Default for Settings {
     }
 }
 
-/// Any bytes as a dialogue: parsed, read in every buffer, logged and freed.
-pub fn fuzz(data: &[u8]) {
-    crate::proto::exercise::run(&DEF, data);
+pub mod fuzz {
+    /// Any bytes as a dialogue: parsed, read in every buffer, logged and freed.
+    pub fn fuzz_target(data: &[u8]) {
+        crate::proto::exercise::run(&super::DEF, data);
+    }
 }

@@ -564,6 +564,6 @@ fn fuzz_smoke() {
             let at = r % text.len();
             data.extend_from_slice(&text[at..(at + (r >> 8) % 70).min(text.len())]);
         }
-        fuzz(&data);
+        fuzz::fuzz_target(&data);
     }
 }
