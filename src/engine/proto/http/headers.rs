@@ -86,17 +86,8 @@ impl Headers {
         self.list.get(i).map(|h| (self.bytes(h.name), self.bytes(h.value)))
     }
 
-    /// Value by name, without case.
-    pub fn value(&self, name: &[u8]) -> Option<&[u8]> {
-        let hash = hash(name);
-        self.list
-            .iter()
-            .find(|h| h.hash == hash && self.bytes(h.name).eq_ignore_ascii_case(name))
-            .map(|h| self.bytes(h.value))
-    }
-
     /// Value by name, without case and with NUL bytes in the sent name ignored, as servers written in C read it.
-    pub fn value_nul(&self, name: &[u8]) -> Option<&[u8]> {
+    pub fn value(&self, name: &[u8]) -> Option<&[u8]> {
         let hash = hash(name);
         self.list
             .iter()
@@ -332,8 +323,7 @@ mod tests {
         assert_eq!(parse(&[b"A(b): x\r\n"], false).1, Odd::NOT_TOKEN);
         assert_eq!(parse(&[b" A: x\r\n"], false).1, Odd::LEADING_SPACE);
         let (h, _) = parse(&[b"H\0ost: x\r\n"], false);
-        assert_eq!(h.value(b"host"), None);
-        assert_eq!(h.value_nul(b"host"), Some(&b"x"[..]));
+        assert_eq!(h.value(b"host"), Some(&b"x"[..]));
     }
 
     #[test]

@@ -239,7 +239,7 @@ impl HttpParser {
         let Some(tx) = self.current(dir) else { return };
         let m = tx.message_mut(dir);
         let mut events = Vec::new();
-        let encodings = match m.headers.value_nul(b"content-encoding") {
+        let encodings = match m.headers.value(b"content-encoding") {
             Some(v) if decode => encodings(v, layers, &mut events),
             _ => Vec::new(),
         };

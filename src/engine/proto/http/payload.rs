@@ -18,7 +18,8 @@ pub const FILES_MAX: usize = 256;
 enum Carries {
     #[default]
     Nothing,
-    /// One file, the body itself.
+    /// One file of this name, the body itself, from its first byte on.
+    Named(Vec<u8>),
     File(Tracker),
     Form(Box<Multipart>, Option<Tracker>),
 }
@@ -57,11 +58,8 @@ impl Payload {
     }
 
     /// The body as a whole is a file of this name; called once, before its first byte.
-    pub fn carry_file(&mut self, name: &[u8], place: Place, next_id: &mut u32) {
-        *next_id = next_id.saturating_add(1);
-        let (file, tracker) = Tracker::open(name, place.direction, *next_id, place.tx, place.hashes);
-        self.files.push(file);
-        self.carries = Carries::File(tracker);
+    pub fn carry_file(&mut self, name: Vec<u8>) {
+        self.carries = Carries::Named(name);
     }
 
     pub fn carry_form(&mut self, form: Multipart) {
@@ -109,7 +107,7 @@ impl Payload {
         self.complete = true;
         let state = if whole { FileState::Closed } else { FileState::Truncated };
         match std::mem::take(&mut self.carries) {
-            Carries::Nothing => {}
+            Carries::Nothing | Carries::Named(_) => {}
             Carries::File(t) => {
                 if let Some(f) = self.files.last_mut() {
                     t.close(f, state);
@@ -127,7 +125,11 @@ impl Payload {
             + self.parts.iter().map(Vec::capacity).sum::<usize>()
             + self.files.iter().map(|f| size_of::<File>() + f.name.capacity()).sum::<usize>()
             + self.inflater.as_ref().map_or(0, |i| i.memory())
-            + if let Carries::Form(f, _) = &self.carries { f.memory() } else { 0 }
+            + match &self.carries {
+                Carries::Form(f, _) => f.memory(),
+                Carries::Named(n) => n.capacity(),
+                Carries::Nothing | Carries::File(_) => 0,
+            }
     }
 
     /// The decoded body.
@@ -154,8 +156,17 @@ impl Payload {
         let cut = plain.len() > room;
         let kept = plain.get(..room.min(plain.len())).unwrap_or_default();
         self.data.extend_from_slice(kept);
+        if let Carries::Named(name) = &self.carries
+            && !plain.is_empty()
+        {
+            *next_id = next_id.saturating_add(1);
+            let (file, tracker) = Tracker::open(name, place.direction, *next_id, place.tx, place.hashes);
+            self.files.push(file);
+            self.carries = Carries::File(tracker);
+        }
         match std::mem::take(&mut self.carries) {
             Carries::Nothing => {}
+            named @ Carries::Named(_) => self.carries = named,
             Carries::File(mut t) => {
                 if let Some(f) = self.files.last_mut().filter(|f| f.state == FileState::Open) {
                     t.push(f, kept);

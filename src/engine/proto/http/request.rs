@@ -2,7 +2,6 @@
 
 use super::multipart::Multipart;
 use super::parser::{HttpParser, Line, State, Step};
-use super::payload::Place;
 use super::tables::{self, event};
 use super::text::{self, ChunkLine, Version, chunk_line, is_space, split_at, trim};
 use super::tx::{HttpTx, Method};
@@ -148,7 +147,6 @@ impl HttpParser {
     }
 
     fn request_headers(&mut self, cx: &ParseCx<'_>) {
-        let hashes = self.cfg.hashes;
         let Some(tx) = self.current(DIR) else {
             self.req.state = State::After;
             return;
@@ -181,15 +179,12 @@ impl HttpParser {
         if self.req.state == State::After {
             return;
         }
-        let place = Place { tx: id, direction: DIR, hashes };
-        let mut next_file = self.next_file;
         if let Some(tx) = self.current(DIR) {
             tx.request.m.reach(tables::BODY);
             if matches!(kind, Method::Post | Method::Put) {
-                carried(tx, place, &mut next_file);
+                carried(tx);
             }
         }
-        self.next_file = next_file;
     }
 
     fn request_body(&mut self, rest: &[u8]) -> Step {
@@ -386,7 +381,7 @@ fn host(tx: &mut HttpTx) {
         }
         out
     });
-    let header = tx.request.m.headers.value_nul(b"host").map(<[u8]>::to_vec);
+    let header = tx.request.m.headers.value(b"host").map(<[u8]>::to_vec);
     let Some(value) = header else {
         tx.request.host = target_host;
         if tx.request.m.version >= Version::V11 {
@@ -394,11 +389,12 @@ fn host(tx: &mut HttpTx) {
         }
         return;
     };
-    let (name, port) = uri::host_port(&value);
-    let name = value.get(name).unwrap_or_default();
-    let port = port.map(|p| uri::port_number(value.get(p).unwrap_or_default()));
-    let stray = value.iter().any(|c| matches!(c, b'/' | b'?' | b'#'));
-    if !uri::host_valid(name) || port == Some(None) || stray {
+    let (authority, stray) = split_at(&value, |c| matches!(c, b'/' | b'?' | b'#'));
+    let (name, port) = uri::host_port(authority);
+    let colon = authority.get(name.end..).is_some_and(|r| !r.is_empty());
+    let name = authority.get(name).unwrap_or_default();
+    let port = port.map(|p| uri::port_number(authority.get(p).unwrap_or_default()));
+    if !name.is_empty() && (!uri::host_valid(name) || (colon && port.flatten().is_none()) || !stray.is_empty()) {
         tx.event(event::REQUEST_HEADER_HOST_INVALID);
     }
     match target_host {
@@ -416,47 +412,13 @@ fn host(tx: &mut HttpTx) {
     }
 }
 
+/// Schemes other than the three that are decoded anywhere are reported.
 fn authorization(tx: &mut HttpTx) {
-    let Some(v) = tx.request.m.headers.value_nul(b"authorization") else { return };
-    let scheme = |s: &[u8]| v.get(..s.len()).is_some_and(|h| h.eq_ignore_ascii_case(s));
-    let fine = if scheme(b"basic") {
-        basic_has_colon(trim(v.get(5..).unwrap_or_default()))
-    } else if scheme(b"digest") {
-        memchr::memmem::find(v, b"username=")
-            .is_some_and(|i| text::trim_start(v.get(i + 9..).unwrap_or_default()).first() == Some(&b'"'))
-    } else {
-        true
-    };
-    if !fine {
+    let Some(v) = tx.request.m.headers.value(b"authorization") else { return };
+    let known = [&b"basic"[..], b"digest", b"bearer"];
+    if !known.iter().any(|k| v.get(..k.len()).is_some_and(|h| h.eq_ignore_ascii_case(k))) {
         tx.event(event::REQUEST_AUTH_UNRECOGNIZED);
     }
-}
-
-/// Well-formed base64 (RFC 4648 section 4) of `user:password`.
-fn basic_has_colon(text: &[u8]) -> bool {
-    let body = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
-    if !text.len().is_multiple_of(4) {
-        return false;
-    }
-    let (mut bits, mut count, mut colon) = (0u32, 0u32, false);
-    for c in body {
-        let v = match c {
-            b'A'..=b'Z' => c - b'A',
-            b'a'..=b'z' => c - b'a' + 26,
-            b'0'..=b'9' => c - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return false,
-        };
-        bits = bits << 6 | u32::from(v);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            colon |= (bits >> count) as u8 == b':';
-            bits &= (1 << count) - 1;
-        }
-    }
-    colon
 }
 
 enum Framing {
@@ -468,8 +430,8 @@ enum Framing {
 /// RFC 9112 section 6.3, with what contradicts it reported and resolved the way servers do.
 fn framing(tx: &mut HttpTx) -> Framing {
     let h = &tx.request.m.headers;
-    let te = h.value_nul(b"transfer-encoding").map(|v| text::contains_nocase(v, b"chunked"));
-    let cl = h.value_nul(b"content-length").map(text::content_length);
+    let te = h.value(b"transfer-encoding").map(|v| text::contains_nocase(v, b"chunked"));
+    let cl = h.value(b"content-length").map(text::content_length);
     match te {
         Some(true) => {
             if tx.request.m.version < Version::V11 {
@@ -499,7 +461,7 @@ fn framing(tx: &mut HttpTx) -> Framing {
 }
 
 /// What file the body of a POST or PUT is.
-fn carried(tx: &mut HttpTx, place: Place, next_file: &mut u32) {
+fn carried(tx: &mut HttpTx) {
     let form = tx.request.m.headers.value(b"content-type").and_then(Multipart::from_content_type);
     match form {
         Some(f) if tx.request.kind == Method::Post => tx.request.m.payload.carry_form(f),
@@ -508,7 +470,7 @@ fn carried(tx: &mut HttpTx, place: Place, next_file: &mut u32) {
             if name.len() > crate::applayer::files::NAME_MAX {
                 tx.event(event::FILE_NAME_TOO_LONG);
             }
-            tx.request.m.payload.carry_file(&name, place, next_file);
+            tx.request.m.payload.carry_file(name);
         }
     }
 }

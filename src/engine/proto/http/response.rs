@@ -2,7 +2,6 @@
 
 use super::multipart;
 use super::parser::{HttpParser, Line, State, Step};
-use super::payload::Place;
 use super::tables::{self, event};
 use super::text::{self, ChunkLine, Version, chunk_line, contains_nocase, is_space, split_at};
 use super::tx::{HttpTx, Method};
@@ -103,10 +102,7 @@ impl HttpParser {
         let incomplete = !self.req.held.is_empty() && self.req.state == State::Line;
         if let Some(tx) = self.txs.get_mut(id) {
             super::request::no_request(tx);
-            tx.event(event::UNABLE_TO_MATCH_RESPONSE);
-            if incomplete {
-                tx.event(event::REQUEST_LINE_INCOMPLETE);
-            }
+            tx.event(if incomplete { event::REQUEST_LINE_INCOMPLETE } else { event::UNABLE_TO_MATCH_RESPONSE });
         }
         true
     }
@@ -165,7 +161,7 @@ impl HttpParser {
             return Step::Switch(0);
         }
         let h = &tx.response.m.headers;
-        let framed = h.value_nul(b"transfer-encoding").is_some() || h.value_nul(b"content-length").is_some();
+        let framed = h.value(b"transfer-encoding").is_some() || h.value(b"content-length").is_some();
         if code == 101 && !framed {
             tx.response.m.reach(tables::HEADERS);
             self.complete(DIR, true);
@@ -216,26 +212,16 @@ impl HttpParser {
 
     fn begin_response_body(&mut self) {
         self.begin_body(DIR);
-        let hashes = self.cfg.hashes;
-        let mut next_file = self.next_file;
-        if let Some(tx) = self.current(DIR) {
-            tx.response.m.reach(tables::BODY);
-            let place = Place { tx: tx.id, direction: DIR, hashes };
-            let named = tx
-                .response
-                .m
-                .headers
-                .value(b"content-disposition")
-                .and_then(|v| multipart::parameter(v, b"filename"))
-                .filter(|n| !n.is_empty());
-            if let Some(name) = named.or_else(|| tx.path()) {
-                if name.len() > crate::applayer::files::NAME_MAX {
-                    tx.event(event::FILE_NAME_TOO_LONG);
-                }
-                tx.response.m.payload.carry_file(&name, place, &mut next_file);
+        let Some(tx) = self.current(DIR) else { return };
+        tx.response.m.reach(tables::BODY);
+        let disposition = tx.response.m.headers.value(b"content-disposition");
+        let named = disposition.and_then(|v| multipart::parameter(v, b"filename")).filter(|n| !n.is_empty());
+        if let Some(name) = named.or_else(|| tx.path()) {
+            if name.len() > crate::applayer::files::NAME_MAX {
+                tx.event(event::FILE_NAME_TOO_LONG);
             }
+            tx.response.m.payload.carry_file(name);
         }
-        self.next_file = next_file;
     }
 
     fn response_body(&mut self, rest: &[u8]) -> Step {
@@ -276,17 +262,17 @@ impl HttpParser {
     /// Bytes behind a whole response in the same segment: the next response, or more body than was announced.
     fn response_after(&mut self, rest: &[u8]) -> Step {
         let text = text::trim_start(rest);
-        if text.is_empty() {
+        let begun = self.current(DIR).is_some_and(|tx| tx.response.m.payload.begun);
+        if text.is_empty() && !begun {
             return Step::Took(rest.len());
         }
         let begins = |t: &[u8]| t.iter().zip(b"http").all(|(a, b)| a.eq_ignore_ascii_case(b));
-        if begins(text) || self.resp.tx.is_none() {
+        if (begins(text) && !text.is_empty()) || self.resp.tx.is_none() {
             self.complete(DIR, true);
             self.resp.state = State::Line;
             return Step::Took(0);
         }
         self.event(DIR, event::RESPONSE_BODY_UNEXPECTED);
-        let begun = self.current(DIR).is_some_and(|tx| tx.response.m.payload.begun);
         if !begun {
             self.begin_response_body();
         }
@@ -334,7 +320,8 @@ fn parse_line(tx: &mut HttpTx) {
     let (status, rest3) = split_at(text::trim_start(rest2), is_space);
     tx.response.status = status_at..status_at + status.len();
     let reason = text::trim_start(rest3);
-    tx.response.reason = line.len() - reason.len()..line.len();
+    let reason_at = line.len() - reason.len();
+    tx.response.reason = reason_at..reason_at + text::chomp(reason).len();
     tx.response.code = text::decimal(status).and_then(|c| u16::try_from(c).ok()).filter(|c| (100..1000).contains(c));
     if version == Version::Invalid {
         tx.event(event::RESPONSE_INVALID_PROTOCOL);
@@ -350,16 +337,16 @@ fn parse_line(tx: &mut HttpTx) {
 /// A 100 without a body of its own.
 fn continues(tx: &HttpTx) -> bool {
     let h = &tx.response.m.headers;
-    h.value_nul(b"transfer-encoding").is_none()
-        && h.value_nul(b"content-length").and_then(text::content_length).is_none_or(|l| l.0 == 0)
+    h.value(b"transfer-encoding").is_none()
+        && h.value(b"content-length").and_then(text::content_length).is_none_or(|l| l.0 == 0)
 }
 
 /// RFC 9112 section 6.3, with what contradicts it reported and resolved the way clients do.
 fn framing(tx: &mut HttpTx) -> (State, u64) {
     let code = tx.response.code.unwrap_or(0);
     let h = &tx.response.m.headers;
-    let te = h.value_nul(b"transfer-encoding").map(<[u8]>::to_vec);
-    let cl = h.value_nul(b"content-length").map(text::content_length);
+    let te = h.value(b"transfer-encoding").map(<[u8]>::to_vec);
+    let cl = h.value(b"content-length").map(text::content_length);
     if tx.request.kind == Method::Head {
         return (State::After, 0);
     }

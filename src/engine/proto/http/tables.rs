@@ -51,7 +51,7 @@ buffers! {
     HEADER_NAMES "http.header_names" ["http_header_names"] [] Both Whole HEADERS, false, "names of the headers in order, a line each, between empty lines";
     USER_AGENT "http.user_agent" [] ["http_user_agent"] ToServer Whole HEADERS, false, "value of User-Agent";
     HOST "http.host" [] ["http_host"] ToServer Whole HEADERS, true, "host of the target or of the Host header, lower case, without port";
-    HOST_RAW "http.host.raw" [] ["http_raw_host"] ToServer Whole HEADERS, false, "host of the target or value of the Host header as sent";
+    HOST_RAW "http.host.raw" [] ["http_raw_host"] ToServer Whole HEADERS, false, "host of the target, or else value of the Host header as sent";
     COOKIE "http.cookie" [] ["http_cookie"] Both Whole HEADERS, false, "value of Cookie or Set-Cookie";
     ACCEPT "http.accept" ["http_accept"] [] ToServer Whole HEADERS, false, "value of Accept";
     ACCEPT_ENC "http.accept_enc" ["http_accept_enc"] [] ToServer Whole HEADERS, false, "value of Accept-Encoding";
@@ -119,7 +119,7 @@ events! {
     PORT_MISMATCH "request_server_port_tcp_port_mismatch" "the port in the request is not the port it was sent to";
     REQUEST_URI_HOST_INVALID "request_uri_host_invalid" "the host in the target is no host name";
     REQUEST_HEADER_HOST_INVALID "request_header_host_invalid" "the Host header is no host name";
-    REQUEST_AUTH_UNRECOGNIZED "request_auth_unrecognized" "an Authorization that does not parse";
+    REQUEST_AUTH_UNRECOGNIZED "request_auth_unrecognized" "an Authorization of an unknown scheme";
     REQUEST_HEADER_REPETITION "request_header_repetition" "a request header that occurs twice";
     RESPONSE_HEADER_REPETITION "response_header_repetition" "a response header that occurs twice";
     DOUBLE_ENCODED_URI "double_encoded_uri" "a target that decodes twice";

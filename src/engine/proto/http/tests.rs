@@ -306,13 +306,13 @@ fn hosts() {
         |target: &str, host: &str| Talk::of(&[(ToServer, format!("GET {target} HTTP/1.1\r\n{host}\r\n").as_bytes())]);
     let t = ask("http://U.example:81/p?q", "Host: u.example:81\r\n");
     assert_eq!((t.req(buffer::HOST), t.req(buffer::URI)), ("u.example".into(), "/p?q".into()));
-    assert_eq!(t.req(buffer::HOST_RAW), "U.example");
+    assert_eq!(t.req(buffer::HOST_RAW), "u.example");
     assert!(t.events(0).is_empty());
     assert_eq!(ask("http://a/", "Host: b\r\n").events(0), ["host_header_ambiguous"]);
     assert_eq!(ask("/", "").events(0), ["missing_host_header"]);
     assert_eq!(ask("/", "Host: a b\r\n").events(0), ["request_header_host_invalid"]);
     assert_eq!(ask("/", "Host: a:x\r\n").events(0), ["request_header_host_invalid"]);
-    assert_eq!(ask("/", "Authorization: Basic !!\r\nHost: a\r\n").events(0), ["request_auth_unrecognized"]);
+    assert_eq!(ask("/", "Authorization: NTLM x\r\nHost: a\r\n").events(0), ["request_auth_unrecognized"]);
     assert!(ask("/", "Authorization: Basic dTpw\r\nHost: a\r\n").events(0).is_empty());
 }
 
@@ -449,7 +449,7 @@ fn responses_without_requests_and_the_other_way() {
     let t = Talk::of(&[PLAIN[0]]).end();
     assert_eq!(t.tx(0).response.m.progress, Progress::DONE);
     let t = Talk::of(&[(ToServer, b"GET /unfinished"), (ToClient, b"HTTP/1.1 200 OK\r\n\r\n")]);
-    assert!(t.events(0).contains(&"request_line_incomplete"));
+    assert_eq!(t.events(0), ["request_line_incomplete"]);
     assert_eq!(Talk::of(&[(ToServer, b"GET /un")]).end().req(buffer::URI), "/un");
 }
 

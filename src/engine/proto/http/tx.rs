@@ -254,7 +254,7 @@ impl HttpTx {
 
     fn host_raw(&self) -> Option<&[u8]> {
         match &self.request.target.host {
-            Some(h) => self.uri_raw()?.get(h.clone()),
+            Some(_) => self.request.host.as_deref(),
             None => self.request.m.headers.value(b"host"),
         }
     }

@@ -128,7 +128,7 @@ pub fn host_valid(h: &[u8]) -> bool {
         return false;
     }
     h.split(|c| *c == b'.')
-        .all(|l| l.len() <= 63 && l.iter().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-') || *c >= 0x80))
+        .all(|l| l.len() <= 63 && l.iter().all(|c| matches!(c, b'_' | b'-') || (*c as char).is_alphanumeric()))
 }
 
 /// One escape at the start of `s` (which begins with `%`): the byte it means and its length.
@@ -195,7 +195,7 @@ fn utf8_to_bytes(s: &[u8]) -> Vec<u8> {
     out
 }
 
-/// RFC 3986 section 5.2.4, on a path that may not begin with a slash.
+/// RFC 3986 section 5.2.4, on a path that may not begin with a slash; a dot segment at the end leaves no slash.
 fn remove_dot_segments(path: Vec<u8>) -> Vec<u8> {
     if !path.windows(2).any(|w| w == b"/.") && path.first() != Some(&b'.') {
         return path;
@@ -203,27 +203,25 @@ fn remove_dot_segments(path: Vec<u8>) -> Vec<u8> {
     let rooted = path.first() == Some(&b'/');
     let body = if rooted { path.get(1..).unwrap_or_default() } else { &path };
     let mut out: Vec<u8> = Vec::with_capacity(path.len());
-    let mut parts = body.split(|c| *c == b'/').peekable();
-    while let Some(part) = parts.next() {
-        let last = parts.peek().is_none();
+    let mut slash = rooted;
+    for part in body.split(|c| *c == b'/') {
         match part {
-            b"." | b".." => {
-                if part == b".." {
-                    // The segment before it goes, slash and all.
-                    let cut = memchr::memrchr(b'/', &out).unwrap_or(0);
-                    out.truncate(cut);
-                }
-                if last && (rooted || !out.is_empty()) {
-                    out.push(b'/');
-                }
+            b"." => {}
+            b".." => {
+                // The segment before it goes, slash and all.
+                slash |= !out.is_empty();
+                out.truncate(memchr::memrchr(b'/', &out).unwrap_or(0));
             }
             _ => {
-                if rooted || !out.is_empty() {
+                if slash || !out.is_empty() {
                     out.push(b'/');
                 }
                 out.extend_from_slice(part);
             }
         }
+    }
+    if out.is_empty() && rooted {
+        out.push(b'/');
     }
     out
 }
@@ -295,7 +293,7 @@ mod tests {
             ("/index.html", "/index.html"),
             ("//index.html", "/index.html"),
             ("/a/./b/../c", "/a/c"),
-            ("/a/b/..", "/a/"),
+            ("/a/b/..", "/a"),
             ("/../../etc/passwd", "/etc/passwd"),
             ("/%2e%2e/%2e%2e/etc", "/etc"),
             ("/a%2fb", "/a/b"),
@@ -312,6 +310,9 @@ mod tests {
             ("/a#%41", "/a#A"),
             ("http://h/x", "/x"),
             ("./a", "a"),
+            ("a/../b", "/b"),
+            ("/a/..", "/"),
+            ("/a/b/", "/a/b/"),
             ("/.hidden/..x/...", "/.hidden/..x/..."),
             ("/", "/"),
         ] {
