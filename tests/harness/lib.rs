@@ -4,6 +4,8 @@
 //! own target folder. A test that lacks one of them says so through [`skip`], in one form that the closing table reads.
 
 pub mod dialogue;
+pub mod engine;
+pub mod fuzz;
 pub mod parity;
 pub mod replay;
 
