@@ -25,6 +25,8 @@ pub struct Session {
     /// Least and most TTL or hop limit, to server and to client.
     pub ttl: [(u8, u8); 2],
     pub blind: bool,
+    /// Ciphertext as of an earlier packet: see [`crate::applayer::AppParser::opaque`].
+    pub opaque: bool,
 }
 
 impl Session {

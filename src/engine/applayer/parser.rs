@@ -88,6 +88,11 @@ pub trait AppParser: Send {
         Vec::new()
     }
 
+    /// What the flow carries from the next packet on is ciphertext: payload rules have nothing to find in it.
+    fn opaque(&self) -> bool {
+        false
+    }
+
     /// Bytes held, for accounting.
     fn memory(&self) -> usize;
 
@@ -109,6 +114,11 @@ pub trait Transaction: Any {
     /// Whether it is worth a record of its own (a handshake cut short is not); alerts show its fields all the same.
     fn loggable(&self) -> bool {
         true
+    }
+
+    /// The direction whose sender a record of it shows as its source.
+    fn shown_as(&self) -> Direction {
+        Direction::ToServer
     }
 
     /// Writes the fields of the protocol's own object in EVE (`http`, `dns`, …) without the enclosing object.

@@ -272,6 +272,7 @@ impl TcpFlow {
             }),
             app: None,
             app_events: &[],
+            opaque: false,
             flow_end: false,
         };
         let mut out = Vec::new();
@@ -291,6 +292,7 @@ pub(crate) fn datagram(rs: &Arc<Ruleset>, data: &[u8]) -> Vec<u32> {
         stream: None,
         app: None,
         app_events: &[],
+        opaque: false,
         flow_end: false,
     };
     Detector::new(rs, &Limits::default(), false, 7).unwrap().inspect(rs, &input, None, &mut out);

@@ -236,6 +236,7 @@ impl Path {
             stream: None,
             app: None,
             app_events: &[],
+            opaque: false,
             flow_end: false,
         };
         let (mut hits, mut alerts) = self.lists();
@@ -248,7 +249,7 @@ impl Path {
         let subject = view.subject;
         let dir = subject.dir.unwrap_or(Direction::ToServer);
         let core = &flow.core;
-        let Session { tcp, app, detect, .. } = &mut flow.session;
+        let Session { tcp, app, detect, opaque, .. } = &mut flow.session;
         let mut facts = facts(subject, view.stream_events);
         facts.app_proto = app.protocol();
         facts.app_proto_done = app.settled();
@@ -270,6 +271,7 @@ impl Path {
             stream,
             app: app.parser(),
             app_events: view.app_events,
+            opaque: *opaque,
             flow_end: view.flow_end,
         };
         let mut hits = std::mem::take(&mut self.hits);
@@ -281,6 +283,7 @@ impl Path {
         if let Some(tcp) = tcp {
             tcp.raw_inspected(dir);
         }
+        *opaque = app.parser().is_some_and(|p| p.opaque());
         self.conclude(settled, (hits, alerts), Some(flow), subject, fate, out);
     }
 

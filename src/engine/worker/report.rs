@@ -223,11 +223,13 @@ impl Path {
         for e in tx.events() {
             self.app_anomaly(*e, subject, flow, out);
         }
-        // Whatever direction the last packet went, the record shows the client as source.
+        // Whatever direction the last packet went, the record shows the sender of what it tells.
+        let client_first = tx.shown_as() == Direction::ToServer;
+        let ends = if client_first { flow.core.tuple } else { flow.core.tuple.flip() };
         let shown = |sink: &mut dyn FieldSink| {
-            fields::tuple(sink, &flow.core.tuple, &flow.core.vlan, None, Some(subject.source));
+            fields::tuple(sink, &ends, &flow.core.vlan, None, Some(subject.source));
         };
-        if self.config.records.transactions {
+        if self.config.records.transactions && tx.loggable() {
             out.records.write(&self.head(Kind::Tx, &subject, Some(flow), def.name), |sink| {
                 shown(sink);
                 sink.uint("tx_id", id.0);

@@ -65,6 +65,8 @@ pub struct PacketInput<'a> {
     pub app: Option<&'a dyn AppParser>,
     /// Events of the parser that belong to no transaction, since the last packet.
     pub app_events: &'a [EventId],
+    /// The payload is ciphertext: no payload rule looks at it.
+    pub opaque: bool,
     /// No packet but the flow's end in this direction: what waits is decided on what is there.
     pub flow_end: bool,
 }

@@ -33,8 +33,8 @@ struct Bytes<'a> {
 
 impl<'a> Bytes<'a> {
     fn of(input: &PacketInput<'a>) -> Self {
-        let payload = if input.flow_end { &[] } else { input.facts.packet.payload() };
-        let stream = input.stream.filter(|s| !s.bytes.is_empty());
+        let payload = if input.flow_end || input.opaque { &[] } else { input.facts.packet.payload() };
+        let stream = input.stream.filter(|s| !s.bytes.is_empty() && !input.opaque);
         let fresh = stream.and_then(|s| s.bytes.get(s.bytes.len().saturating_sub(s.fresh)..)).unwrap_or(&[]);
         let same = input.in_stream && !fresh.is_empty() && fresh == payload;
         Bytes { payload, stream, fresh: !fresh.is_empty(), same, transport: Transport::of(input.facts.packet) }

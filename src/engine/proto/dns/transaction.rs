@@ -88,6 +88,10 @@ impl Transaction for DnsTransaction {
         &self.events
     }
 
+    fn shown_as(&self) -> Direction {
+        self.direction
+    }
+
     fn log(&self, sink: &mut dyn FieldSink) {
         log::write(self, sink);
     }

@@ -62,6 +62,8 @@ pub struct TlsParser {
     /// An encrypted heartbeat on its way: who sent it, how long its record was.
     heartbeat: Option<(Direction, u16)>,
     now: Timestamp,
+    /// Application data has been seen.
+    opaque: bool,
 }
 
 /// The record layer cannot go on.
@@ -75,6 +77,7 @@ impl TlsParser {
             certificate_requested: false,
             heartbeat: None,
             now: Timestamp::ZERO,
+            opaque: false,
         }
     }
 
@@ -132,6 +135,7 @@ impl TlsParser {
             let Some((header, tail)) = rest.split_first_chunk::<RECORD_HEADER_BYTES>() else { break };
             let record = self.header(dir, *header)?;
             if record.kind == kind::APPLICATION_DATA && !self.early_data(dir) {
+                self.opaque = true;
                 return Ok(self.end(dir));
             }
             rest = tail;
@@ -462,6 +466,10 @@ impl AppParser for TlsParser {
 
     fn free(&mut self, _: TxId) {
         self.tx = None;
+    }
+
+    fn opaque(&self) -> bool {
+        self.opaque
     }
 
     fn memory(&self) -> usize {

@@ -160,6 +160,7 @@ fn everything_of_a_handshake_however_it_is_cut() {
     for cut in 0..=server_stream().len().max(client_stream().len()) {
         let parser = handshake(cut);
         let tx = parser.transaction(TxId(0)).unwrap();
+        assert!(parser.opaque());
         assert!(tx.events().is_empty(), "{cut}: {:?}", tx.events());
         assert_eq!((tx.progress(ToServer), tx.progress(ToClient)), (Progress::DONE, Progress::DONE));
         let get = |id, dir| text(tx, id, dir, 0);
