@@ -26,6 +26,11 @@ fn rules() -> &'static Option<Arc<Ruleset>> {
     RULESET.get_or_init(|| crate::engine::ruleset_with(RULES, matcher::pure_rust()).ok())
 }
 
+/// Rule text of any bytes, against everything rules may name.
+pub fn rule(data: &[u8]) {
+    ::engine::detect::lang::fuzz::rule(::engine::proto::registry::vocabulary(), data);
+}
+
 /// First byte: bit 0 in line, bits 1 and 2 the link type. Then frames: two bytes of length, one of time, the bytes.
 pub fn worker(data: &[u8]) {
     let Some((&choice, mut rest)) = data.split_first() else { return };

@@ -7,13 +7,18 @@ type Target = (&'static str, fn(&[u8]));
 /// One row for each target of fuzz/Cargo.toml.
 const TARGETS: &[Target] = &[
     ("compressed", capture::fuzz::fuzz_compressed),
+    ("config", control::config::fuzz_target),
+    ("decode", engine::decode::fuzz_target),
+    ("defrag", engine::decode::fuzz_defrag),
     ("dns", engine::proto::dns::fuzz::fuzz_target),
     ("http", engine::proto::http::fuzz::fuzz_target),
     ("inflate", engine::applayer::inflate::fuzz::fuzz_target),
     ("pcap", capture::fuzz::fuzz_target),
     ("record", engine::record::fuzz::fuzz_target),
+    ("rule", harness::fuzz::rule),
     ("stream", engine::stream::fuzz::fuzz_target),
     ("tls", engine::proto::tls::fuzz::fuzz_target),
+    ("worker", harness::fuzz::worker),
 ];
 
 fn fuzz_folder() -> &'static Path {
