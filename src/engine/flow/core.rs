@@ -81,6 +81,8 @@ pub struct FlowCore {
     pub epoch: u32,
     /// The client is the key's lesser end.
     pub(super) client_is_lesser: bool,
+    /// The server has spoken.
+    answered: bool,
 }
 
 /// A flow and what the layers above keep of it.
@@ -109,6 +111,7 @@ impl FlowCore {
             flags: FlowFlags::default(),
             epoch: 0,
             client_is_lesser,
+            answered: false,
         }
     }
 
@@ -124,7 +127,10 @@ impl FlowCore {
     pub(super) fn count(&mut self, packet: &Packet<'_>, dir: Direction) {
         self.last = self.last.max(packet.ts);
         self.packets[dir] = self.packets[dir].saturating_add(1);
-        self.bytes[dir] = self.bytes[dir].saturating_add(u64::from(packet.wire_len));
+        // A packet from inside a tunnel or put together from fragments has no length on the wire of its own.
+        let inner = packet.bytes.as_slice().len() as u64;
+        let len = if packet.wire_len == 0 { inner } else { u64::from(packet.wire_len) };
+        self.bytes[dir] = self.bytes[dir].saturating_add(len);
         match &packet.l4 {
             L4::Tcp(h) => self.tcp_flags[dir] |= h.flags.0,
             L4::Icmp4 { kind, code, .. } | L4::Icmp6 { kind, code, .. } => {
@@ -132,8 +138,10 @@ impl FlowCore {
             }
             _ => {}
         }
-        let both = self.packets.to_server > 0 && self.packets.to_client > 0;
-        if both && self.state == FlowState::New && self.tuple.proto != IpProto::TCP {
+        // An ICMP error about the flow is no answer to it.
+        let own = packet.tuple.proto == self.tuple.proto;
+        self.answered |= own && dir == Direction::ToClient;
+        if self.answered && self.state == FlowState::New && self.tuple.proto != IpProto::TCP {
             self.state = FlowState::Established;
         }
     }

@@ -75,13 +75,15 @@ impl Keyer {
             L4::Icmp4 { kind, embedded, .. } if icmp4_is_error(*kind) => (quoted(t, *embedded)?, false),
             L4::Icmp4 { kind, code, .. } => (icmp_tuple(t, *kind, *code, icmp4_counterpart(*kind)), true),
             L4::Icmp6 { kind, code, .. } => (icmp_tuple(t, *kind, *code, icmp6_counterpart(*kind)), true),
-            L4::Other if t.proto == IpProto::ESP => (FiveTuple { sport: 0, dport: 0, ..*t }, true),
-            L4::Other | L4::None => return None,
+            L4::Other | L4::None => match t.proto {
+                IpProto::ESP | IpProto::IPV6 | IpProto::IPIP => (FiveTuple { sport: 0, dport: 0, ..*t }, true),
+                _ => return None,
+            },
         };
         let (mut key, mut from_lesser) = FlowKey::new(&tuple);
         if !may_begin {
-            // The quoted packet went the other way or the same; only the error's own source tells its direction.
-            from_lesser = key.addrs.first() == Some(&addr_bytes(t.src).0);
+            // An error goes back to the sender of the packet it quotes, whoever on the way sends it.
+            from_lesser = !from_lesser;
         }
         if self.settings.vlan {
             key.vlan = packet.vlan.ids;

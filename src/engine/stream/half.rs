@@ -49,6 +49,8 @@ pub(super) struct Half {
     pub scale_offered: bool,
     pub sack: bool,
     pub timestamps: bool,
+    /// The timestamp of the first SYN, and the latest.
+    pub ts_first: u32,
     pub ts_recent: u32,
     pub ts_recent_at: Timestamp,
     /// Sequence number of the FIN.
@@ -78,6 +80,7 @@ impl Half {
             scale_offered: false,
             sack: false,
             timestamps: false,
+            ts_first: 0,
             ts_recent: 0,
             ts_recent_at: Timestamp::ZERO,
             fin: None,
@@ -144,7 +147,7 @@ impl Half {
         found
     }
 
-    /// The peer acknowledged everything before `ack`.
+    /// Everything before `ack` has been received, as far as can be known.
     pub fn acknowledged(&mut self, ack: u32) {
         self.advance(ack);
         if seq_lt(self.last_ack, ack) {
@@ -156,7 +159,6 @@ impl Half {
             let old = self.next_seq.wrapping_sub(1 << 30);
             self.oob.retain(|q| !seq_lt(*q, old));
         }
-        self.fin_acked |= self.fin.is_some_and(|f| seq_lt(f, ack));
     }
 
     /// The peer allows sequence numbers before `ack + window`.

@@ -7,7 +7,7 @@ use super::events::StreamEvent;
 use super::half::{Half, WINDOW_SCALE_UNKNOWN, seq_le};
 use super::segment::{SegmentCx, SegmentOutcome};
 use super::session::{Phase, TcpSession, TcpState};
-use super::validity::ack_possible;
+use super::validity::{ack_possible, echo_ok};
 use crate::decode::{TcpFlags, TcpHeader};
 use crate::types::{Cause, Counter, Direction};
 
@@ -25,7 +25,7 @@ impl TcpSession {
         if tcp.flags.has(TcpFlags::RST) {
             return out.invalid(StreamEvent::RstButNoSession);
         }
-        if tcp.flags.has(TcpFlags::FIN) && !tcp.flags.has(TcpFlags::SYN) && !follow {
+        if tcp.flags.has(TcpFlags::FIN) && !follow {
             return out.invalid(StreamEvent::FinButNoSession);
         }
         if tcp.flags.has(TcpFlags::SYN) && !tcp.flags.has(TcpFlags::ACK) {
@@ -130,6 +130,9 @@ impl TcpSession {
     ) {
         let (syn, ack) = (tcp.flags.has(TcpFlags::SYN), tcp.flags.has(TcpFlags::ACK));
         let to_client = dir == Direction::ToClient;
+        if to_client && ack && !echo_ok(self.half.of(Direction::ToServer), tcp) {
+            return out.invalid(StreamEvent::PktInvalidTimestamp);
+        }
         if tcp.flags.has(TcpFlags::RST) {
             return self.reset_handshake(tcp, dir, out);
         }
@@ -154,7 +157,7 @@ impl TcpSession {
         out: &mut SegmentOutcome,
     ) {
         if tcp.seq == self.half.of(dir).isn {
-            out.event(StreamEvent::PktRetransmission);
+            offer(self.half.of_mut(dir), tcp, cx.ts);
             out.retransmission = true;
             return;
         }
@@ -396,7 +399,8 @@ impl TcpSession {
     fn reset_handshake(&mut self, tcp: &TcpHeader, dir: Direction, out: &mut SegmentOutcome) {
         let (sender, peer) = self.half.split(dir);
         let believed = match dir {
-            Direction::ToServer => tcp.seq == sender.isn || tcp.seq == sender.next_seq,
+            // One that answers a segment which the client refused carries that segment's numbers, not the SYN's.
+            Direction::ToServer => tcp.seq == sender.isn,
             Direction::ToClient => {
                 tcp.flags.has(TcpFlags::ACK)
                     && seq_le(peer.isn.wrapping_add(1), tcp.ack)
@@ -404,7 +408,10 @@ impl TcpSession {
             }
         };
         if !believed {
-            return out.invalid(StreamEvent::RstInvalidAck);
+            if dir == Direction::ToClient {
+                out.invalid(StreamEvent::RstInvalidAck);
+            }
+            return;
         }
         self.before_reset = self.phase;
         self.phase = Phase::Reset(dir);
@@ -443,6 +450,9 @@ fn offer(half: &mut Half, tcp: &TcpHeader, now: crate::types::Timestamp) {
     half.window = u32::from(tcp.window);
     half.timestamps = tcp.timestamps.is_some();
     if let Some((value, _)) = tcp.timestamps {
+        if half.ts_first == 0 {
+            half.ts_first = value;
+        }
         half.ts_recent = value;
         half.ts_recent_at = now;
     }

@@ -59,7 +59,7 @@ pub(super) struct Inserted {
     pub differs: bool,
     pub memcap: bool,
     pub limit: bool,
-    /// The segment reaches past the depth.
+    /// The segment is the first to reach past the depth.
     pub depth: bool,
     /// All of it lies before what is held.
     pub before: bool,
@@ -82,6 +82,8 @@ pub(super) struct Reassembly {
     owners: Owners,
     billed: usize,
     acked: u64,
+    /// Holes before this will not be filled.
+    lost: u64,
     fin: Option<u64>,
     flushed: bool,
     depth: u64,
@@ -106,6 +108,7 @@ impl Reassembly {
             owners: Owners::default(),
             billed: 0,
             acked: 0,
+            lost: 0,
             fin: None,
             flushed: false,
             depth: if depth == 0 { u64::MAX } else { depth },
@@ -129,6 +132,11 @@ impl Reassembly {
 
     pub const fn memory(&self) -> usize {
         self.billed
+    }
+
+    /// Offset of the first byte still held.
+    pub const fn start(&self) -> u64 {
+        self.start
     }
 
     pub fn set_depth(&mut self, depth: u64) {
@@ -155,8 +163,9 @@ impl Reassembly {
         let begin = i128::from(offset);
         let stop = begin + data.len() as i128;
         let limit = self.depth.min(self.fin.unwrap_or(u64::MAX));
-        done.depth = stop > i128::from(self.depth);
-        self.depth_reached |= done.depth;
+        let past = stop > i128::from(self.depth);
+        done.depth = past && !self.depth_reached;
+        self.depth_reached |= past;
         let from = begin.max(i128::from(self.start));
         let to = stop.min(i128::from(limit));
         done.before = stop <= i128::from(self.start);
@@ -419,6 +428,7 @@ impl Reassembly {
             self.acked = offset;
             self.owners.release_before(offset);
         }
+        self.lost = self.lost.max(self.lost_before());
         self.step_over_gap();
     }
 
@@ -452,24 +462,38 @@ impl Reassembly {
         if inline || self.flushed { end } else { end.min(self.acked.max(self.start)) }
     }
 
-    /// End of the hole at `end()`, when it will not be filled any more.
+    /// End of the hole at `end()`, as far as it will not be filled any more: it was acknowledged with later bytes here, or
+    /// nothing more will come.
     fn gap(&self) -> Option<u64> {
         let end = self.end();
         let first = self.held.first_key_value().map(|(&k, _)| k);
         if !self.wanted() || first == Some(end) {
             return None;
         }
-        let acked = self.acked.min(self.depth);
         let known = match first {
             Some(f) if self.flushed => f,
-            Some(f) => f.min(acked),
-            None => acked,
+            Some(f) => f.min(self.lost),
+            None if self.flushed => self.acked.min(self.depth),
+            None => self.lost,
         };
         (known > end).then_some(known)
     }
 
-    /// A gap not reported before: its length.
+    /// How far an ACK shows holes to be lost. A hole with nothing behind it waits, since an ACK may overtake the data it is
+    /// for; so does one whose later bytes came after the ACK, until the next.
+    fn lost_before(&self) -> u64 {
+        match self.held.first_key_value() {
+            Some(_) => self.acked,
+            None if self.fin == Some(self.acked) || self.acked >= self.depth => self.acked.min(self.depth),
+            None => 0,
+        }
+    }
+
+    /// A gap with bytes behind it that was not reported before: its length.
     pub fn note_gap(&mut self) -> Option<u64> {
+        if self.held.is_empty() {
+            return None;
+        }
         let gap = self.gap()?;
         let from = self.end().max(self.gap_noted);
         (gap > from).then(|| {

@@ -10,7 +10,7 @@ use super::reassembly::{InsertCx, Inserted};
 use super::session::{Phase, TcpSession};
 use super::validity::{
     ack_possible, bad_window_update, before_last_ack_event, in_window, invalid_ack_event, out_of_window_event,
-    remember_timestamp, timestamp_ok, urgent_bytes,
+    remember_timestamp, retransmission_events, timestamp_ok, urgent_bytes,
 };
 use super::{Account, Settings};
 use crate::decode::{TcpFlags, TcpHeader};
@@ -84,10 +84,10 @@ impl TcpSession {
         if self.phase == Phase::None {
             self.inline = cx.inline;
         }
-        if !tcp.flags.has(TcpFlags::ACK) && tcp.ack != 0 && !tcp.flags.has(TcpFlags::RST) {
+        if !tcp.flags.has(TcpFlags::ACK) && tcp.ack != 0 {
             out.event(StreamEvent::PktBrokenAck);
         }
-        if tcp.flags.has(TcpFlags::SYN | TcpFlags::FIN) {
+        if tcp.flags.has(TcpFlags::SYN | TcpFlags::FIN) && self.phase != Phase::None {
             out.event(StreamEvent::FinSyn);
         }
         match self.phase {
@@ -138,6 +138,7 @@ impl TcpSession {
         let one_sided = self.one_sided.is_some();
         let (sender, peer) = self.half.split(dir);
         let end = tcp.seq.wrapping_add(payload.len() as u32);
+        let past = end.wrapping_add(u32::from(tcp.flags.has(TcpFlags::FIN)));
         if !timestamp_ok(sender, peer, tcp, cx.ts) {
             return out.invalid(StreamEvent::PktInvalidTimestamp);
         }
@@ -156,13 +157,18 @@ impl TcpSession {
                 sender.acknowledged(tcp.seq);
             }
             sender.right_edge = end.wrapping_add(1 << 20);
-        } else if seq_lt(end, sender.last_ack) && payload.is_empty() && !keep_alive {
+        } else if seq_lt(past, sender.last_ack) && payload.is_empty() && !keep_alive {
             return out.invalid(before_last_ack_event(state));
         } else if !in_window(sender, peer, tcp, payload.len()) {
             return out.invalid(out_of_window_event(state, tcp));
         }
         remember_timestamp(sender, peer, tcp, cx.ts);
         self.take_ack(tcp, dir, out);
+        if keep_alive && !payload.is_empty() && seq_le(end, self.half.of(dir).last_ack) {
+            // The probe's byte is filler that its receiver discards (RFC 9293, 3.8.4).
+            out.retransmission = true;
+            return;
+        }
         self.take_payload(cx, tcp, payload, dir, out);
         if tcp.flags.has(TcpFlags::FIN) && !out.drop {
             self.take_fin(tcp.seq.wrapping_add(payload.len() as u32), dir);
@@ -197,6 +203,7 @@ impl TcpSession {
         if !seq_lt(tcp.ack, peer.last_ack) {
             peer.probe = None;
             peer.acknowledged(tcp.ack);
+            peer.fin_acked |= peer.fin.is_some_and(|f| seq_lt(f, tcp.ack));
         }
         peer.allow(tcp.ack, sender.window);
     }
@@ -213,14 +220,12 @@ impl TcpSession {
         if payload.is_empty() {
             return;
         }
+        let state = self.state();
         let (sender, peer) = self.half.split(dir);
         let end = tcp.seq.wrapping_add(payload.len() as u32);
-        if seq_le(end, sender.last_ack) {
-            out.event(StreamEvent::PktSpuriousRetransmission);
-            out.retransmission = true;
-        } else if seq_le(end, sender.next_seq) {
-            out.event(StreamEvent::PktRetransmission);
-            out.retransmission = true;
+        out.retransmission = seq_le(end, sender.next_seq);
+        if out.retransmission {
+            retransmission_events(state, sender, end, out);
         }
         if peer.window == 0 && payload.len() == 1 && tcp.seq == sender.next_seq {
             sender.probe = Some(end);
@@ -308,8 +313,10 @@ impl TcpSession {
         for dir in Direction::BOTH {
             if self.half.of_mut(dir).data.note_gap().is_some() {
                 cx.counters.inc(Counter::StreamGaps);
-                out.event(StreamEvent::ReassemblySeqGap);
                 out.exception(Cause::StreamGap);
+                if !matches!(self.phase, Phase::Reset(_)) {
+                    out.event(StreamEvent::ReassemblySeqGap);
+                }
             }
         }
     }

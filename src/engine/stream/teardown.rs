@@ -56,8 +56,9 @@ impl TcpSession {
         }
     }
 
-    /// A packet of a session that was reset. Its target going on with data shows that it ignored the reset: the session
-    /// lives on.
+    /// A packet of a session that was reset. The sender of the reset going on shows that someone else sent it: the session
+    /// lives on. Its target's data may have been under way; enforcing, it is inspected all the same, since a target that
+    /// ignored the reset would read it.
     pub(super) fn on_reset(
         &mut self,
         cx: &mut SegmentCx<'_>,
@@ -67,15 +68,18 @@ impl TcpSession {
         by: Direction,
         out: &mut SegmentOutcome,
     ) {
-        if tcp.flags.any(TcpFlags::RST | TcpFlags::SYN) || self.before_reset != Phase::Open {
+        if tcp.flags.has(TcpFlags::RST) || self.finished {
             return;
         }
-        let half = self.half.of(dir);
-        let continues = !payload.is_empty() && tcp.seq == half.next_seq && half.fin.is_none();
-        if dir == by || !continues || self.finished {
+        let injected = dir == by;
+        if injected {
+            out.event(StreamEvent::SuspectedRstInject);
+        }
+        let continues = self.half.of(dir).next_seq == tcp.seq && !tcp.flags.has(TcpFlags::SYN);
+        let live = self.before_reset == Phase::Open && continues;
+        if !live || !(injected || self.inline && !payload.is_empty()) {
             return;
         }
-        out.event(StreamEvent::SuspectedRstInject);
         self.phase = self.before_reset;
         for d in Direction::BOTH {
             self.half.of_mut(d).data.unflush();

@@ -296,12 +296,18 @@ fn a_reset_ends_both_directions_if_believed() {
 }
 
 #[test]
-fn a_reset_its_target_ignored_is_suspect_and_the_session_lives() {
+fn a_reset_whose_sender_goes_on_was_injected() {
     let mut b = Bench::ids().open();
     b.tcp(ToClient, R, SERVER + 1, 0, b"");
-    let out = b.client(0, b"still here");
-    has(&out, "suspected_rst_inject");
+    assert!(b.client(0, b"under way").events.is_empty());
+    assert_eq!(b.session.state(), TcpState::Closed);
+    has(&b.tcp(ToClient, A, SERVER + 1, CLIENT + 1, b"still here"), "suspected_rst_inject");
     assert_eq!(b.session.state(), TcpState::Established);
+
+    let mut b = Bench::inline().open();
+    b.tcp(ToClient, R, SERVER + 1, 0, b"");
+    assert!(b.client(0, b"evil").stored);
+    assert_eq!(b.sent(), b"evil");
 }
 
 #[test]

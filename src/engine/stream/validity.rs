@@ -159,3 +159,28 @@ pub(super) fn before_last_ack_event(state: TcpState) -> StreamEvent {
         _ => StreamEvent::EstPktBeforeLastAck,
     }
 }
+
+/// The events of a segment all of which was sent before. While a session is open and nothing was acknowledged it is
+/// commonplace and has none.
+pub(super) fn retransmission_events(state: TcpState, sender: &Half, end: u32, out: &mut SegmentOutcome) {
+    if seq_le(end, sender.last_ack) {
+        out.event(StreamEvent::PktSpuriousRetransmission);
+        let held = u64::try_from(sender.offset(end)).is_ok_and(|o| o > sender.data.start());
+        if held && seq_lt(end, sender.last_ack) {
+            out.event(before_last_ack_event(state));
+        }
+    }
+    if state > TcpState::Established {
+        out.event(StreamEvent::PktRetransmission);
+    }
+}
+
+/// Whether a segment from the server echoes a timestamp the client sent (RFC 7323, 3.2); zero is no echo.
+pub(super) fn echo_ok(client: &Half, tcp: &TcpHeader) -> bool {
+    match tcp.timestamps {
+        Some((_, echo)) if client.timestamps && echo != 0 => {
+            seq_le(client.ts_first, echo) && seq_le(echo, client.ts_recent)
+        }
+        _ => true,
+    }
+}
