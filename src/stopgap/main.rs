@@ -1,3 +1,31 @@
-//! The `stopgap` program: command line and wiring of capture, engine, matcher and control plane.
+//! The program: command line, wiring, output for people. What it does is in the crates beside it.
 
-fn main() {}
+mod cli;
+mod console;
+mod keywords;
+mod replay;
+mod rules;
+mod ruleset;
+
+use clap::Parser;
+use cli::{Command, RulesCommand};
+use console::Failure;
+use std::panic::AssertUnwindSafe;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // A fault is caught where it happens and told in words; its own text is for a debugger, not for a terminal.
+    if std::env::var_os("RUST_BACKTRACE").is_none() {
+        std::panic::set_hook(Box::new(|_| {}));
+    }
+    let cli = cli::Cli::parse();
+    let run = AssertUnwindSafe(|| match cli.command {
+        Command::Replay(args) => replay::run(&args),
+        Command::Rules(RulesCommand::Check(args)) => rules::check(&args),
+        Command::Rules(RulesCommand::Explain(args)) => rules::explain(&args),
+        Command::Keywords(args) => keywords::run(&args),
+    });
+    console::exit(std::panic::catch_unwind(run).unwrap_or_else(|_| {
+        Err(Failure("the program failed; set RUST_BACKTRACE=1 and run it again to see where".into()))
+    }))
+}

@@ -207,6 +207,26 @@ fn streams(d: &Document, limits: &Limits) -> stream::Settings {
     s
 }
 
-fn protocols(_d: &Document) -> proto::Settings {
-    proto::Settings::default()
+fn protocols(d: &Document) -> proto::Settings {
+    let mut s = proto::Settings::default();
+    let (to, from) = (&mut s.http, &d.app_layer.http);
+    let small = |v: Option<Size>| v.map(|Size(v)| u32::try_from(v).unwrap_or(u32::MAX));
+    let count = |v: Option<Size>| v.map(|Size(v)| usize::try_from(v).unwrap_or(usize::MAX));
+    set(&mut to.request_body_limit, small(from.request_body_limit));
+    set(&mut to.response_body_limit, small(from.response_body_limit));
+    set(&mut to.field_limit, count(from.field_limit));
+    set(&mut to.headers_max, count(from.headers_max));
+    set(&mut to.header_block_max, count(from.header_block_max));
+    set(&mut to.transactions_max, count(from.transactions_max));
+    set(&mut to.held_max, count(from.held_max));
+    set(&mut to.request_decompression, from.request_decompression);
+    set(&mut to.response_decompression, from.response_decompression);
+    set(&mut to.layers_max, count(from.layers_max));
+    set(&mut to.bomb_bytes, from.bomb_bytes.map(|s| s.0));
+    set(&mut to.bomb_ratio, from.bomb_ratio.map(|s| s.0));
+    set(&mut to.bombs_max, from.bombs_max);
+    set(&mut to.hashes.md5, from.md5);
+    set(&mut to.hashes.sha1, from.sha1);
+    set(&mut to.hashes.sha256, from.sha256);
+    s
 }

@@ -162,8 +162,29 @@ section! {
 section! {
     /// HTTP/1.
     Http {
+        /// Decoded bytes of a body that are kept and inspected.
         request_body_limit: Option<Size>,
         response_body_limit: Option<Size>,
+        /// Bytes of one request, status, header or chunk line.
+        field_limit: Option<Size>,
+        /// Different header names of a message.
+        headers_max: Option<Size>,
+        header_block_max: Option<Size>,
+        transactions_max: Option<Size>,
+        /// Body bytes a flow may hold.
+        held_max: Option<Size>,
+        request_decompression: Option<bool>,
+        response_decompression: Option<bool>,
+        /// Content encodings undone one after the other.
+        layers_max: Option<Size>,
+        /// Decoded bytes from which a body may be a bomb, and how many of them for one received make it one.
+        bomb_bytes: Option<Size>,
+        bomb_ratio: Option<Size>,
+        bombs_max: Option<u8>,
+        /// Hashes of files.
+        md5: Option<bool>,
+        sha1: Option<bool>,
+        sha256: Option<bool>,
     }
 }
 

@@ -38,6 +38,7 @@ stream:
   hosts: {linux: [10.0.0.0/8], windows: ["2001:db8::/32", 192.168.1.1]}
   reassembly: {depth: 2MiB}
 limits: {flows-max: 1000, stream-bytes-max: 1 GiB}
+app-layer: {http: {request-body-limit: 1MiB, sha256: true, bombs-max: 2}}
 outputs: {events: [alert, drop]}
 exception-policies: {stream-midstream: pass}
 "#,
@@ -55,6 +56,8 @@ exception-policies: {stream-midstream: pass}
     assert!(c.stream.midstream && !c.flow.key.vlan && c.defrag_policy_chosen);
     assert_eq!((c.stream.depth, c.stream.policies.len()), (2 << 20, 3));
     assert_eq!((c.limits.flows_max, c.limits.stream_bytes_max, c.limits.stream_depth), (1000, 1 << 30, 2 << 20));
+    let http = &c.proto.http;
+    assert_eq!((http.request_body_limit, http.hashes.sha256, http.bombs_max), (1 << 20, true, 2));
     assert_eq!(c.events, Some(vec!["alert".into(), "drop".into()]));
     assert_eq!(c.policies(true).of(Cause::StreamMidstream), ExceptionPolicy::Pass);
     assert_eq!(c.policies(false).of(Cause::StreamMidstream), ExceptionPolicy::Ignore);

@@ -116,6 +116,12 @@ impl<'a> Record<'a> {
         })
     }
 
+    /// The same record with its packet numbered from `base` on: captures that are one input are numbered each from 1.
+    pub fn renumbered(mut self, base: u64) -> Self {
+        self.head.number = self.head.number.map(|n| n.checked_sub(base).unwrap_or(n));
+        self
+    }
+
     /// Gives the fields to `sink`, in the order they were written.
     pub fn walk(&self, sink: &mut dyn FieldSink) -> Result<(), Malformed> {
         walk(self.body, sink)

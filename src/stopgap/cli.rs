@@ -1,0 +1,162 @@
+//! The command line: every option with what it does, every command with examples.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  stopgap replay -S 'rules/*.rules' -l out capture.pcap
+      alerts of a capture, in out/eve.json
+  stopgap replay --inline -S 'rules/*.rules' -l out -w forwarded.pcapng capture.pcap
+      as if on the wire: drop, reject, replace; what would have left in forwarded.pcapng
+  stopgap rules check rules/*.rules
+      does every rule load, and what does it cost
+  stopgap rules explain 2018358 -S 'rules/*.rules'
+      how one rule compiled
+  stopgap keywords http.uri
+      the manual of one keyword
+
+Exit code: 0 all done; 1 done, but some input or rule was refused or cut short; 2 nothing done.";
+
+#[derive(Parser, Debug)]
+#[command(name = "stopgap", version, about = "Inline network intrusion prevention", after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Run captures through the engine: alerts, and inline also verdicts
+    #[command(after_help = REPLAY_EXAMPLES)]
+    Replay(ReplayArgs),
+    /// Check and explain rules
+    #[command(subcommand)]
+    Rules(RulesCommand),
+    /// The manual of the rule language
+    Keywords(KeywordsArgs),
+}
+
+const REPLAY_EXAMPLES: &str = "\
+Examples:
+  stopgap replay -S 'rules/*.rules' -l out a.pcap b.pcapng.zst
+      two captures, one ruleset, no state between them; out/eve.json names the capture in each record
+  zcat big.pcap.gz | stopgap replay -S local.rules -l out -
+      from standard input
+  stopgap replay -S local.rules -l out -k none --set vars.address-groups.HOME_NET=any --events alert,http capture.pcap
+      checksums unverified, another home network, fewer records
+  stopgap replay --inline -S local.rules -w left.pcap -j 4 --json capture.pcap
+      what would have left, as classic pcap; the summary as JSON";
+
+#[derive(Args, Debug)]
+pub struct ReplayArgs {
+    /// Captures: pcap or pcapng, also compressed by gzip, xz or zstd; - is standard input
+    #[arg(required = true, value_name = "CAPTURE")]
+    pub captures: Vec<PathBuf>,
+    #[command(flatten)]
+    pub rules: RuleArgs,
+    /// Write eve.json into this directory, which is made if missing
+    #[arg(short = 'l', long = "log-dir", value_name = "DIR")]
+    pub log_dir: Option<PathBuf>,
+    /// Write the frames that leave: pcapng with interfaces port0 and port1, or classic pcap if the name ends in .pcap
+    #[arg(short = 'w', long = "write", value_name = "FILE")]
+    pub write: Option<PathBuf>,
+    /// Decide as if on the wire: drop, reject and replace take effect
+    #[arg(long)]
+    pub inline: bool,
+    /// Workers; flows are divided among them by address
+    #[arg(short = 'j', long = "jobs", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: u16,
+    /// Event types to log, such as alert,drop,http [default: all but netflow]
+    #[arg(long, value_name = "TYPES", value_delimiter = ',')]
+    pub events: Option<Vec<String>>,
+    /// Verify checksums of all packets, or of none (captures taken where the card computes them)
+    #[arg(short = 'k', long = "checksums", value_name = "WHICH")]
+    pub checksums: Option<ChecksumArg>,
+    /// Treat the captures as one: state goes on from each to the next
+    #[arg(long)]
+    pub continuous: bool,
+    /// Print the summary as one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ChecksumArg {
+    None,
+    All,
+}
+
+/// Where rules and what they refer to come from.
+#[derive(Args, Debug, Default)]
+pub struct RuleArgs {
+    /// Rule file or pattern such as 'rules/*.rules'; may be given several times
+    #[arg(short = 'S', long = "rules", value_name = "FILES")]
+    pub rules: Vec<String>,
+    #[command(flatten)]
+    pub settings: SettingArgs,
+}
+
+#[derive(Args, Debug, Default)]
+pub struct SettingArgs {
+    /// Configuration file (YAML)
+    #[arg(short = 'c', long = "config", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Override a setting, such as vars.address-groups.HOME_NET=10.0.0.0/8; may be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// classification.config [default: found next to the rules, else built in]
+    #[arg(long, value_name = "FILE")]
+    pub classification: Option<PathBuf>,
+    /// reference.config [default: found next to the rules, else built in]
+    #[arg(long, value_name = "FILE")]
+    pub reference: Option<PathBuf>,
+    /// Keep compiled pattern databases in this directory, for a faster start next time
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum RulesCommand {
+    /// Load rules and report what is wrong with them
+    #[command(
+        after_help = "Examples:\n  stopgap rules check rules/*.rules\n  stopgap rules check --json local.rules | jq .refused"
+    )]
+    Check(CheckArgs),
+    /// Show how one rule compiled: buffers, fast pattern, groups, and what traffic pays for it
+    #[command(after_help = "Example:\n  stopgap rules explain 2018358 -S 'rules/*.rules'")]
+    Explain(ExplainArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct CheckArgs {
+    /// Rule files or patterns
+    #[arg(required = true, value_name = "FILES")]
+    pub files: Vec<String>,
+    #[command(flatten)]
+    pub settings: SettingArgs,
+    /// Read rules that are commented out too
+    #[arg(long)]
+    pub disabled: bool,
+    /// Leave out warnings about the cost of rules
+    #[arg(long)]
+    pub quiet: bool,
+    /// Print one JSON object: loaded, refused, warnings, diagnostics
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct ExplainArgs {
+    /// The rule's sid
+    pub sid: u32,
+    #[command(flatten)]
+    pub rules: RuleArgs,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  stopgap keywords\n  stopgap keywords byte_test\n  stopgap keywords 'http.*'")]
+pub struct KeywordsArgs {
+    /// A keyword, or a pattern such as 'http.*'
+    pub name: Option<String>,
+}

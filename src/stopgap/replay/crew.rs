@@ -1,0 +1,347 @@
+//! The workers of a replay: one in this thread, or several in theirs, fed and read over bounded rings.
+//!
+//! Frames are divided by the pair of addresses of their innermost packet, so both directions of a flow, its fragments and
+//! whatever rules keep for a pair meet on one worker. What rules keep for a single host is kept by each worker for itself.
+
+use super::outputs::{Outputs, Part};
+use crate::console::Failure;
+use engine::decode::{Decoder, Frame, LinkType, PortId};
+use engine::detect::compile::Ruleset;
+use engine::types::{Cause, Counters, Limits, Timestamp};
+use engine::worker::{Config, FrameVerdict, Injected, Output, Worker};
+use rtrb::{Consumer, Producer, PushError, RingBuffer};
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Rounds in flight.
+const IN_FLIGHT: usize = 8;
+
+/// What workers counted.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    pub counters: Counters,
+    pub exceptions: [u64; Cause::COUNT],
+    pub first: Timestamp,
+    pub now: Timestamp,
+}
+
+pub struct Crew {
+    hands: Hands,
+    first: Option<Timestamp>,
+}
+
+enum Hands {
+    One { worker: Box<Worker>, out: Box<Output>, spare: Vec<u8> },
+    Many(Box<Many>),
+}
+
+struct Many {
+    helpers: Vec<Helper>,
+    divider: Divider,
+    /// Rounds sent and not yet written.
+    pending: usize,
+}
+
+struct Helper {
+    to: Producer<Job>,
+    from: Consumer<Answer>,
+    thread: JoinHandle<()>,
+    /// Emptied jobs, for their allocations.
+    spare: VecDeque<Share>,
+}
+
+/// A worker's share of a round, with its bytes.
+#[derive(Default)]
+struct Share {
+    bytes: Vec<u8>,
+    frames: Vec<Place>,
+}
+
+struct Place {
+    ts: Timestamp,
+    number: u64,
+    link: LinkType,
+    port: PortId,
+    data: Range<usize>,
+    wire_len: u32,
+}
+
+enum Job {
+    Round(Share),
+    Finish,
+}
+
+enum Answer {
+    Round { share: Share, verdicts: Vec<FrameVerdict>, injected: Vec<Injected>, records: Vec<u8> },
+    Finished { records: Vec<u8>, tally: Box<Tally> },
+}
+
+impl Share {
+    fn push(&mut self, f: &Frame<'_>) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(f.data);
+        let data = start..self.bytes.len();
+        self.frames.push(Place { ts: f.ts, number: f.number, link: f.link, port: f.port, data, wire_len: f.wire_len });
+    }
+
+    fn frames(&self) -> Vec<Frame<'_>> {
+        let frame = |p: &Place| Frame {
+            ts: p.ts,
+            number: p.number,
+            link: p.link,
+            port: p.port,
+            data: self.bytes.get(p.data.clone()).unwrap_or(&[]),
+            wire_len: p.wire_len,
+        };
+        self.frames.iter().map(frame).collect()
+    }
+}
+
+impl Crew {
+    pub fn new(jobs: usize, config: &Arc<Config>, rules: &Arc<Ruleset>) -> Result<Self, Failure> {
+        let worker = || Worker::new(config.clone(), rules.clone()).map(Box::new).map_err(Failure::from);
+        let out = || Output::new(config.records_max);
+        let hands = if jobs <= 1 {
+            Hands::One { worker: worker()?, out: Box::new(out()), spare: Vec::new() }
+        } else {
+            let helpers = (0..jobs).map(|n| helper(n, worker()?, out())).collect::<Result<_, _>>()?;
+            Hands::Many(Box::new(Many { helpers, divider: Divider::new(config), pending: 0 }))
+        };
+        Ok(Crew { hands, first: None })
+    }
+
+    /// Processes a round. What it yields is written at once or with a later round.
+    pub fn round(&mut self, frames: &[Frame<'_>], outputs: &mut Outputs) -> Result<(), Failure> {
+        if self.first.is_none() {
+            self.first = frames.first().map(|f| f.ts);
+        }
+        match &mut self.hands {
+            Hands::One { worker, out, spare } => {
+                worker.process(frames, out);
+                *spare = out.records.take(std::mem::take(spare));
+                outputs.round(&[Part { frames, verdicts: &out.frames, injected: &out.injected, records: spare }])
+            }
+            Hands::Many(many) => {
+                many.send(frames)?;
+                if many.pending >= IN_FLIGHT { many.write(outputs) } else { Ok(()) }
+            }
+        }
+    }
+
+    /// Writes every round still in flight.
+    pub fn settle(&mut self, outputs: &mut Outputs) -> Result<(), Failure> {
+        match &mut self.hands {
+            Hands::One { .. } => Ok(()),
+            Hands::Many(many) => {
+                while many.pending > 0 {
+                    many.write(outputs)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends every flow and gives the counts.
+    pub fn finish(mut self, outputs: &mut Outputs) -> Result<Tally, Failure> {
+        self.settle(outputs)?;
+        let first = self.first.unwrap_or_default();
+        match self.hands {
+            Hands::One { mut worker, mut out, .. } => {
+                worker.finish(&mut out);
+                outputs.endings(&[out.records.take(Vec::new())])?;
+                Ok(Tally { first, ..tally(&worker) })
+            }
+            Hands::Many(many) => Ok(Tally { first, ..many.finish(outputs)? }),
+        }
+    }
+}
+
+fn tally(w: &Worker) -> Tally {
+    Tally { counters: w.counters().clone(), exceptions: *w.exceptions(), first: Timestamp::ZERO, now: w.now() }
+}
+
+fn helper(n: usize, mut worker: Box<Worker>, mut out: Output) -> Result<Helper, Failure> {
+    let (to, mut jobs) = RingBuffer::<Job>::new(IN_FLIGHT + 1);
+    let (mut answers, from) = RingBuffer::<Answer>::new(IN_FLIGHT + 1);
+    let work = move || {
+        while let Some(job) = pop(&mut jobs) {
+            let answer = match job {
+                Job::Round(share) => {
+                    worker.process(&share.frames(), &mut out);
+                    let (verdicts, injected) = (std::mem::take(&mut out.frames), std::mem::take(&mut out.injected));
+                    Answer::Round { share, verdicts, injected, records: out.records.take(Vec::new()) }
+                }
+                Job::Finish => {
+                    worker.finish(&mut out);
+                    Answer::Finished { records: out.records.take(Vec::new()), tally: Box::new(tally(&worker)) }
+                }
+            };
+            if !push(&mut answers, answer) {
+                return;
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name(format!("worker {n}")).spawn(work)?;
+    Ok(Helper { to, from, thread, spare: VecDeque::new() })
+}
+
+const STOPPED: &str = "a worker stopped";
+
+/// Waits for room. `false`: nobody reads any more.
+fn push<T>(ring: &mut Producer<T>, mut value: T) -> bool {
+    let mut turns = 0;
+    loop {
+        if ring.is_abandoned() {
+            return false;
+        }
+        match ring.push(value) {
+            Ok(()) => return true,
+            Err(PushError::Full(v)) => value = v,
+        }
+        wait(&mut turns);
+    }
+}
+
+/// Waits for a value. `None`: nobody writes any more.
+fn pop<T>(ring: &mut Consumer<T>) -> Option<T> {
+    let mut turns = 0;
+    loop {
+        // Asked before the look, so that the last values of one who left are not missed.
+        let abandoned = ring.is_abandoned();
+        match ring.pop() {
+            Ok(v) => return Some(v),
+            Err(_) if abandoned => return None,
+            Err(_) => wait(&mut turns),
+        }
+    }
+}
+
+/// Spins a little, then sleeps: a round is work for some hundred microseconds.
+fn wait(turns: &mut u32) {
+    *turns = turns.saturating_add(1);
+    match *turns {
+        0..=64 => std::hint::spin_loop(),
+        65..=128 => std::thread::yield_now(),
+        _ => std::thread::sleep(Duration::from_micros(50)),
+    }
+}
+
+impl Many {
+    fn send(&mut self, frames: &[Frame<'_>]) -> Result<(), Failure> {
+        let n = self.helpers.len();
+        let mut shares: Vec<Share> = self.helpers.iter_mut().map(|h| h.spare.pop_front().unwrap_or_default()).collect();
+        for f in frames {
+            if let Some(share) = shares.get_mut(self.divider.place(f, n)) {
+                share.push(f);
+            }
+        }
+        for (h, share) in self.helpers.iter_mut().zip(shares) {
+            if !push(&mut h.to, Job::Round(share)) {
+                return Err(Failure(STOPPED.into()));
+            }
+        }
+        self.pending += 1;
+        Ok(())
+    }
+
+    /// Writes the oldest round.
+    fn write(&mut self, outputs: &mut Outputs) -> Result<(), Failure> {
+        let mut rounds = Vec::with_capacity(self.helpers.len());
+        for h in &mut self.helpers {
+            match pop(&mut h.from) {
+                Some(Answer::Round { share, verdicts, injected, records }) => {
+                    rounds.push((share, verdicts, injected, records));
+                }
+                _ => return Err(Failure(STOPPED.into())),
+            }
+        }
+        self.pending -= 1;
+        let frames: Vec<Vec<Frame<'_>>> = rounds.iter().map(|r| r.0.frames()).collect();
+        let parts: Vec<Part<'_>> = frames
+            .iter()
+            .zip(&rounds)
+            .map(|(frames, (_, verdicts, injected, records))| Part { frames, verdicts, injected, records })
+            .collect();
+        outputs.round(&parts)?;
+        drop(parts);
+        drop(frames);
+        for (h, (mut share, ..)) in self.helpers.iter_mut().zip(rounds) {
+            share.bytes.clear();
+            share.frames.clear();
+            h.spare.push_back(share);
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, outputs: &mut Outputs) -> Result<Tally, Failure> {
+        for h in &mut self.helpers {
+            push(&mut h.to, Job::Finish);
+        }
+        let mut all: Option<Tally> = None;
+        let mut records = Vec::new();
+        for mut h in self.helpers {
+            let Some(Answer::Finished { records: r, tally }) = pop(&mut h.from) else {
+                return Err(Failure(STOPPED.into()));
+            };
+            records.push(r);
+            match &mut all {
+                None => all = Some(*tally),
+                Some(a) => a.add(&tally),
+            }
+            drop(h.to);
+            let _ = h.thread.join();
+        }
+        outputs.endings(&records)?;
+        all.ok_or_else(|| Failure(STOPPED.into()))
+    }
+}
+
+impl Tally {
+    fn add(&mut self, other: &Tally) {
+        self.counters.merge(&other.counters);
+        for (a, b) in self.exceptions.iter_mut().zip(other.exceptions) {
+            *a += b;
+        }
+        self.now = self.now.max(other.now);
+    }
+}
+
+/// Says which worker a frame goes to.
+struct Divider {
+    decoder: Decoder,
+    counters: Counters,
+}
+
+impl Divider {
+    fn new(config: &Config) -> Self {
+        let mut settings = config.decode.clone();
+        settings.verify_checksums = false;
+        // Fragments go by their addresses like everything else: none is kept here.
+        let limits = Limits { defrag_datagrams_max: 0, defrag_bytes_max: 0, ..config.limits.clone() };
+        Divider { decoder: Decoder::new(settings, &limits), counters: Counters::default() }
+    }
+
+    fn place(&mut self, frame: &Frame<'_>, n: usize) -> usize {
+        let mut packets = Vec::new();
+        self.decoder.decode(frame, 0, &mut packets, &mut self.counters);
+        let Some((_, p)) = packets.last().filter(|(_, p)| p.ip.is_some()) else { return 0 };
+        let (a, b) = (p.tuple.src.min(p.tuple.dst), p.tuple.src.max(p.tuple.dst));
+        let mut h = 0xcbf2_9ce4_8422_2325u64;
+        let mut mix = |x: u128| {
+            for half in [x as u64, (x >> 64) as u64] {
+                h = (h ^ half).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                h ^= h >> 29;
+            }
+        };
+        for ip in [a, b] {
+            match ip {
+                std::net::IpAddr::V4(v) => mix(v.to_bits().into()),
+                std::net::IpAddr::V6(v) => mix(v.to_bits()),
+            }
+        }
+        (h % n as u64) as usize
+    }
+}

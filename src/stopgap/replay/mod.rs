@@ -1,0 +1,203 @@
+//! `stopgap replay`: captures in; the log, the forwarded frames and a summary out.
+//!
+//! Each capture gets workers of its own, unless they are to be one. Whatever the number of workers, what is written comes
+//! in the order of packets: frames go out in rounds, and a round is written when every worker has answered it.
+
+mod crew;
+mod events;
+mod outputs;
+mod progress;
+mod summary;
+
+use crate::cli::{ChecksumArg, ReplayArgs};
+use crate::console::{DONE, Failure, Outcome, PARTLY, error, note, print, warning};
+use crate::ruleset::{self, Loaded, Reading};
+use capture::{Reader, Receive};
+use control::config::{self, Config};
+use crew::Crew;
+use engine::decode::{Frame, HostPolicies, OverlapPolicy};
+use engine::detect::lang::Severity;
+use engine::types::Cause;
+use engine::worker;
+use events::Events;
+use outputs::Outputs;
+use progress::Progress;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+use summary::Summary;
+
+/// Frames of a round.
+const ROUND: usize = 512;
+/// Diagnostics of rules shown at the start; `rules check` shows all.
+const SHOWN_MAX: usize = 20;
+
+pub fn run(args: &ReplayArgs) -> Outcome {
+    let settings = &args.rules.settings;
+    let mut config = config::load(settings.config.as_deref(), &settings.set)?;
+    if let Some(k) = args.checksums {
+        config.decode.verify_checksums = k == ChecksumArg::All;
+    }
+    let wanted = args.events.as_ref().or(config.events.as_ref());
+    let events = Events::of(wanted.map(Vec::as_slice)).map_err(Failure)?;
+    let loaded = ruleset::load(&args.rules.rules, &config, settings, Reading { disabled: false, quiet: true })?;
+    tell_about_rules(&loaded);
+    if args.inline {
+        tell_policies(&config);
+    }
+    let mut outputs = Outputs::open(args.log_dir.as_deref(), args.write.as_deref(), events)?;
+    let mut replay =
+        Replay { config, inline: args.inline, jobs: args.jobs.into(), loaded, summary: Summary::default() };
+    let started = Instant::now();
+    let written = if args.continuous {
+        replay.continuous(args, &mut outputs)
+    } else {
+        args.captures.iter().try_for_each(|path| replay.one(path, &mut outputs))
+    };
+    let finished = outputs.finish();
+    written.and(finished)?;
+    replay.summary.elapsed = started.elapsed();
+    replay.summary.take(&outputs);
+    if replay.summary.captures == 0 {
+        return Err(Failure("no capture could be read".into()));
+    }
+    let (summary, json) = (&replay.summary, args.json);
+    let text = if json {
+        format!("{}\n", summary.json())
+    } else {
+        summary.text(args.log_dir.as_deref(), args.write.as_deref())
+    };
+    print(&text)?;
+    let partly = replay.loaded.incomplete() || summary.cut_short > 0 || outputs.lost() > 0;
+    Ok(if partly { PARTLY } else { DONE })
+}
+
+fn tell_about_rules(l: &Loaded) {
+    for u in &l.unread {
+        error(u);
+    }
+    let errors = || l.diagnostics.iter().filter(|d| d.severity == Severity::Error);
+    for d in errors().take(SHOWN_MAX) {
+        note(d.render(false).trim_end());
+    }
+    let more = errors().count().saturating_sub(SHOWN_MAX);
+    if more > 0 {
+        warning(&format!("{more} more rules were refused: `stopgap rules check` shows them"));
+    }
+}
+
+/// The effective policy of every cause: what happens to traffic that cannot be seen into is never a surprise.
+fn tell_policies(config: &Config) {
+    let policies = config.policies(true);
+    note("exception policies:");
+    for row in &Cause::TABLE {
+        note(&format!("  {:<24} {:<7} {}", row.name, policies.of(row.cause).name(), row.doc));
+    }
+}
+
+struct Replay {
+    config: Config,
+    inline: bool,
+    jobs: usize,
+    loaded: Loaded,
+    summary: Summary,
+}
+
+impl Replay {
+    fn worker_config(&self, input: usize) -> worker::Config {
+        let c = &self.config;
+        let mut decode = c.decode.clone();
+        if self.inline && !c.defrag_policy_chosen {
+            // What the receiver may see is what was inspected.
+            decode.defrag.hosts = HostPolicies::all(OverlapPolicy::First);
+        }
+        worker::Config {
+            mode: if self.inline { worker::Mode::Inline } else { worker::Mode::Ids },
+            decode,
+            flow: c.flow,
+            stream: c.stream.clone(),
+            proto: c.proto.clone(),
+            limits: c.limits.clone(),
+            policies: c.policies(self.inline),
+            input: u32::try_from(input).unwrap_or(u32::MAX),
+            ..worker::Config::default()
+        }
+    }
+
+    fn crew(&self, input: usize) -> Result<Crew, Failure> {
+        Crew::new(self.jobs, &Arc::new(self.worker_config(input)), &self.loaded.ruleset)
+    }
+
+    /// A capture that cannot be opened is told and passed over.
+    fn open(&mut self, path: &Path) -> Option<Reader> {
+        capture::open(path).map_err(|e| self.cut(&e)).ok()
+    }
+
+    fn cut(&mut self, e: &dyn std::error::Error) {
+        error(&e.to_string());
+        self.summary.cut_short += 1;
+    }
+
+    fn one(&mut self, path: &Path, outputs: &mut Outputs) -> Result<(), Failure> {
+        let Some(reader) = self.open(path) else { return Ok(()) };
+        let mut crew = self.crew(self.summary.captures)?;
+        outputs.begin_input(path, 0);
+        let fed = self.feed(path, reader, &mut crew, outputs, 0);
+        let ended = self.end(crew, outputs);
+        fed.and(ended)
+    }
+
+    fn continuous(&mut self, args: &ReplayArgs, outputs: &mut Outputs) -> Result<(), Failure> {
+        let mut crew = self.crew(0)?;
+        let mut base = 0;
+        for path in &args.captures {
+            let Some(reader) = self.open(path) else { continue };
+            outputs.begin_input(path, base);
+            self.feed(path, reader, &mut crew, outputs, base)?;
+            base = self.summary.packets;
+        }
+        self.end(crew, outputs)
+    }
+
+    /// Takes every frame of a capture through the crew. Numbers go on from `base`.
+    fn feed(
+        &mut self,
+        path: &Path,
+        mut reader: Reader,
+        crew: &mut Crew,
+        outputs: &mut Outputs,
+        base: u64,
+    ) -> Result<(), Failure> {
+        self.summary.captures += 1;
+        let mut progress = Progress::new(path);
+        loop {
+            let at = reader.position();
+            let mut frames: Vec<Frame<'_>> = Vec::with_capacity(ROUND);
+            match reader.recv(&mut frames, ROUND) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(e) => {
+                    progress.end();
+                    self.cut(&e);
+                    break;
+                }
+            }
+            self.summary.packets += frames.len() as u64;
+            for f in &mut frames {
+                f.number += base;
+                self.summary.bytes += u64::from(f.wire_len);
+            }
+            crew.round(&frames, outputs)?;
+            progress.tick(at, self.summary.packets);
+        }
+        progress.end();
+        crew.settle(outputs)
+    }
+
+    fn end(&mut self, crew: Crew, outputs: &mut Outputs) -> Result<(), Failure> {
+        let tally = crew.finish(outputs)?;
+        outputs.stats(&tally)?;
+        self.summary.add(&tally);
+        Ok(())
+    }
+}

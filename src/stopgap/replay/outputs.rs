@@ -1,0 +1,181 @@
+//! What a replay writes: the log, the frames that leave; and what it counts while writing.
+
+use super::crew::Tally;
+use super::events::Events;
+use crate::console::Failure;
+use capture::{Outgoing, Transmit, Writer};
+use control::export::EveFile;
+use engine::decode::{Frame, PortId};
+use engine::record::{self, Head, Kind, Record, Records};
+use engine::types::{Counter, FieldSink, Verdict};
+use engine::worker::{FrameVerdict, Injected};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// One worker's share of a round.
+pub struct Part<'a> {
+    pub frames: &'a [Frame<'a>],
+    pub verdicts: &'a [FrameVerdict],
+    /// In the order of `after`.
+    pub injected: &'a [Injected],
+    pub records: &'a [u8],
+}
+
+pub struct Outputs {
+    eve: Option<EveFile>,
+    writer: Option<Writer>,
+    events: Events,
+    /// The capture as the caller named it.
+    input: String,
+    /// Numbers of the capture's packets begin after this.
+    base: u64,
+    /// By sid: how many, and the rule's message.
+    pub alerts: BTreeMap<u64, (u64, String)>,
+    /// By reason.
+    pub drops: BTreeMap<&'static str, u64>,
+}
+
+impl Outputs {
+    /// Creates what was asked for; the directory too.
+    pub fn open(log_dir: Option<&Path>, write: Option<&Path>, events: Events) -> Result<Self, Failure> {
+        let eve = log_dir.map(|dir| {
+            std::fs::create_dir_all(dir)
+                .map_err(|e| Failure(format!("{}: cannot make the directory: {e}", dir.display())))?;
+            EveFile::create(&dir.join("eve.json")).map_err(Failure::from)
+        });
+        Ok(Outputs {
+            eve: eve.transpose()?,
+            writer: write.map(Writer::create).transpose()?,
+            events,
+            input: String::new(),
+            base: 0,
+            alerts: BTreeMap::new(),
+            drops: BTreeMap::new(),
+        })
+    }
+
+    pub fn begin_input(&mut self, path: &Path, base: u64) {
+        self.input = path.display().to_string();
+        self.base = base;
+    }
+
+    /// Writes a round, in the order of packets whoever processed them.
+    pub fn round(&mut self, parts: &[Part<'_>]) -> Result<(), Failure> {
+        let mut order: Vec<(u64, usize, usize)> = parts
+            .iter()
+            .enumerate()
+            .flat_map(|(p, part)| part.frames.iter().enumerate().map(move |(i, f)| (f.number, p, i)))
+            .collect();
+        order.sort_unstable();
+        for (_, p, i) in order {
+            if let Some(part) = parts.get(p) {
+                self.frame(part, i)?;
+            }
+        }
+        let mut records: Vec<Record<'_>> = parts.iter().flat_map(|p| Record::all(p.records)).collect();
+        records.sort_by_key(|r| (r.head.order, r.head.sequence));
+        records.iter().try_for_each(|r| self.record(r))
+    }
+
+    /// Writes what flows left at their end, in the order of their time.
+    pub fn endings(&mut self, records: &[Vec<u8>]) -> Result<(), Failure> {
+        let mut all: Vec<Record<'_>> = records.iter().flat_map(|r| Record::all(r)).collect();
+        all.sort_by_key(|r| (r.head.ts, r.head.flow_id, r.head.sequence));
+        all.iter().try_for_each(|r| self.record(r))
+    }
+
+    /// The `stats` record at the end of a capture.
+    pub fn stats(&mut self, tally: &Tally) -> Result<(), Failure> {
+        let mut records = Records::new(1 << 16);
+        let head = Head { number: None, ..Head::new(Kind::Stats, tally.now, 0) };
+        let uptime = tally.now.since(tally.first).as_secs();
+        records.write(&head, |sink| record::stats(sink, &tally.counters, uptime));
+        records.iter().try_for_each(|r| self.record(&r))
+    }
+
+    /// Everything is on disk.
+    pub fn finish(&mut self) -> Result<(), Failure> {
+        if let Some(eve) = &mut self.eve {
+            eve.flush()?;
+        }
+        if let Some(writer) = &mut self.writer {
+            writer.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Records that could not be written as lines.
+    pub fn lost(&self) -> u64 {
+        self.eve.as_ref().map_or(0, EveFile::malformed)
+    }
+
+    fn frame(&mut self, part: &Part<'_>, i: usize) -> Result<(), Failure> {
+        let (Some(frame), Some(v)) = (part.frames.get(i), part.verdicts.get(i)) else { return Ok(()) };
+        if let Some(reason) = v.verdict.reason() {
+            *self.drops.entry(reason.name()).or_default() += 1;
+        }
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        let mut send = |port: PortId, data: &[u8], wire_len: u32, comment: Option<&str>| {
+            writer.send(&Outgoing { ts: frame.ts, port, link: frame.link, data, wire_len, comment })
+        };
+        if v.verdict == Verdict::Forward {
+            let out = PortId(frame.port.0 ^ 1);
+            match &v.rewritten {
+                None => send(out, frame.data, frame.wire_len, None)?,
+                Some(data) => send(out, data, frame.wire_len, Some(&comment(v.sid, "rewritten")))?,
+            }
+        }
+        let first = part.injected.partition_point(|x| (x.after as usize) < i);
+        for x in part.injected.iter().skip(first).take_while(|x| x.after as usize == i) {
+            send(x.port, &x.data, x.data.len() as u32, Some(&comment(x.sid, "injected")))?;
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, r: &Record<'_>) -> Result<(), Failure> {
+        if r.head.kind == Kind::Alert {
+            let mut seen = AlertSeen::default();
+            let _ = r.walk(&mut seen);
+            let entry = self.alerts.entry(seen.sid).or_insert_with(|| (0, seen.msg));
+            entry.0 += 1;
+        }
+        let Some(eve) = self.eve.as_mut().filter(|_| self.events.has(r.head.event_type())) else { return Ok(()) };
+        let renumbered = r.renumbered(self.base);
+        Ok(eve.write(&renumbered, Some(&self.input))?)
+    }
+}
+
+fn comment(sid: Option<u32>, what: &str) -> String {
+    sid.map_or_else(|| what.to_string(), |sid| format!("sid {sid}: {what}"))
+}
+
+/// Picks the signature out of an alert's fields.
+#[derive(Default)]
+struct AlertSeen {
+    sid: u64,
+    msg: String,
+}
+
+impl FieldSink for AlertSeen {
+    fn bytes(&mut self, key: &str, value: &[u8]) {
+        if key == "signature" && self.msg.is_empty() {
+            self.msg = String::from_utf8_lossy(value).into_owned();
+        }
+    }
+    fn uint(&mut self, key: &str, value: u64) {
+        if key == "signature_id" && self.sid == 0 {
+            self.sid = value;
+        }
+    }
+    fn int(&mut self, _: &str, _: i64) {}
+    fn float(&mut self, _: &str, _: f64) {}
+    fn bool(&mut self, _: &str, _: bool) {}
+    fn begin_object(&mut self, _: &str) {}
+    fn begin_array(&mut self, _: &str) {}
+    fn end(&mut self) {}
+}
+
+/// Records the engine found no room for.
+pub fn records_lost(tally: &Tally) -> u64 {
+    tally.counters.of(Counter::RecordsLost)
+}
