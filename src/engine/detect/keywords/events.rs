@@ -2,7 +2,7 @@
 
 use super::{Argument, Keyword, Kind, Value};
 use crate::detect::lang::{Builder, Fault};
-use crate::detect::signature::{PacketFacts, PacketTest};
+use crate::detect::signature::{PacketFacts, PacketTest, TestBasis};
 
 pub const DECODE_EVENT: Keyword = Keyword {
     name: "decode-event",
@@ -78,6 +78,10 @@ impl PacketTest for DecodeEvent {
     fn matches(&self, f: &PacketFacts<'_>) -> bool {
         f.packet.events.contains(&self.0)
     }
+
+    fn basis(&self) -> TestBasis {
+        TestBasis::Event
+    }
 }
 
 #[derive(Debug)]
@@ -86,5 +90,9 @@ struct StreamEvent(u16);
 impl PacketTest for StreamEvent {
     fn matches(&self, f: &PacketFacts<'_>) -> bool {
         f.stream_events.contains(&self.0)
+    }
+
+    fn basis(&self) -> TestBasis {
+        TestBasis::Event
     }
 }

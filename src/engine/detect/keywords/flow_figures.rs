@@ -3,7 +3,7 @@
 use super::integers::{int_match, unsigned};
 use super::{Argument, Keyword, Kind, Value};
 use crate::detect::lang::{Builder, Fault};
-use crate::detect::signature::{IntMatch, PacketFacts, PacketTest};
+use crate::detect::signature::{IntMatch, PacketFacts, PacketTest, TestBasis};
 
 pub const STREAM_SIZE: Keyword = Keyword {
     name: "stream_size",
@@ -149,6 +149,10 @@ impl PacketTest for Sized {
             Side::Both => server && client,
             Side::Either => server || client,
         }
+    }
+
+    fn basis(&self) -> TestBasis {
+        if matches!(self.figure, Figure::Stream) { TestBasis::Flow } else { TestBasis::Packet }
     }
 }
 

@@ -4,7 +4,7 @@ use super::integers::{int_match, unsigned};
 use super::{Argument, Keyword, Kind, Value};
 use crate::decode::IpHeader;
 use crate::detect::lang::{Builder, Fault};
-use crate::detect::signature::{IntMatch, PacketFacts, PacketTest};
+use crate::detect::signature::{IntMatch, PacketFacts, PacketTest, TestBasis};
 use crate::types::IpProto;
 
 pub const TTL: Keyword = Keyword {
@@ -274,6 +274,10 @@ impl PacketTest for Number {
             _ => return false,
         };
         self.test.matches(value)
+    }
+
+    fn basis(&self) -> TestBasis {
+        if matches!(self.field, Field::Protocol) { TestBasis::Address } else { TestBasis::Packet }
     }
 }
 

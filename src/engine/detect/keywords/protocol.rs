@@ -3,7 +3,7 @@
 use super::{Argument, Keyword, Kind, Value};
 use crate::applayer::ProtoId;
 use crate::detect::lang::{Builder, Code, Fault};
-use crate::detect::signature::{PacketFacts, PacketTest};
+use crate::detect::signature::{PacketFacts, PacketTest, TestBasis};
 
 pub const APP_LAYER_PROTOCOL: Keyword = Keyword {
     name: "app-layer-protocol",
@@ -37,6 +37,10 @@ impl Detected {
 impl PacketTest for Detected {
     fn matches(&self, f: &PacketFacts<'_>) -> bool {
         self.test(f.app_proto, f.app_proto_done)
+    }
+
+    fn basis(&self) -> TestBasis {
+        TestBasis::AppProto
     }
 }
 
