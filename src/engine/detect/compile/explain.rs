@@ -59,6 +59,37 @@ pub(super) fn explain(rs: &Ruleset, i: SigIdx) -> Option<Explanation> {
     })
 }
 
+/// All groups with their sizes, a line each.
+pub(super) fn summary(rs: &Ruleset) -> String {
+    let mut out = String::new();
+    for (n, g) in rs.payload.all() {
+        let (p, plain) = (g.patterns.len(), g.plain.len());
+        let _ = writeln!(out, "payload group {n}: {p} patterns, {plain} rules without");
+    }
+    for (proto, dir, g) in rs.txs.groups().filter(|(_, _, g)| !g.is_empty()) {
+        let name = rs.vocabulary.proto_def(proto).map_or("?", |p| p.name);
+        let _ = writeln!(
+            out,
+            "{name} {}: {} rules without fast pattern, {} on events",
+            dir.name(),
+            g.plain.len(),
+            g.events.len()
+        );
+        for s in &g.scans {
+            let buffer = rs.vocabulary.buffer_def(s.buffer).map_or("?", |d| d.name);
+            let chain = rs.chains.name(s.chain);
+            let _ = writeln!(out, "  {buffer} {chain}: {} pinned, {} patterns", s.names.len(), s.patterns.len());
+        }
+    }
+    let _ = writeln!(
+        out,
+        "{} rules on events of packets, {} address rules without a short list",
+        rs.events.len(),
+        rs.addresses.wide()
+    );
+    out
+}
+
 fn groups(rs: &Ruleset, i: SigIdx, c: &Compiled) -> Vec<String> {
     let mut out = Vec::new();
     for (n, g) in rs.payload.groups_of(i) {

@@ -215,6 +215,11 @@ impl Ruleset {
         self.find(sid).and_then(|i| explain::explain(self, i))
     }
 
+    /// All groups with their sizes, a line each.
+    pub fn summary(&self) -> String {
+        explain::summary(self)
+    }
+
     pub(crate) fn compiled(&self, idx: SigIdx) -> Option<&Compiled> {
         self.sigs.get(idx.0 as usize)
     }

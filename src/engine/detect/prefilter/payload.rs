@@ -188,6 +188,10 @@ impl PayloadGroups {
         self.groups.iter().map(|g| g.patterns.memory()).sum()
     }
 
+    pub(crate) fn all(&self) -> impl Iterator<Item = (usize, &Group)> {
+        self.groups.iter().enumerate()
+    }
+
     /// All groups a rule is in.
     pub(crate) fn groups_of(&self, sig: SigIdx) -> Vec<(u16, &Group)> {
         self.groups
