@@ -616,3 +616,39 @@ pub struct Signature {
     /// The text, for `rules explain`.
     pub text: String,
 }
+
+impl Signature {
+    /// What every reader of a signature relies on; panics where it does not hold. For tests and fuzzing.
+    pub fn check(&self) {
+        let content =
+            |b: usize, o: usize| matches!(self.buffers.get(b).and_then(|m| m.ops.get(o)), Some(Op::Content(_)));
+        if let Some((b, o)) = self.fast_pattern {
+            assert!(content(b, o), "the fast pattern is no content");
+        }
+        for r in &self.replace {
+            assert!(content(r.buffer, r.op), "a replacement of no content");
+        }
+        let slot = |v: &Value| !matches!(v, Value::Var(s) if *s >= self.slots);
+        for m in &self.buffers {
+            assert!(!m.ops.is_empty() || m.absent.is_some(), "a buffer without checks");
+            for op in &m.ops {
+                let holds = match op {
+                    Op::Content(c) => {
+                        let place = [&c.offset, &c.depth, &c.distance, &c.within];
+                        !c.bytes.is_empty() && place.into_iter().flatten().all(slot)
+                    }
+                    Op::ByteTest(t) => slot(&t.bytes) && slot(&t.value) && slot(&t.offset),
+                    Op::ByteJump(j) => slot(&j.bytes) && slot(&j.offset) && slot(&j.post_offset),
+                    Op::ByteExtract(e) => e.slot < self.slots,
+                    Op::ByteMath(m) => m.slot < self.slots && slot(&m.bytes) && slot(&m.rvalue),
+                    Op::IsDataAt(i) => slot(&i.at),
+                    Op::Pcre(_) | Op::Bsize(_) | Op::Base64Decode(_) | Op::Custom(_) => true,
+                };
+                assert!(holds, "a check that reaches outside: {op:?}");
+            }
+        }
+        let ranges = |p: &PortSet| p.0.iter().all(|r| r.0 <= r.1) && p.0.is_sorted() && !p.0.is_empty();
+        assert!(ranges(&self.header.sport) && ranges(&self.header.dport), "ports out of order");
+        assert!(self.sid > 0 && self.priority > 0, "numbers begin at 1");
+    }
+}

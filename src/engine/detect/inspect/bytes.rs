@@ -7,6 +7,10 @@ use crate::detect::signature::{Base, ByteExtract, ByteJump, ByteMath, ByteTest, 
 
 /// Reads `count` bytes at `at`: the number and how many bytes it took.
 fn number(view: View<'_>, at: i64, count: i64, base: Base, endian: Endian) -> Option<(u64, i64)> {
+    // Text of no stated length: as many digits as there are, and a number of 64 bits has fewer than this.
+    const DIGITS: i64 = 24;
+    let open = count == 0 && matches!(base, Base::String(_));
+    let count = if open { view.end().saturating_sub(at).clamp(0, DIGITS) } else { count };
     if at < 0 || count < 0 || at.saturating_add(count) > view.end() {
         return None;
     }

@@ -21,6 +21,13 @@ pub struct Events {
     pub stream: EventLookup,
 }
 
+impl Default for Events {
+    /// Those of the engine's own rooms.
+    fn default() -> Self {
+        Events { decode: crate::decode::events::event_by_name, stream: crate::stream::events::event_by_name }
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// Unknown classtypes and reference kinds refuse a rule.

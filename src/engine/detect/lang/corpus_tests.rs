@@ -36,6 +36,7 @@ fn read(disabled: bool) -> Option<(Ruleset, std::time::Duration)> {
 }
 
 fn report(set: &Ruleset) {
+    set.signatures.iter().for_each(|s| s.check());
     let mut by_code: BTreeMap<_, usize> = BTreeMap::new();
     for d in &set.diagnostics {
         *by_code.entry((d.code.name(), d.severity.name())).or_default() += 1;

@@ -212,9 +212,8 @@ fn options(text: &[u8], from: usize) -> Result<Vec<OptionSyntax>, Fault> {
     let end = end - 1;
     let mut list = Vec::with_capacity(16);
     let mut at = start + 1;
-    loop {
-        let Some(body) = text.get(at..end) else { break };
-        let Some(skip) = body.iter().position(|b| !b.is_ascii_whitespace()) else { break };
+    let word = |at: usize| text.get(at..end)?.iter().position(|b| !b.is_ascii_whitespace());
+    while let Some(skip) = word(at) {
         at += skip;
         let stop = option_end(text, at, end)?;
         if stop > at {

@@ -35,24 +35,33 @@ pub use manual::{Entry, manual};
 pub use names::{VarKind, VarTable};
 pub use order::{ActionOrder, order};
 
-/// Fuzz targets of this room.
+/// The fuzz target `rule`.
 pub mod fuzz {
-    use super::{Context, Events, Loader};
+    use super::{Context, Events, Loader, Severity, order};
     use crate::applayer::Vocabulary;
 
-    /// Rule text of any bytes: loads, or is refused; every diagnostic can be shown.
+    /// Rule text of any bytes: loads, or is refused with a diagnostic that can be shown; what loads holds together.
     pub fn rule(vocabulary: Vocabulary, data: &[u8]) {
-        let mut cx = Context::new(vocabulary, Events { decode: |_| None, stream: |_| None });
+        let mut cx = Context::new(vocabulary, Events::default());
         cx.vars.set_address("HOME_NET", "[10.0.0.0/8,192.168.0.0/16]");
         cx.vars.set_address("EXTERNAL_NET", "!$HOME_NET");
         cx.vars.set_port("HTTP_PORTS", "80");
         cx.options.disabled = true;
         let mut loader = Loader::new(&cx);
         loader.add(data, "fuzz.rules");
-        let set = loader.finish();
+        let mut set = loader.finish();
+        let stats = set.stats;
+        assert_eq!(stats.rules, stats.loaded + stats.refused + stats.not_required + stats.repeated, "rules lost");
+        let errors = set.diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
+        assert_eq!(errors, stats.refused, "a refusal without a word");
         for d in &set.diagnostics {
-            let _ = d.render(true);
+            assert!(d.span.end <= d.source.len() || d.line == 0, "a span outside its line");
+            let _ = (d.render(true), d.column());
         }
+        for s in &set.signatures {
+            s.check();
+        }
+        order(&mut set.signatures, &super::ActionOrder::default());
     }
 }
 
