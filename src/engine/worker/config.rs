@@ -51,6 +51,8 @@ pub struct Config {
     pub records: RecordSwitches,
     /// Keys the hashes: random live, fixed in replay.
     pub seed: [u64; 2],
+    /// The caller says when silent flows end ([`super::Worker::advance`]); else packets do, a few at a time.
+    pub paced: bool,
     /// Which input of the run this is (`pcap_filename`).
     pub input: u32,
     /// Bytes of records held until taken.
@@ -70,6 +72,7 @@ impl Default for Config {
             policies: Policies::ids(),
             records: RecordSwitches::default(),
             seed: [0x7374_6f70, 0x6761_7073],
+            paced: false,
             input: 0,
             records_max: 64 << 20,
         }

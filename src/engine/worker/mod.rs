@@ -55,8 +55,6 @@ impl Worker {
         out.begin(frames.len());
         let mut packets = recycled(std::mem::take(&mut self.spare));
         for (index, frame) in (0u32..).zip(frames) {
-            self.path.counters.inc(Counter::Packets);
-            self.path.counters.add(Counter::Bytes, frame.wire_len.into());
             self.decoder.decode(frame, index, &mut packets, &mut self.path.counters);
         }
         for (index, packet) in &packets {
@@ -66,6 +64,17 @@ impl Worker {
         }
         self.spare = recycled(packets);
         self.path.count_verdicts(out);
+    }
+
+    /// Ends every flow that is silent for longer than its time-out at `now`, as if packet `number` had been processed.
+    /// With [`Config::paced`] this is the only sweep, so that several workers told the same end the same flows then.
+    pub fn advance(&mut self, now: Timestamp, number: u64, out: &mut Output) {
+        out.begin(0);
+        self.path.now = self.path.now.max(now);
+        self.path.number = number;
+        let ended = &mut self.ended;
+        self.flows.sweep(self.path.now, usize::MAX, &mut |flow, cause| ended.push((flow, cause)));
+        self.finish_ended(out);
     }
 
     /// The input has ended: every flow ends, with what its streams still held inspected.
@@ -98,7 +107,9 @@ impl Worker {
     fn packet(&mut self, packet: &Packet<'_>, out: &mut Output) -> Fate {
         self.path.begin(packet);
         let ended = &mut self.ended;
-        self.flows.sweep(self.path.now, SWEEP_BUDGET, &mut |flow, cause| ended.push((flow, cause)));
+        if !self.path.config.paced {
+            self.flows.sweep(self.path.now, SWEEP_BUDGET, &mut |flow, cause| ended.push((flow, cause)));
+        }
         let looked_up = self.keyer.keyed(packet).map(|keyed| {
             self.flows.lookup(packet, &keyed, |_| Session::default(), &mut |flow, cause| ended.push((flow, cause)))
         });

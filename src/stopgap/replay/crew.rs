@@ -31,6 +31,15 @@ pub struct Tally {
 pub struct Crew {
     hands: Hands,
     first: Option<Timestamp>,
+    /// The latest time and the last number seen.
+    mark: Mark,
+}
+
+/// Where in the input a round ends.
+#[derive(Clone, Copy, Default)]
+struct Mark {
+    now: Timestamp,
+    number: u64,
 }
 
 enum Hands {
@@ -70,13 +79,23 @@ struct Place {
 }
 
 enum Job {
-    Round(Share),
-    Finish,
+    Round(Share, Mark),
+    Finish(Mark),
 }
 
 enum Answer {
-    Round { share: Share, verdicts: Vec<FrameVerdict>, injected: Vec<Injected>, records: Vec<u8> },
+    Round(Box<Done>),
     Finished { records: Vec<u8>, tally: Box<Tally> },
+}
+
+/// A share processed.
+struct Done {
+    share: Share,
+    verdicts: Vec<FrameVerdict>,
+    injected: Vec<Injected>,
+    records: Vec<u8>,
+    /// Of flows that ended with the round.
+    endings: Vec<u8>,
 }
 
 impl Share {
@@ -110,7 +129,7 @@ impl Crew {
             let helpers = (0..jobs).map(|n| helper(n, worker()?, out())).collect::<Result<_, _>>()?;
             Hands::Many(Box::new(Many { helpers, divider: Divider::new(config), pending: 0 }))
         };
-        Ok(Crew { hands, first: None })
+        Ok(Crew { hands, first: None, mark: Mark::default() })
     }
 
     /// Processes a round. What it yields is written at once or with a later round.
@@ -118,14 +137,22 @@ impl Crew {
         if self.first.is_none() {
             self.first = frames.first().map(|f| f.ts);
         }
+        for f in frames {
+            self.mark = Mark { now: self.mark.now.max(f.ts), number: f.number };
+        }
+        let mark = self.mark;
         match &mut self.hands {
             Hands::One { worker, out, spare } => {
                 worker.process(frames, out);
                 *spare = out.records.take(std::mem::take(spare));
-                outputs.round(&[Part { frames, verdicts: &out.frames, injected: &out.injected, records: spare }])
+                let part = Part { frames, verdicts: &out.frames, injected: &out.injected, records: spare };
+                outputs.round(&[part])?;
+                worker.advance(mark.now, mark.number, out);
+                *spare = out.records.take(std::mem::take(spare));
+                outputs.endings(std::slice::from_ref(spare))
             }
             Hands::Many(many) => {
-                many.send(frames)?;
+                many.send(frames, mark)?;
                 if many.pending >= IN_FLIGHT { many.write(outputs) } else { Ok(()) }
             }
         }
@@ -150,11 +177,12 @@ impl Crew {
         let first = self.first.unwrap_or_default();
         match self.hands {
             Hands::One { mut worker, mut out, .. } => {
+                worker.advance(self.mark.now, self.mark.number, &mut out);
                 worker.finish(&mut out);
                 outputs.endings(&[out.records.take(Vec::new())])?;
                 Ok(Tally { first, ..tally(&worker) })
             }
-            Hands::Many(many) => Ok(Tally { first, ..many.finish(outputs)? }),
+            Hands::Many(many) => Ok(Tally { first, ..many.finish(outputs, self.mark)? }),
         }
     }
 }
@@ -169,14 +197,19 @@ fn helper(n: usize, mut worker: Box<Worker>, mut out: Output) -> Result<Helper, 
     let work = move || {
         while let Some(job) = pop(&mut jobs) {
             let answer = match job {
-                Job::Round(share) => {
+                Job::Round(share, mark) => {
                     worker.process(&share.frames(), &mut out);
                     let (verdicts, injected) = (std::mem::take(&mut out.frames), std::mem::take(&mut out.injected));
-                    Answer::Round { share, verdicts, injected, records: out.records.take(Vec::new()) }
+                    let records = out.records.take(Vec::new());
+                    worker.advance(mark.now, mark.number, &mut out);
+                    let endings = out.records.take(Vec::new());
+                    Answer::Round(Box::new(Done { share, verdicts, injected, records, endings }))
                 }
-                Job::Finish => {
+                Job::Finish(mark) => {
+                    worker.advance(mark.now, mark.number, &mut out);
                     worker.finish(&mut out);
-                    Answer::Finished { records: out.records.take(Vec::new()), tally: Box::new(tally(&worker)) }
+                    let records = out.records.take(Vec::new());
+                    Answer::Finished { records, tally: Box::new(tally(&worker)) }
                 }
             };
             if !push(&mut answers, answer) {
@@ -230,7 +263,7 @@ fn wait(turns: &mut u32) {
 }
 
 impl Many {
-    fn send(&mut self, frames: &[Frame<'_>]) -> Result<(), Failure> {
+    fn send(&mut self, frames: &[Frame<'_>], mark: Mark) -> Result<(), Failure> {
         let n = self.helpers.len();
         let mut shares: Vec<Share> = self.helpers.iter_mut().map(|h| h.spare.pop_front().unwrap_or_default()).collect();
         for f in frames {
@@ -239,7 +272,7 @@ impl Many {
             }
         }
         for (h, share) in self.helpers.iter_mut().zip(shares) {
-            if !push(&mut h.to, Job::Round(share)) {
+            if !push(&mut h.to, Job::Round(share, mark)) {
                 return Err(Failure(STOPPED.into()));
             }
         }
@@ -249,36 +282,36 @@ impl Many {
 
     /// Writes the oldest round.
     fn write(&mut self, outputs: &mut Outputs) -> Result<(), Failure> {
-        let mut rounds = Vec::with_capacity(self.helpers.len());
+        let mut rounds: Vec<Done> = Vec::with_capacity(self.helpers.len());
         for h in &mut self.helpers {
             match pop(&mut h.from) {
-                Some(Answer::Round { share, verdicts, injected, records }) => {
-                    rounds.push((share, verdicts, injected, records));
-                }
+                Some(Answer::Round(done)) => rounds.push(*done),
                 _ => return Err(Failure(STOPPED.into())),
             }
         }
         self.pending -= 1;
-        let frames: Vec<Vec<Frame<'_>>> = rounds.iter().map(|r| r.0.frames()).collect();
+        let frames: Vec<Vec<Frame<'_>>> = rounds.iter().map(|r| r.share.frames()).collect();
         let parts: Vec<Part<'_>> = frames
             .iter()
             .zip(&rounds)
-            .map(|(frames, (_, verdicts, injected, records))| Part { frames, verdicts, injected, records })
+            .map(|(frames, d)| Part { frames, verdicts: &d.verdicts, injected: &d.injected, records: &d.records })
             .collect();
         outputs.round(&parts)?;
         drop(parts);
         drop(frames);
-        for (h, (mut share, ..)) in self.helpers.iter_mut().zip(rounds) {
-            share.bytes.clear();
-            share.frames.clear();
-            h.spare.push_back(share);
+        let endings: Vec<Vec<u8>> = rounds.iter_mut().map(|r| std::mem::take(&mut r.endings)).collect();
+        outputs.endings(&endings)?;
+        for (h, mut done) in self.helpers.iter_mut().zip(rounds) {
+            done.share.bytes.clear();
+            done.share.frames.clear();
+            h.spare.push_back(done.share);
         }
         Ok(())
     }
 
-    fn finish(mut self, outputs: &mut Outputs) -> Result<Tally, Failure> {
+    fn finish(mut self, outputs: &mut Outputs, mark: Mark) -> Result<Tally, Failure> {
         for h in &mut self.helpers {
-            push(&mut h.to, Job::Finish);
+            push(&mut h.to, Job::Finish(mark));
         }
         let mut all: Option<Tally> = None;
         let mut records = Vec::new();

@@ -1,6 +1,7 @@
 //! Which event types are logged.
 
 use engine::record::Kind;
+use engine::worker::RecordSwitches;
 
 /// A choice of `event_type`s.
 #[derive(Clone, Debug)]
@@ -35,6 +36,20 @@ impl Events {
             chosen.push(name.to_string());
         }
         Ok(Events { chosen })
+    }
+
+    /// What the engine need write at all, where `logged` anything is.
+    pub fn switches(&self, logged: bool) -> RecordSwitches {
+        let has = |name| logged && self.has(name);
+        RecordSwitches {
+            alert: has("alert"),
+            drop: has("drop"),
+            flow: has("flow"),
+            netflow: has("netflow"),
+            transactions: protocols().any(has),
+            files: has("fileinfo"),
+            anomaly: has("anomaly"),
+        }
     }
 
     pub fn has(&self, event_type: &str) -> bool {

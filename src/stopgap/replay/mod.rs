@@ -45,9 +45,11 @@ pub fn run(args: &ReplayArgs) -> Outcome {
     if args.inline {
         tell_policies(&config);
     }
+    // Alerts are counted even where they are not logged.
+    let switches = worker::RecordSwitches { alert: true, ..events.switches(args.log_dir.is_some()) };
     let mut outputs = Outputs::open(args.log_dir.as_deref(), args.write.as_deref(), events)?;
     let mut replay =
-        Replay { config, inline: args.inline, jobs: args.jobs.into(), loaded, summary: Summary::default() };
+        Replay { config, inline: args.inline, jobs: args.jobs.into(), switches, loaded, summary: Summary::default() };
     let started = Instant::now();
     let written = if args.continuous {
         replay.continuous(args, &mut outputs)
@@ -99,6 +101,7 @@ struct Replay {
     config: Config,
     inline: bool,
     jobs: usize,
+    switches: worker::RecordSwitches,
     loaded: Loaded,
     summary: Summary,
 }
@@ -119,6 +122,8 @@ impl Replay {
             proto: c.proto.clone(),
             limits: c.limits.clone(),
             policies: c.policies(self.inline),
+            records: self.switches,
+            paced: true,
             input: u32::try_from(input).unwrap_or(u32::MAX),
             ..worker::Config::default()
         }
