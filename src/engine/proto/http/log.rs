@@ -44,7 +44,7 @@ pub fn write(tx: &HttpTx, sink: &mut dyn FieldSink) {
     if let Some(v) = resp.m.headers.value(b"location") {
         sink.bytes("redirect", v);
     }
-    sink.uint("length", resp.m.payload.wire);
+    sink.uint("length", resp.m.payload.wire.saturating_add(resp.m.payload.framing));
 }
 
 /// `bytes start-end/size`, each of which may be missing or `*` (RFC 9110 section 14.4).

@@ -51,10 +51,11 @@ impl std::fmt::Debug for Multipart {
 }
 
 impl Multipart {
-    /// From a Content-Type header's value; `None` where it is no form with a boundary.
+    /// From a Content-Type header's value; `None` where it is no multipart type with a boundary. Any such type is read as
+    /// a form: what its parts are named tells.
     pub fn from_content_type(value: &[u8]) -> Option<Multipart> {
         let (kind, _) = split_at(value, |c| c == b';' || c == b',' || c == b' ');
-        if !kind.eq_ignore_ascii_case(b"multipart/form-data") {
+        if !kind.get(..10).is_some_and(|k| k.eq_ignore_ascii_case(b"multipart/")) {
             return None;
         }
         let boundary = parameter(value, b"boundary").filter(|b| !b.is_empty() && b.len() <= BOUNDARY_MAX)?;

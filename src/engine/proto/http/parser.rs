@@ -223,6 +223,14 @@ impl HttpParser {
         }
     }
 
+    /// Counts bytes between chunks.
+    pub(super) fn framing(&mut self, dir: Direction, len: usize) {
+        if let Some(tx) = self.current(dir) {
+            let payload = &mut tx.message_mut(dir).payload;
+            payload.framing = payload.framing.saturating_add(len as u64);
+        }
+    }
+
     /// Opens the body of the message at hand, decoding what its Content-Encoding names.
     pub(super) fn begin_body(&mut self, dir: Direction) {
         let (limit, decode) = match dir {

@@ -38,6 +38,8 @@ pub struct Payload {
     limit: usize,
     /// Bytes on the wire, without chunk framing.
     pub wire: u64,
+    /// Bytes of chunk framing, up to and with the last chunk's length.
+    pub framing: u64,
     /// Bytes after decoding.
     pub entity: u64,
     pub begun: bool,

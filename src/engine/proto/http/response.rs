@@ -74,8 +74,14 @@ impl HttpParser {
                     }
                 }
             },
-            State::ChunkLength => self.response_chunk_length(line),
-            State::ChunkEnd => self.resp.state = State::ChunkLength,
+            State::ChunkLength => {
+                self.framing(DIR, line.len());
+                self.response_chunk_length(line);
+            }
+            State::ChunkEnd => {
+                self.framing(DIR, line.len());
+                self.resp.state = State::ChunkLength;
+            }
             _ => {}
         }
         Step::Took(0)

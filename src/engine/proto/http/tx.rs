@@ -117,13 +117,18 @@ impl Message {
     fn start(&self) -> &[u8] {
         self.built.start.get_or_init(|| {
             let mut out = Vec::with_capacity(self.line.len() + self.headers.raw().len() + 4);
+            if self.line.is_empty() {
+                return out;
+            }
             out.extend_from_slice(&self.line);
             out.extend_from_slice(b"\r\n");
             for (name, value) in self.headers.iter() {
                 push_header(&mut out, name, value);
                 out.extend_from_slice(b"\r\n");
             }
-            out.extend_from_slice(b"\r\n");
+            if !self.headers.is_empty() {
+                out.extend_from_slice(b"\r\n");
+            }
             out
         })
     }
