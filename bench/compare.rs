@@ -77,7 +77,9 @@ fn compare(args: &Args, work: &Path) -> Result<Table, String> {
     let packets = count(&args.mix)?;
     let mut alerts = Vec::new();
     for name in ["stopgap", "suricata"] {
-        let command = |capture: &Path, out: &Path| if name == "stopgap" { stopgap(args, &all, capture, out) } else { suricata(args, &all, capture, out) };
+        let command = |capture: &Path, out: &Path| {
+            if name == "stopgap" { stopgap(args, &all, capture, out) } else { suricata(args, &all, capture, out) }
+        };
         let mut runs = Vec::new();
         for (capture, label) in [(empty.as_path(), "empty"), (args.mix.as_path(), "full")] {
             let out = work.join(format!("{name}-{label}"));
@@ -151,7 +153,7 @@ fn beside_rules(args: &Args, name: &str) -> Option<PathBuf> {
 
 fn measure(mut command: Command, name: &str) -> Result<Run, String> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = command.spawn().map_err(|e| format!("{name}: {}: {e}", command.get_program().display()))?;
+    let child = command.spawn().map_err(|e| format!("{name}: {}: {e}", command.get_program().display()))?;
     let used = child.wait4().map_err(|e| format!("{name}: {e}"))?;
     // 1: done, but some rule was refused.
     if !used.status.code().is_some_and(|c| c <= 1) {

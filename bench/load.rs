@@ -38,7 +38,11 @@ pub fn factory(pure_rust: bool) -> Arc<dyn MatcherFactory> {
 }
 
 /// No rules where `files` is empty. `HOME_NET` is the RFC 1918 ranges, `EXTERNAL_NET` any.
-pub fn load(files: &[PathBuf], factory: Arc<dyn MatcherFactory>, cache: Option<&mut dyn DatabaseCache>) -> Result<Loaded, String> {
+pub fn load(
+    files: &[PathBuf],
+    factory: Arc<dyn MatcherFactory>,
+    cache: Option<&mut dyn DatabaseCache>,
+) -> Result<Loaded, String> {
     let vocabulary = engine::proto::registry::vocabulary();
     let events =
         Events { decode: engine::decode::events::event_by_name, stream: engine::stream::events::event_by_name };
@@ -56,7 +60,8 @@ type Read = (Vec<engine::detect::signature::Signature>, Vec<String>, usize);
 fn read(files: &[PathBuf], vocabulary: engine::applayer::Vocabulary, events: Events) -> Result<Read, String> {
     let text = |path: &Path| std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()));
     let mut cx = Context::new(vocabulary, events);
-    let config = control::config::load(None, &["vars.address-groups.EXTERNAL_NET=any".into()]).map_err(|e| e.to_string())?;
+    let config =
+        control::config::load(None, &["vars.address-groups.EXTERNAL_NET=any".into()]).map_err(|e| e.to_string())?;
     config.vars.addresses.iter().for_each(|(name, value)| cx.vars.set_address(name, value));
     config.vars.ports.iter().for_each(|(name, value)| cx.vars.set_port(name, value));
     cx.options.quiet = true;
@@ -72,19 +77,26 @@ fn read(files: &[PathBuf], vocabulary: engine::applayer::Vocabulary, events: Eve
     let source = loader.finish();
     let mut signatures = source.signatures;
     order(&mut signatures, &ActionOrder::default());
-    let names = (0..source.vars.len() as u32).map(|i| source.vars.name(engine::detect::signature::VarId(i)).unwrap_or_default().to_string());
+    let names = (0..source.vars.len() as u32)
+        .map(|i| source.vars.name(engine::detect::signature::VarId(i)).unwrap_or_default().to_string());
     Ok((signatures, names.collect(), source.stats.refused))
 }
 
 pub fn run(args: &Args) -> Result<Table, String> {
-    let directory = args.cache.clone().unwrap_or_else(|| std::env::temp_dir().join(format!("stopgap-bench-cache-{}", std::process::id())));
+    let directory = args
+        .cache
+        .clone()
+        .unwrap_or_else(|| std::env::temp_dir().join(format!("stopgap-bench-cache-{}", std::process::id())));
     let _ = std::fs::remove_dir_all(&directory);
     let mut table = Table::new("load", "CPU seconds; memory in MiB");
     for name in ["no cache", "cache cold", "cache warm"] {
         let factory = factory(args.pure_rust);
         let mut cache = match name {
             "no cache" => None,
-            _ => Some(RulesetCache::open(&directory, &factory.identity(), control::cache::BYTES_MAX_DEFAULT).map_err(|e| e.to_string())?),
+            _ => Some(
+                RulesetCache::open(&directory, &factory.identity(), control::cache::BYTES_MAX_DEFAULT)
+                    .map_err(|e| e.to_string())?,
+            ),
         };
         let loaded = load(&args.rules, factory, cache.as_mut().map(|c| c as _))?;
         let mut row = Row::new(name);

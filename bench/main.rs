@@ -75,7 +75,11 @@ fn main() -> ExitCode {
     };
     table.environment.extend(clock::environment());
     let json = serde_json::to_string_pretty(&table).unwrap_or_default();
-    if cli.machine { println!("{json}") } else { table.print() }
+    if cli.machine {
+        println!("{json}")
+    } else {
+        table.print()
+    }
     match cli.json.map(|path| (std::fs::write(&path, json + "\n"), path)) {
         Some((Err(e), path)) => {
             eprintln!("error: {}: {e}", path.display());

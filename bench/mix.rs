@@ -56,7 +56,14 @@ pub fn run(args: &Args, data: &Path) -> Result<Table, String> {
         all.sort_by_key(|p| p.at);
         for p in &all {
             let ts = begin.saturating_add(p.at);
-            let frame = Outgoing { ts, port: PortId(0), link: LinkType::ETHERNET, data: &p.data, wire_len: p.wire_len, comment: None };
+            let frame = Outgoing {
+                ts,
+                port: PortId(0),
+                link: LinkType::ETHERNET,
+                data: &p.data,
+                wire_len: p.wire_len,
+                comment: None,
+            };
             writer.send(&frame).map_err(|e| e.to_string())?;
             packets += 1;
             bytes += p.data.len() as u64 + 16;
@@ -84,7 +91,9 @@ fn collect(folder: &Path, out: &mut Vec<PathBuf>) -> Result<(), String> {
         let path = entry.path();
         if path.is_dir() {
             collect(&path, out)?;
-        } else if path.extension().is_some_and(|e| e == "pcap" || e == "cap") && entry.metadata().is_ok_and(|m| m.len() < CAPTURE_BYTES_MAX) {
+        } else if path.extension().is_some_and(|e| e == "pcap" || e == "cap")
+            && entry.metadata().is_ok_and(|m| m.len() < CAPTURE_BYTES_MAX)
+        {
             out.push(path);
         }
     }

@@ -67,7 +67,9 @@ impl Held {
         let mut batch = Vec::with_capacity(size);
         for places in self.frames.chunks(size.max(1)) {
             batch.clear();
-            batch.extend(places.iter().map(|(frame, at)| Frame { data: self.bytes.get(at.clone()).unwrap_or(&[]), ..*frame }));
+            batch.extend(
+                places.iter().map(|(frame, at)| Frame { data: self.bytes.get(at.clone()).unwrap_or(&[]), ..*frame }),
+            );
             f(&batch);
         }
     }
@@ -111,7 +113,9 @@ impl Bench<'_> {
 
     fn frames(&self) -> Result<u64, String> {
         let mut sum = 0u64;
-        self.held.batches(self.batch, |batch| sum += batch.iter().map(|f| u64::from(f.data.first().copied().unwrap_or(0))).sum::<u64>());
+        self.held.batches(self.batch, |batch| {
+            sum += batch.iter().map(|f| u64::from(f.data.first().copied().unwrap_or(0))).sum::<u64>()
+        });
         std::hint::black_box(sum);
         Ok(0)
     }
