@@ -1,7 +1,7 @@
 //! For tests of detection: an obviously right matcher, signatures by hand, packets, a protocol of named buffers.
 
 use super::compile::{Compilation, Ruleset, Settings};
-use super::inspect::{Detector, Hit, HitKind, PacketInput, StreamInput};
+use super::inspect::{Detector, Hit, HitKind, PacketInput, Settled, StreamInput};
 use super::matching::{LimitReached, MatcherError, MatcherFactory, Pattern, PatternSet, Regex, RegexSpec, Scratch};
 use super::signature::*;
 use super::state::FlowDetect;
@@ -255,6 +255,16 @@ impl TcpFlow {
     /// Sids that match on this segment, sorted.
     pub(crate) fn segment(&mut self, dir: Direction, data: &[u8]) -> Vec<u32> {
         self.hits(dir, data).iter().map(|h| self.rs.signature(h.sig).unwrap().sid).collect()
+    }
+
+    /// Inspects and settles: alerts as sid and whether they block.
+    pub(crate) fn settled(&mut self, dir: Direction, data: &[u8]) -> (Settled, Vec<(u32, bool)>) {
+        let mut hits = self.hits(dir, data);
+        let p = packet(data, dir, self.seconds, false);
+        let facts = facts(&p, Some(dir), ProtoId::ANY);
+        let mut alerts = Vec::new();
+        let settled = self.detector.settle(&self.rs, &facts, Some(&mut self.flow), &mut hits, &mut alerts);
+        (settled, alerts.iter().map(|a| (self.rs.signature(a.sig).unwrap().sid, a.blocked)).collect())
     }
 
     pub(crate) fn hits(&mut self, dir: Direction, data: &[u8]) -> Vec<Hit> {

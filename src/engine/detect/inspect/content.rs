@@ -81,6 +81,11 @@ pub(crate) struct Work {
     pub want_found: bool,
     /// Index of the absolute, unbounded content whose absence made the last answer `Later`, and how far it was sought.
     pub missing: Option<(u16, u64)>,
+    /// How far the last match of a rule's buffer depends on bytes: the end of its farthest content, or of all that is
+    /// here where other checks took part.
+    pub reach: i64,
+    /// A rule of contents alone matches only where one of them ends past this position; 0: wherever.
+    pub min_reach: i64,
     /// How many checks failed at the end of what is here; `missing` says all only where it is one.
     open_ends: u32,
 }
@@ -96,6 +101,8 @@ impl Work {
             found: SmallVec::new(),
             want_found: false,
             missing: None,
+            reach: 0,
+            min_reach: 0,
             open_ends: 0,
         }
     }
@@ -107,6 +114,8 @@ impl Work {
         self.steps = steps;
         self.want_found = want_found;
         self.missing = None;
+        self.reach = 0;
+        self.min_reach = 0;
         self.open_ends = 0;
     }
 }
@@ -127,9 +136,15 @@ pub(crate) fn inspect(ops: &Ops<'_>, view: View<'_>, work: &mut Work) -> Outcome
         work.found.clear();
         work.found.resize(ops.ops.len(), -1);
     }
-    let mut run = Run { ops, view, work };
+    let contents_alone = ops.ops.iter().all(|op| matches!(op, Op::Content(_)));
+    let min_reach = if contents_alone { work.min_reach } else { 0 };
+    let mut run = Run { ops, view, work, min_reach, path: 0 };
     match run.from(0, 0) {
-        Step::Match => Outcome::Match,
+        Step::Match => {
+            let reach = if contents_alone { run.path } else { view.end() };
+            work.reach = work.reach.max(reach);
+            Outcome::Match
+        }
         Step::Fail { later: true, .. } if view.more => Outcome::Later,
         Step::Fail { .. } => Outcome::No,
         Step::Limit(c) => Outcome::Limit(c),
@@ -140,6 +155,9 @@ struct Run<'r, 'o, 'd> {
     ops: &'r Ops<'o>,
     view: View<'d>,
     work: &'r mut Work,
+    min_reach: i64,
+    /// The farthest end of the contents matched so far.
+    path: i64,
 }
 
 /// A content's bounds: `lo..hi`, and whether `hi` is the end of what is here rather than the rule's.
@@ -152,7 +170,9 @@ struct Bounds {
 impl Run<'_, '_, '_> {
     /// Op `i` and all after it, the last match ending at `cursor`.
     fn from(&mut self, i: usize, cursor: i64) -> Step {
-        let (Some(op), Some(aux)) = (self.ops.ops.get(i), self.ops.aux.get(i)) else { return Step::Match };
+        let (Some(op), Some(aux)) = (self.ops.ops.get(i), self.ops.aux.get(i)) else {
+            return if self.path > self.min_reach || self.min_reach == 0 { Step::Match } else { FAIL };
+        };
         if self.work.steps == 0 {
             return Step::Limit(Cause::InspectionBudget);
         }
@@ -276,7 +296,7 @@ impl Run<'_, '_, '_> {
         let b = self.bounds(c, len, cursor);
         let mut later = b.open;
         // With variables an earlier match may also move the bounds here or further on: nothing follows from absence.
-        let stop = self.work.slots.is_empty() && (!c.is_relative() || c.within.is_none());
+        let stop = self.work.slots.is_empty() && self.min_reach == 0 && (!c.is_relative() || c.within.is_none());
         let mut lo = b.lo.max(self.view.start());
         let mut first = true;
         loop {
@@ -301,10 +321,13 @@ impl Run<'_, '_, '_> {
             if let Some(f) = self.work.found.get_mut(i) {
                 *f = at;
             }
+            let path = self.path;
+            self.path = path.max(at + len);
             match self.from(i + 1, at + len) {
                 Step::Fail { later: more, stop: s } => {
+                    self.path = path;
                     later |= more;
-                    if !retry || s {
+                    if !(retry || self.min_reach > 0) || s {
                         return Step::Fail { later, stop: stop && s };
                     }
                 }
@@ -378,7 +401,8 @@ impl Run<'_, '_, '_> {
                 break;
             }
             let ops = sub.ops();
-            result = Run { ops: &ops, view: View::whole(&decoded), work: self.work }.from(0, 0);
+            let view = View::whole(&decoded);
+            result = Run { ops: &ops, view, work: self.work, min_reach: 0, path: 0 }.from(0, 0);
         }
         self.work.decoded = decoded;
         match result {

@@ -241,9 +241,11 @@ impl Detector {
                 view.offset = view.offset.saturating_add(skip as u64);
             }
             // Where in the stream the packet's payload begins, for `replace`.
+            let fresh = s.fresh as i64;
             let payload_at = if bytes.same { view.end() - bytes.payload.len() as i64 } else { i64::MAX };
             if !fired {
-                match self.buffers_match(c, idx, input, view, payload_at) {
+                let once = plain || parked;
+                match self.stream_match(c, idx, input, view, payload_at, if once { 0 } else { fresh }) {
                     (Outcome::Match, replace, _) => return Found::Stream(replace),
                     (Outcome::Later, _, missing) => later = Found::Later(missing),
                     _ => {}
@@ -252,11 +254,33 @@ impl Detector {
         }
         if !bytes.payload.is_empty()
             && (c.flags.in_packet || !input.in_stream)
-            && let (Outcome::Match, replace, _) = self.buffers_match(c, idx, input, View::whole(bytes.payload), 0)
+            && let (Outcome::Match, replace, _) = self.buffers_match(c, idx, input, View::whole(bytes.payload), 0, 0)
         {
             return Found::Packet(replace);
         }
         later
+    }
+
+    /// What old bytes alone satisfy has matched when they were new, so a match must reach into the last `fresh` bytes
+    /// (0: need not).
+    fn stream_match(
+        &mut self,
+        c: &Compiled,
+        idx: SigIdx,
+        input: &PacketInput<'_>,
+        view: View<'_>,
+        payload_at: i64,
+        fresh: i64,
+    ) -> (Outcome, Replacements, Missing) {
+        let found = self.buffers_match(c, idx, input, view, payload_at, 0);
+        let one_payload = c.buffers.iter().filter(|a| a.source == Source::Payload).count() == 1;
+        let old = view.end() - fresh;
+        if found.0 == Outcome::Match && fresh > 0 && old > 0 && one_payload && self.work.reach <= old {
+            let again = self.buffers_match(c, idx, input, view, payload_at, old);
+            // Waiting would only find the old match again.
+            return if again.0 == Outcome::Later { (Outcome::No, again.1, None) } else { again };
+        }
+        found
     }
 
     /// All payload and header buffers of a rule, the payload being `view`.
@@ -267,8 +291,10 @@ impl Detector {
         input: &PacketInput<'_>,
         view: View<'_>,
         payload_at: i64,
+        min_reach: i64,
     ) -> (Outcome, Replacements, Missing) {
         self.work.begin(c.sig.slots, !c.sig.replace.is_empty(), STEPS_MAX);
+        self.work.min_reach = min_reach;
         let mut replace = Replacements::new();
         let mut waits: Option<Missing> = None;
         for (i, aux) in c.buffers.iter().enumerate() {
@@ -304,7 +330,7 @@ impl Detector {
 
     /// The header buffers of a rule without payload checks.
     fn headers_match(&mut self, c: &Compiled, input: &PacketInput<'_>, idx: SigIdx) -> bool {
-        c.buffers.is_empty() || self.buffers_match(c, idx, input, View::whole(&[]), 0).0 == Outcome::Match
+        c.buffers.is_empty() || self.buffers_match(c, idx, input, View::whole(&[]), 0, 0).0 == Outcome::Match
     }
 
     /// One buffer match over one buffer, its transforms applied.
