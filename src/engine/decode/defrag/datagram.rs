@@ -96,7 +96,7 @@ impl Datagram {
         }
         let (start, end) = (f.offset, f.offset + data.len() as u32);
         let first_header = self.header.is_empty();
-        if start == 0 && (first_header || self.policy.later_wins((0, 0), (0, 0))) {
+        if start == 0 && (first_header || self.policy.later_wins((0, 8), (0, 8), (0, 8))) {
             self.header = header.into();
             self.next_at = f.next_at;
             self.proto = f.proto;
@@ -132,7 +132,7 @@ impl Datagram {
             }
             let (shared_start, shared_end) = (p.start.max(new.start), p.end.min(new.end));
             self.covered = self.covered.saturating_sub((shared_end - shared_start) as usize);
-            let owner = if self.policy.later_wins(p.whole(), new.whole()) { &new } else { p };
+            let owner = if self.policy.later_wins((p.start, p.end), p.whole(), new.whole()) { &new } else { p };
             push(&mut laid, piece_of(owner, shared_start, shared_end));
             if p.end > new.end {
                 push(&mut laid, piece_of(p, new.end, p.end));

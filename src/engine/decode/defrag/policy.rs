@@ -1,8 +1,9 @@
 //! Who wins when fragments overlap, and which host follows which rule.
 //!
 //! After Novak, "Target-Based Fragmentation Reassembly" (Sourcefire, 2005), whose names these are. Each byte belongs to
-//! one fragment at a time; a later fragment takes a byte over from its owner or not by comparing the two fragments as they
-//! came, not as they were cut.
+//! one fragment at a time, and a later fragment takes over what it shares with an earlier one or leaves it. BSD and Linux
+//! hold fragments as cut by those that came since and compare with what is left (Stevens, TCP/IP Illustrated vol. 2, 10.6);
+//! so do the rules here, but for the one that favours what comes later, which goes by the fragment as it came.
 
 use std::net::IpAddr;
 
@@ -21,7 +22,7 @@ pub enum OverlapPolicy {
     Linux,
     /// The earlier one, unless the later one begins before it and ends after it.
     Windows,
-    /// The earlier one, unless the later one covers it whole.
+    /// The earlier one, unless the later one begins before it and covers it whole.
     Solaris,
 }
 
@@ -50,17 +51,18 @@ impl OverlapPolicy {
         })
     }
 
-    /// Whether the later fragment takes the bytes it shares with the earlier one. Both as (first byte, past the last).
+    /// Whether the later fragment takes the bytes it shares with the earlier one, of which `left` is left of what `came`.
+    /// All as (first byte, past the last).
     #[inline]
-    pub(super) const fn later_wins(self, earlier: (u32, u32), later: (u32, u32)) -> bool {
+    pub(super) const fn later_wins(self, left: (u32, u32), came: (u32, u32), later: (u32, u32)) -> bool {
         match self {
             OverlapPolicy::First => false,
             OverlapPolicy::Last => true,
-            OverlapPolicy::Bsd => later.0 < earlier.0,
-            OverlapPolicy::BsdRight => later.0 >= earlier.0,
-            OverlapPolicy::Linux => later.0 <= earlier.0,
-            OverlapPolicy::Windows => later.0 < earlier.0 && later.1 > earlier.1,
-            OverlapPolicy::Solaris => later.0 <= earlier.0 && later.1 >= earlier.1,
+            OverlapPolicy::Bsd => later.0 < left.0,
+            OverlapPolicy::BsdRight => later.0 >= came.0,
+            OverlapPolicy::Linux => later.0 <= left.0,
+            OverlapPolicy::Windows => later.0 < left.0 && later.1 > left.1,
+            OverlapPolicy::Solaris => later.0 < left.0 && later.1 >= left.1,
         }
     }
 }

@@ -25,10 +25,17 @@ fn model(policy: OverlapPolicy, pieces: &[Piece]) -> Option<Vec<u8>> {
         if owner.len() < end as usize {
             owner.resize(end as usize, None);
         }
-        for slot in &mut owner[start as usize..end as usize] {
-            match slot {
-                Some(o) if !policy.later_wins(range(&pieces[*o]), (start, end)) => {}
-                _ => *slot = Some(i),
+        let before = owner.clone();
+        for at in start as usize..end as usize {
+            let keeps = before[at].is_some_and(|o| {
+                // What is left of the owner around this byte.
+                let left = before[..at].iter().rev().take_while(|x| **x == Some(o)).count();
+                let right = before[at..].iter().take_while(|x| **x == Some(o)).count();
+                let left = ((at - left) as u32, (at + right) as u32);
+                !policy.later_wins(left, range(&pieces[o]), (start, end))
+            });
+            if !keeps {
+                owner[at] = Some(i);
             }
         }
         if !p.more && (total.is_none() || policy == OverlapPolicy::Last) {
@@ -109,7 +116,7 @@ fn policies_of_the_paper() {
         (OverlapPolicy::BsdRight, "144422555666"),
         (OverlapPolicy::Linux, "111442555666"),
         (OverlapPolicy::Windows, "111422333666"),
-        (OverlapPolicy::Solaris, "111422555666"),
+        (OverlapPolicy::Solaris, "111422333666"),
     ] {
         let frames: Vec<_> = pieces.iter().map(fragment).collect();
         let whole = reassemble(&mut with_policy(policy), &frames).unwrap();
