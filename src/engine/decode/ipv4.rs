@@ -182,7 +182,7 @@ fn one_option(kind: u8, whole: &[u8]) -> Option<u16> {
 
 /// Whether a pointer, counted from 1, is on the boundary of a slot and at most just past the option (RFC 791 3.1).
 const fn points_at_slot(pointer: u8, first: u8, slot: u8, len: usize) -> bool {
-    pointer >= first && (pointer - first) % slot == 0 && pointer as usize <= len + 1
+    pointer >= first && (pointer - first).is_multiple_of(slot) && pointer as usize <= len + 1
 }
 
 /// Timestamp: slots of 4 bytes, or of 8 where addresses are recorded too (flags 1 and 3).

@@ -200,11 +200,7 @@ impl Walk {
                     p.event(events::IPV6_RH_TYPE_0);
                 }
             }
-            44 => {
-                if std::mem::replace(&mut self.seen.fragment, true) {
-                    p.event(events::IPV6_EXTHDR_DUPL_FH);
-                }
-            }
+            44 if std::mem::replace(&mut self.seen.fragment, true) => p.event(events::IPV6_EXTHDR_DUPL_FH),
             51 => {
                 if h.auth_reserved() != 0 {
                     p.event(events::IPV6_EXTHDR_AH_RES_NOT_NULL);

@@ -53,38 +53,76 @@ impl Decoder {
     pub fn decode<'a>(&mut self, frame: &Frame<'a>, index: u32, out: &mut PacketList<'a>, counters: &mut Counters) {
         counters.inc(Counter::Packets);
         counters.add(Counter::Bytes, u64::from(frame.wire_len));
-        let mut packet = Packet::new(frame);
-        let mut bytes = Bytes::Frame(frame.data);
-        let mut entry = Entry::Link(frame.link);
         let mut layers = 0;
-        loop {
-            let mut cx = Cx::new(&self.settings, counters, layers, self.layers_max);
-            cx.run(entry, &mut packet, bytes.as_slice());
-            layers = cx.layers;
-            let next = match std::mem::take(&mut cx.then) {
-                Then::Done => None,
-                Then::Inner(inner, span) => Some((inner_of(&packet), inner, part(&bytes, span))),
-                Then::Fragment(f) => {
-                    packet.flags.fragment = true;
-                    let key = defrag::Key::new(&packet, &f);
-                    match self.defrag.insert(key, &f, bytes.as_slice(), &mut packet, counters) {
-                        Outcome::Whole(datagram) => {
-                            let v6 = packet.tuple.src.is_ipv6();
-                            let entry = if v6 { Entry::Ipv6 } else { Entry::Ipv4 };
-                            Some((reassembled_of(&packet), entry, Bytes::Reassembled(datagram)))
-                        }
-                        Outcome::Held => None,
-                        Outcome::Full => {
-                            packet.exceptions.push(Cause::DefragMemcap);
-                            None
-                        }
+        // Decoded in its place in the list: a packet is too large to move for nothing.
+        out.push((index, Packet::new(frame)));
+        let mut next = self.last(Entry::Link(frame.link), Bytes::Frame(frame.data), &mut layers, out, counters);
+        while let Some((packet, entry, bytes)) = next {
+            out.push((index, packet));
+            next = self.last(entry, bytes, &mut layers, out, counters);
+        }
+    }
+
+    /// Decodes `bytes` into the list's last packet, which is blank yet; says what comes after it.
+    #[inline(always)]
+    fn last<'a>(
+        &mut self,
+        entry: Entry,
+        bytes: Bytes<'a>,
+        layers: &mut u8,
+        out: &mut PacketList<'a>,
+        counters: &mut Counters,
+    ) -> Option<Next<'a>> {
+        let (_, packet) = out.last_mut()?;
+        let mut cx = Cx::new(&self.settings, counters, *layers, self.layers_max);
+        cx.run(entry, packet, bytes.as_slice());
+        *layers = cx.layers;
+        let then = cx.then;
+        if packet.flags.invalid || !packet.events.is_empty() {
+            note(&mut self.event_counts, packet, counters);
+        }
+        let next = match then {
+            Then::Done => None,
+            then => self.following(then, packet, &bytes, counters),
+        };
+        packet.bytes = bytes;
+        next
+    }
+
+    /// The packet that comes after `packet` in the list: what it carries, or the datagram it completes.
+    #[inline(never)]
+    fn following<'a>(
+        &mut self,
+        then: Then,
+        packet: &mut Packet<'a>,
+        bytes: &Bytes<'a>,
+        counters: &mut Counters,
+    ) -> Option<Next<'a>> {
+        match then {
+            Then::Done => None,
+            Then::Inner(inner, span) => Some((inner_of(packet), inner, part(bytes, span))),
+            Then::Fragment(f) => {
+                packet.flags.fragment = true;
+                let key = defrag::Key::new(packet, &f);
+                let (had, was_invalid) = (packet.events.len(), packet.flags.invalid);
+                let outcome = self.defrag.insert(key, &f, bytes.as_slice(), packet, counters);
+                for &e in packet.events.iter().skip(had) {
+                    count(&mut self.event_counts, e);
+                }
+                if packet.flags.invalid && !was_invalid {
+                    counters.inc(Counter::DecodeInvalid);
+                }
+                match outcome {
+                    Outcome::Whole(datagram) => {
+                        let entry = if packet.tuple.src.is_ipv6() { Entry::Ipv6 } else { Entry::Ipv4 };
+                        Some((reassembled_of(packet), entry, Bytes::Reassembled(datagram)))
+                    }
+                    Outcome::Held => None,
+                    Outcome::Full => {
+                        packet.exceptions.push(Cause::DefragMemcap);
+                        None
                     }
                 }
-            };
-            self.close(packet, bytes, index, out, counters);
-            match next {
-                Some((p, e, b)) => (packet, entry, bytes) = (p, e, b),
-                None => break,
             }
         }
     }
@@ -98,25 +136,23 @@ impl Decoder {
     pub fn memory(&self) -> usize {
         self.defrag.memory()
     }
+}
 
-    fn close<'a>(
-        &mut self,
-        mut packet: Packet<'a>,
-        bytes: Bytes<'a>,
-        index: u32,
-        out: &mut PacketList<'a>,
-        counters: &mut Counters,
-    ) {
-        for &e in &packet.events {
-            if let Some(n) = self.event_counts.get_mut(usize::from(e)) {
-                *n = n.saturating_add(1);
-            }
-        }
-        if packet.flags.invalid {
-            counters.inc(Counter::DecodeInvalid);
-        }
-        packet.bytes = bytes;
-        out.push((index, packet));
+/// A packet to decode: blank, where to begin, its bytes.
+type Next<'a> = (Packet<'a>, Entry, Bytes<'a>);
+
+/// Counts what is odd about a packet.
+#[cold]
+fn note(event_counts: &mut [u64], packet: &Packet<'_>, counters: &mut Counters) {
+    packet.events.iter().for_each(|e| count(event_counts, *e));
+    if packet.flags.invalid {
+        counters.inc(Counter::DecodeInvalid);
+    }
+}
+
+fn count(event_counts: &mut [u64], event: u16) {
+    if let Some(n) = event_counts.get_mut(usize::from(event)) {
+        *n = n.saturating_add(1);
     }
 }
 

@@ -451,8 +451,11 @@ fn fuzz_targets_take_anything() {
     }
 }
 
+/// Length on the wire and bytes.
+type Captured<'a> = (u32, &'a [u8]);
+
 /// A classic pcap's link type and frames; `None` for other formats.
-fn read_pcap(bytes: &[u8]) -> Option<(LinkType, Vec<(u32, &[u8])>)> {
+fn read_pcap(bytes: &[u8]) -> Option<(LinkType, Vec<Captured<'_>>)> {
     let big = match bytes.first_chunk::<4>()? {
         [0xd4, 0xc3, 0xb2, 0xa1] | [0x4d, 0x3c, 0xb2, 0xa1] => false,
         [0xa1, 0xb2, 0xc3, 0xd4] | [0xa1, 0xb2, 0x3c, 0x4d] => true,
