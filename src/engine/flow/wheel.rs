@@ -78,19 +78,23 @@ impl Wheel {
         }
     }
 
-    /// Takes one entry whose second lies before `now`, stepping over empty slots; each step costs one of `budget`.
-    /// `None` when the wheel stands at `now` or the budget is spent.
+    /// Takes one entry whose second is not after `now`, stepping over empty slots; each step costs one of `budget`.
+    /// `None` when the wheel stands at `now` with nothing left there, or the budget is spent. The second of `now` itself
+    /// is looked at since entries of the past are placed under it, whose clock went back.
     pub fn pop_due(&mut self, now: u64, budget: &mut usize) -> Option<u32> {
         if self.begun && now.saturating_sub(self.cursor) > 2 * SLOTS {
             // The clock jumped: one whole turn looks at everything.
             self.jump(now - SLOTS);
         }
-        while self.begun && self.cursor < now && *budget > 0 {
+        while self.begun && self.cursor <= now && *budget > 0 {
             *budget -= 1;
             let head = self.head(self.cursor);
             if head != NONE {
                 self.remove(head);
                 return Some(head);
+            }
+            if self.cursor == now {
+                break;
             }
             self.cursor += 1;
         }

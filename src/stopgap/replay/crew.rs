@@ -1,11 +1,11 @@
 //! The workers of a replay: one in this thread, or several in theirs, fed and read over bounded rings.
 //!
-//! Frames are divided by the pair of addresses of their innermost packet, so both directions of a flow, its fragments and
-//! whatever rules keep for a pair meet on one worker. What rules keep for a single host is kept by each worker for itself.
+//! Frames are divided by the pair of addresses of their outermost packet, so both directions of a flow, its fragments,
+//! the flows of a tunnel with the tunnel itself, and whatever rules keep for a pair meet on one worker. What rules keep for a single host is kept by each worker for itself.
 
 use super::outputs::{Outputs, Part};
 use crate::console::Failure;
-use engine::decode::{Decoder, Frame, LinkType, PortId};
+use engine::decode::{Decoder, Frame, L4, LinkType, PortId};
 use engine::detect::compile::Ruleset;
 use engine::types::{Cause, Counters, Limits, Timestamp};
 use engine::worker::{Config, FrameVerdict, Injected, Output, Worker};
@@ -174,15 +174,15 @@ impl Crew {
     /// Ends every flow and gives the counts.
     pub fn finish(mut self, outputs: &mut Outputs) -> Result<Tally, Failure> {
         self.settle(outputs)?;
-        let first = self.first.unwrap_or_default();
+        let (first, now) = (self.first.unwrap_or_default(), self.mark.now);
         match self.hands {
             Hands::One { mut worker, mut out, .. } => {
                 worker.advance(self.mark.now, self.mark.number, &mut out);
                 worker.finish(&mut out);
                 outputs.endings(&[out.records.take(Vec::new())])?;
-                Ok(Tally { first, ..tally(&worker) })
+                Ok(Tally { first, now, ..tally(&worker) })
             }
-            Hands::Many(many) => Ok(Tally { first, ..many.finish(outputs, self.mark)? }),
+            Hands::Many(many) => Ok(Tally { first, now, ..many.finish(outputs, self.mark)? }),
         }
     }
 }
@@ -360,8 +360,13 @@ impl Divider {
     fn place(&mut self, frame: &Frame<'_>, n: usize) -> usize {
         let mut packets = Vec::new();
         self.decoder.decode(frame, 0, &mut packets, &mut self.counters);
-        let Some((_, p)) = packets.last().filter(|(_, p)| p.ip.is_some()) else { return 0 };
-        let (a, b) = (p.tuple.src.min(p.tuple.dst), p.tuple.src.max(p.tuple.dst));
+        let Some((_, p)) = packets.first().filter(|(_, p)| p.ip.is_some()) else { return 0 };
+        // An error belongs to the flow of the packet it quotes, whoever sends it.
+        let t = match p.l4 {
+            L4::Icmp4 { embedded: Some(t), .. } | L4::Icmp6 { embedded: Some(t), .. } => t,
+            _ => p.tuple,
+        };
+        let (a, b) = (t.src.min(t.dst), t.src.max(t.dst));
         let mut h = 0xcbf2_9ce4_8422_2325u64;
         let mut mix = |x: u128| {
             for half in [x as u64, (x >> 64) as u64] {
