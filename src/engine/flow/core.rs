@@ -33,8 +33,8 @@ impl FlowState {
 pub struct TcpSummary {
     /// The session is over, or about to be: a SYN with another initial sequence number begins a new flow.
     pub reusable: bool,
-    /// The client's initial sequence number.
-    pub client_isn: u32,
+    /// The client's initial sequence number, where its SYN was seen.
+    pub client_isn: Option<u32>,
 }
 
 /// Marks that outlive a packet.

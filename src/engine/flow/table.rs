@@ -215,8 +215,8 @@ impl<S> FlowTable<S> {
             return Some(EndCause::Timeout);
         }
         let tcp = packet.tcp()?;
-        let syn = tcp.flags.has(TcpFlags::SYN) && !tcp.flags.any(TcpFlags::ACK | TcpFlags::RST);
-        (syn && core.tcp.reusable && tcp.seq != core.tcp.client_isn).then_some(EndCause::Reused)
+        let syn = tcp.flags.has(TcpFlags::SYN) && !tcp.flags.any(TcpFlags::ACK | TcpFlags::RST | TcpFlags::FIN);
+        (syn && core.tcp.reusable && core.tcp.client_isn != Some(tcp.seq)).then_some(EndCause::Reused)
     }
 
     fn begin(&mut self, packet: &Packet<'_>, keyed: &Keyed, make: impl FnOnce(&FlowCore) -> S) -> Lookup {

@@ -91,6 +91,10 @@ fn echo_meets_reply_and_errors_join_the_flow_they_speak_of() {
     let udp = new(look(&mut t, &sent).0);
     let (error, _) = look(&mut t, &packet(4, 0, B, 0, A, 0, icmp(3, Some(sent.tuple))));
     assert_eq!(error, Lookup::Found { flow: udp, dir: Direction::ToClient });
+    // A router on the way reports just as well, and neither makes an answer.
+    let (hop, _) = look(&mut t, &packet(4, 0, [10, 9, 9, 9], 0, A, 0, icmp(11, Some(sent.tuple))));
+    assert_eq!(hop, Lookup::Found { flow: udp, dir: Direction::ToClient });
+    assert_eq!(t.flow(udp).unwrap().core.state, FlowState::New);
     let stranger = FiveTuple { sport: 4001, ..sent.tuple };
     let (none, _) = look(&mut t, &packet(5, 0, B, 0, A, 0, icmp(3, Some(stranger))));
     assert_eq!(none, Lookup::None);
@@ -117,12 +121,17 @@ fn a_syn_on_a_finished_session_begins_anew() {
     let f = new(look(&mut t, &packet(1, 0, A, 1000, B, 80, syn(5))).0);
     assert!(matches!(look(&mut t, &packet(2, 0, A, 1000, B, 80, syn(9))).0, Lookup::Found { .. }));
     let core = &mut t.flow_mut(f).unwrap().core;
-    core.tcp = TcpSummary { reusable: true, client_isn: 5 };
+    core.tcp = TcpSummary { reusable: true, client_isn: Some(5) };
     assert!(matches!(look(&mut t, &packet(3, 0, A, 1000, B, 80, syn(5))).0, Lookup::Found { .. }));
     let (again, ended) = look(&mut t, &packet(4, 0, A, 1000, B, 80, syn(9)));
     assert_ne!(new(again), f);
     assert_eq!(ended, [EndCause::Reused]);
     assert!(t.flow(f).is_none());
+    // Nothing of this one was followed: any SYN begins anew, from the other side too, whatever its number.
+    let stray = TcpHeader { flags: TcpFlags(TcpFlags::ACK), ..TcpHeader::default() };
+    let g = new(look(&mut t, &packet(5, 0, A, 2000, B, 80, L4::Tcp(stray))).0);
+    t.flow_mut(g).unwrap().core.tcp = TcpSummary { reusable: true, client_isn: None };
+    assert_eq!(look(&mut t, &packet(6, 0, B, 80, A, 2000, syn(0))).1, [EndCause::Reused]);
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod half;
 mod handshake;
 mod overlap;
 mod owners;
+mod reading;
 mod reassembly;
 mod segment;
 mod session;
@@ -25,7 +26,7 @@ mod teardown;
 mod validity;
 
 pub use account::Account;
-pub use reassembly::{Chunk, RawView};
+pub use reading::{Chunk, RawView};
 pub use segment::{SegmentCx, SegmentOutcome, StreamEvents};
 pub use session::{TcpSession, TcpState};
 pub use settings::{OsPolicy, PolicyNet, Settings, UrgentPolicy};

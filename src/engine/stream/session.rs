@@ -209,7 +209,7 @@ impl TcpSession {
         use TcpState::{CloseWait, Closed, Closing, LastAck, None, TimeWait};
         TcpSummary {
             reusable: matches!(self.state(), None | TimeWait | LastAck | CloseWait | Closing | Closed),
-            client_isn: self.half.of(Direction::ToServer).isn,
+            client_isn: self.client_syn_seen().then_some(self.half.of(Direction::ToServer).isn),
         }
     }
 

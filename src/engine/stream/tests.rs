@@ -176,6 +176,53 @@ fn a_hole_acknowledged_is_a_gap() {
 }
 
 #[test]
+fn a_gap_waits_for_bytes_behind_it_and_an_ack_of_the_hole() {
+    let mut b = Bench::ids().open();
+    b.client(0, b"ab");
+    assert!(b.ack(5).events.is_empty());
+    assert!(b.client(5, b"fg").events.is_empty());
+    assert_eq!(b.sent(), b"ab");
+    has(&b.ack(7), "reassembly_seq_gap");
+    assert_eq!(b.sent(), b"ab\xff\xff\xfffg");
+
+    let mut b = Bench::inline().open();
+    b.client(0, b"ab");
+    b.ack(5);
+    has(&b.client(5, b"fg"), "reassembly_seq_gap");
+    assert_eq!(b.sent(), b"ab\xff\xff\xfffg");
+}
+
+#[test]
+fn a_keep_alive_carries_no_data() {
+    for mut b in [Bench::ids().open(), Bench::inline().open()] {
+        b.client(0, b"abc");
+        b.ack(3);
+        let out = b.client(2, b"\0");
+        assert!(out.valid && out.events.is_empty() && out.rewritten.is_none());
+        b.client(3, b"d");
+        b.ack(4);
+        assert_eq!(b.sent(), b"abcd");
+    }
+}
+
+#[test]
+fn handshake_packets_that_echo_no_timestamp_of_ours_are_refused() {
+    let mut b = Bench::ids();
+    let ts = |flags, seq, ack, timestamps| TcpHeader {
+        seq,
+        ack,
+        flags: TcpFlags(flags),
+        window: 60_000,
+        timestamps: Some(timestamps),
+        ..TcpHeader::default()
+    };
+    b.header(ToServer, &ts(S, CLIENT, 0, (900, 0)), b"");
+    has(&b.header(ToClient, &ts(R | A, SERVER, CLIENT + 1, (100, 100)), b""), "pkt_invalid_timestamp");
+    assert_eq!(b.session.state(), TcpState::SynSent);
+    assert!(b.header(ToClient, &ts(S | A, SERVER, CLIENT + 1, (7, 900)), b"").valid);
+}
+
+#[test]
 fn the_end_delivers_everything_and_gaps() {
     let mut b = Bench::ids().open();
     b.client(0, b"ab");
