@@ -20,6 +20,8 @@ mod settle;
 #[cfg(test)]
 mod tests;
 mod tx;
+#[cfg(test)]
+mod tx_tests;
 mod vars;
 
 pub use settle::{Alert, Settled};
