@@ -18,6 +18,8 @@ pub struct Session {
     pub detect: FlowDetect,
     /// Transactions before this one have been logged.
     pub logged: TxId,
+    /// Transactions before this one have their record; one past `logged` where the record came before the end.
+    pub recorded: TxId,
     /// Transactions of protocols the flow spoke before it switched.
     pub earlier_transactions: u64,
     /// Exceptions the flow met, with what the policy said; for its closing record.

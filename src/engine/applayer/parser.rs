@@ -116,6 +116,11 @@ pub trait Transaction: Any {
         true
     }
 
+    /// Its record may be written: all it will show is there, though the transaction may go on.
+    fn log_ready(&self) -> bool {
+        Direction::BOTH.into_iter().all(|dir| self.progress(dir) == Progress::DONE)
+    }
+
     /// The direction whose sender a record of it shows as its source.
     fn shown_as(&self) -> Direction {
         Direction::ToServer

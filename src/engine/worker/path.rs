@@ -223,6 +223,7 @@ impl Path {
     fn switch(&mut self, flow: &mut Flow<Session>, dir: Direction, fate: &mut Fate) {
         flow.session.earlier_transactions += flow.session.logged.0;
         flow.session.logged = Default::default();
+        flow.session.recorded = Default::default();
         flow.session.detect.protocol_switched();
         flow.session.app.switch();
         self.feed_tcp(flow, dir, fate);

@@ -5,7 +5,7 @@
 
 use super::Output;
 use super::path::Path;
-use crate::applayer::{AppSession, EventId, ProtoId, TxId};
+use crate::applayer::{AppSession, EventId, ProtoId, Transaction, TxId};
 use crate::decode::Packet;
 use crate::flow::{EndCause, Flow};
 use crate::record::{self as fields, AlertFields, Anomaly, AnomalyLayer, DropFields, PacketSource, Variables};
@@ -205,12 +205,20 @@ impl Path {
             if !finished && !last {
                 break;
             }
+            if id >= flow.session.recorded {
+                self.transaction_record(flow, id, subject, out);
+            }
             self.transaction(flow, id, subject, out);
             self.counters.inc(Counter::AppTransactions);
             id = TxId(id.0 + 1);
         }
-        let Session { app, detect, logged, .. } = &mut flow.session;
+        let early = id < next && id >= flow.session.recorded && parser.transaction(id).is_some_and(|tx| tx.log_ready());
+        if early {
+            self.transaction_record(flow, id, subject, out);
+        }
+        let Session { app, detect, logged, recorded, .. } = &mut flow.session;
         *logged = id;
+        *recorded = if early { TxId(id.0 + 1) } else { id.max(*recorded) };
         let Some(parser) = app.parser_mut() else { return };
         let free = if last { next } else { detect.free_before(parser).min(id) };
         (first.0..free.0).for_each(|i| parser.free(TxId(i)));
@@ -219,10 +227,16 @@ impl Path {
     fn transaction(&self, flow: &Flow<Session>, id: TxId, subject: Subject<'_>, out: &mut Output) {
         let app = &flow.session.app;
         let Some(tx) = app.parser().and_then(|p| p.transaction(id)) else { return };
-        let Some(def) = self.vocabulary.proto_def(app.protocol()) else { return };
         for e in tx.events() {
             self.app_anomaly(*e, subject, flow, out);
         }
+        self.transaction_files(flow, tx, subject, out);
+    }
+
+    fn transaction_record(&self, flow: &Flow<Session>, id: TxId, subject: Subject<'_>, out: &mut Output) {
+        let app = &flow.session.app;
+        let Some(tx) = app.parser().and_then(|p| p.transaction(id)) else { return };
+        let Some(def) = self.vocabulary.proto_def(app.protocol()) else { return };
         // Whatever direction the last packet went, the record shows the sender of what it tells.
         let client_first = tx.shown_as() == Direction::ToServer;
         let ends = if client_first { flow.core.tuple } else { flow.core.tuple.flip() };
@@ -238,6 +252,10 @@ impl Path {
                 sink.end();
             });
         }
+    }
+
+    fn transaction_files(&self, flow: &Flow<Session>, tx: &dyn Transaction, subject: Subject<'_>, out: &mut Output) {
+        let Some(def) = self.vocabulary.proto_def(flow.session.app.protocol()) else { return };
         if !self.config.records.files {
             return;
         }

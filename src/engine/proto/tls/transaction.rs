@@ -224,6 +224,12 @@ impl Transaction for TlsTransaction {
         certificate(&self.server) || certificate(&self.client) || self.resumed() || hidden
     }
 
+    fn log_ready(&self) -> bool {
+        // Once the server has shown its certificate nothing of the record changes but a client's certificate.
+        self.server.chain.as_ref().is_some_and(|c| c.first.is_some())
+            || Direction::BOTH.into_iter().all(|dir| self.progress(dir) == Progress::DONE)
+    }
+
     fn log(&self, sink: &mut dyn FieldSink) {
         log::write(self, sink);
     }
