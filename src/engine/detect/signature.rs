@@ -346,6 +346,11 @@ pub trait Transform: Send + Sync + std::fmt::Debug {
 
     /// Clears and fills `out`.
     fn apply(&self, data: &[u8], out: &mut Vec<u8>);
+
+    /// Whether a result can hold these bytes at all: a rule that looks for others can never match.
+    fn can_hold(&self, _content: &Content) -> bool {
+        true
+    }
 }
 
 /// All checks a rule makes in one buffer after one set of transforms.

@@ -55,6 +55,9 @@ fn byte_extract(b: &mut Builder<'_>, v: &Value<'_>) -> Result<(), Fault> {
         }
     }
     let base = options.base()?;
+    if base != Base::Bin && options.endian.is_some() {
+        return Err(Fault::argument("digits have no byte order"));
+    }
     let bytes = number(bytes)
         .filter(|n| (1..=bytes_max(base)).contains(n))
         .and_then(|n| u8::try_from(n).ok())

@@ -3,7 +3,7 @@
 use super::byte_options::ByteOptions;
 use super::{Argument, Keyword, Kind, Value, number};
 use crate::detect::lang::{Builder, Fault};
-use crate::detect::signature::{Base, ByteMath, MathOp, Op};
+use crate::detect::signature::{Base, ByteMath, MathOp, Op, Value as Number};
 
 pub const BYTE_MATH: Keyword = Keyword {
     name: "byte_math",
@@ -64,8 +64,9 @@ fn byte_math(b: &mut Builder<'_>, v: &Value<'_>) -> Result<(), Fault> {
         base,
         bitmask: options.bitmask,
     };
-    if math.relative && b.ops().is_empty() {
-        return Err(Fault::argument("`relative` needs a match before it in the same buffer"));
+    let shift = matches!(math.op, MathOp::Shl | MathOp::Shr);
+    if shift && matches!(math.bytes, Number::Const(n) if n > 4) {
+        return Err(Fault::argument("shifted are 1 to 4 bytes"));
     }
     b.push(Op::ByteMath(math));
     Ok(())

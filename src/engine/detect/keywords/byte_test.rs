@@ -53,7 +53,7 @@ fn byte_test(b: &mut Builder<'_>, v: &Value<'_>) -> Result<(), Fault> {
             Some(n) => Number::Const(n.cast_signed()),
             None => b.value(value, i64::MIN..=i64::MAX)?,
         },
-        offset: b.value(offset, -65535..=65535)?,
+        offset: b.value(offset, i64::from(i32::MIN)..=i64::from(i32::MAX))?,
         relative: options.relative,
         endian: options.endian(),
         base: options.base()?,

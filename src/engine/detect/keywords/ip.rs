@@ -47,7 +47,7 @@ pub const ID: Keyword = Keyword {
     name: "id",
     aliases: &[],
     kind: Kind::Header,
-    argument: Argument::Either,
+    argument: Argument::Plain,
     doc: "identification of the IPv4 header",
     syntax: "<number or range, 16 bits>",
     example_ok: "id:1;",

@@ -79,7 +79,7 @@ pub const PRIORITY: Keyword = Keyword {
     name: "priority",
     aliases: &[],
     kind: Kind::Meta,
-    argument: Argument::Either,
+    argument: Argument::Plain,
     doc: "1, most severe, to 255; overrides the class's",
     syntax: "<1-255>",
     example_ok: "priority:1;",

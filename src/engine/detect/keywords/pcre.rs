@@ -109,7 +109,8 @@ fn place(
     op: Op,
 ) -> Result<(), Fault> {
     let Some((letter, word)) = buffer else {
-        if relative && b.ops().is_empty() {
+        // In a sticky buffer the beginning serves for a last match.
+        if relative && b.ops().is_empty() && b.sticky().is_none() {
             return Err(unanchored().at(v.span.clone()));
         }
         b.push(op);
@@ -128,9 +129,6 @@ fn place(
         // Response bodies and file data are one to old rules.
         let body = letter == 'Q' && sticky.kind == BufferKind::Streaming;
         if active == id || body {
-            if relative && b.ops().is_empty() {
-                return Err(unanchored().at(v.span.clone()));
-            }
             b.push(op);
             return Ok(());
         }

@@ -33,9 +33,8 @@ pub fn requires(text: &str) -> Result<(), Fault> {
                     return Err(unmet(format!("the keyword `{name}` is not there")));
                 }
             }
-            _ => {
-                return Err(Fault::argument(format!("`{what}` cannot be required")).help("version, feature or keyword"));
-            }
+            // Of a language newer than this one.
+            _ => return Err(unmet(format!("`{what}` is not known here"))),
         }
     }
     Ok(())
@@ -94,6 +93,6 @@ mod tests {
         assert_eq!(requires("feature teleport").unwrap_err().code, Code::Requires);
         assert!(requires("keyword content").is_ok());
         assert_eq!(requires("version ~ 7").unwrap_err().code, Code::Argument);
-        assert_eq!(requires("moon full").unwrap_err().code, Code::Argument);
+        assert_eq!(requires("moon full").unwrap_err().code, Code::Requires);
     }
 }

@@ -15,7 +15,7 @@ pub const TAG: Keyword = Keyword {
     doc: "records so much of the session or host after the alert",
     syntax: "<session|host>[,<count>,<packets|seconds|bytes>[,<src|dst>]]",
     example_ok: "tag:session,5,packets;",
-    example_bad: "tag:session,5,packets,src;",
+    example_bad: "tag:session,5;",
     parse: |b, v| tag(b, v).map_err(|f| f.at(v.span.clone())),
 };
 
@@ -44,7 +44,9 @@ fn tag(b: &mut Builder<'_>, v: &Value<'_>) -> Result<(), Fault> {
         (None, _) => {}
         (Some(&"src"), TagScope::HostDst) => scope = TagScope::HostSrc,
         (Some(&"dst"), TagScope::HostDst) => {}
-        (Some(_), TagScope::Session) => return Err(Fault::new(Code::Conflict, "a side is for `host` only")),
+        (Some(&("src" | "dst")), TagScope::Session) => {
+            b.warn(Fault::new(Code::Ineffective, "a side has no effect on `session`").at(v.span.clone()));
+        }
         _ => return Err(shape()),
     }
     if parts.len() > 4 {

@@ -123,12 +123,13 @@ impl<'a> Builder<'a> {
     // --- buffers ---------------------------------------------------------------------------------------------------
 
     pub fn select(&mut self, id: BufferId, def: &'static BufferDef) -> Result<(), Fault> {
-        self.leave_buffer()?;
         self.swallow = false;
         if id == generic::PAYLOAD {
+            self.buffer_used()?;
             self.active = None;
             return Ok(());
         }
+        self.leave_buffer()?;
         if id == generic::BASE64_DATA && !self.base64_decoded {
             return Err(Fault::new(Code::NeedsBuffer, "`base64_data` needs `base64_decode` before it"));
         }

@@ -6,8 +6,8 @@
 use super::builder::Builder;
 use super::diagnostics::{Code, Fault};
 use super::{fast_pattern, lints};
-use crate::applayer::{Direct, ProtoId};
-use crate::detect::signature::{BufferMatch, Content, IntMatch, Op, RuleProto, Value};
+use crate::applayer::{BufferId, Direct, generic};
+use crate::detect::signature::{BufferMatch, Content, IntMatch, Op, RuleProto, TestBasis, Value};
 use crate::types::Direction;
 
 pub fn finish(b: &mut Builder<'_>) -> Result<(), Fault> {
@@ -19,6 +19,7 @@ pub fn finish(b: &mut Builder<'_>) -> Result<(), Fault> {
     direction(b)?;
     packet_or_stream(b)?;
     for m in &b.sig.buffers {
+        contents(b, m)?;
         sizes(b, m)?;
         absence(b, m)?;
     }
@@ -26,8 +27,9 @@ pub fn finish(b: &mut Builder<'_>) -> Result<(), Fault> {
     if let Some(p) = b.priority {
         b.sig.priority = p;
     }
-    if b.sig.header.proto == RuleProto::PktHdr && !b.sig.buffers.is_empty() {
-        return Err(Fault::new(Code::Conflict, "a pkthdr rule is about decode events, not content"));
+    let events = b.sig.packet_tests.iter().any(|t| t.basis() == TestBasis::Event);
+    if b.sig.header.proto == RuleProto::PktHdr && !(events && b.sig.buffers.is_empty()) {
+        return Err(Fault::new(Code::Conflict, "a pkthdr rule is about a decode event and nothing of payload"));
     }
     let weak = b.cx.vocabulary;
     b.sig.fast_pattern = fast_pattern::choose(&b.sig.buffers, &weak);
@@ -86,15 +88,28 @@ fn direction(b: &mut Builder<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Buffers that are made of one packet.
+const PACKET_BUFFERS: [BufferId; 6] = [
+    generic::IPV4_HDR,
+    generic::IPV6_HDR,
+    generic::TCP_HDR,
+    generic::UDP_HDR,
+    generic::ICMPV4_HDR,
+    generic::ICMPV6_HDR,
+];
+
 fn packet_or_stream(b: &Builder<'_>) -> Result<(), Fault> {
-    let Some(keyword) = b.packet_keyword else { return Ok(()) };
+    let header = b.sig.buffers.iter().find(|m| PACKET_BUFFERS.contains(&m.buffer));
+    let header = header.and_then(|m| b.cx.vocabulary.buffer_def(m.buffer)).map(|d| d.name);
+    let Some(keyword) = b.packet_keyword.or(header) else { return Ok(()) };
     if b.sig.header.proto == RuleProto::TcpStream || b.sig.flow.only_stream {
         return Err(Fault::new(
             Code::PacketAndStream,
             format!("`{keyword}` is about single packets, the rule about the stream alone"),
         ));
     }
-    let app = b.sig.buffers.iter().find(|m| m.buffer.proto != ProtoId::ANY);
+    let payload = |id: BufferId| [generic::PAYLOAD, generic::BASE64_DATA].contains(&id) || PACKET_BUFFERS.contains(&id);
+    let app = b.sig.buffers.iter().find(|m| !payload(m.buffer));
     if let Some(m) = app {
         let name = b.cx.vocabulary.buffer_def(m.buffer).map_or("?", |d| d.name);
         return Err(Fault::new(
@@ -102,6 +117,23 @@ fn packet_or_stream(b: &Builder<'_>) -> Result<(), Fault> {
             format!("`{keyword}` is about single packets, `{name}` about a transaction"),
         )
         .help("for the size of a buffer use `bsize`"));
+    }
+    Ok(())
+}
+
+/// Each content by itself, its modifiers all read.
+fn contents(b: &Builder<'_>, m: &BufferMatch) -> Result<(), Fault> {
+    for op in &m.ops {
+        let Op::Content(c) = op else { continue };
+        let placed = c.is_relative() || c.offset.is_some() || c.depth.is_some();
+        if c.negated && placed && c.fast_pattern.is_some() {
+            return Err(Fault::new(Code::Conflict, "`fast_pattern` on a negated content with a place"));
+        }
+        let name = b.cx.vocabulary.buffer_def(m.buffer).map_or("?", |d| d.name);
+        if let Some(t) = m.transforms.last().filter(|t| !c.negated && !t.can_hold(c)) {
+            let message = format!("no result of `{}` on `{name}` can hold this content", t.identity());
+            return Err(Fault::new(Code::Impossible, message));
+        }
     }
     Ok(())
 }
@@ -145,7 +177,7 @@ fn sizes(b: &Builder<'_>, m: &BufferMatch) -> Result<(), Fault> {
 /// `dsize` against the contents of the payload: each needs its reach, a chain its sum.
 fn payload_size(b: &Builder<'_>) -> Result<(), Fault> {
     let Some(bound) = b.dsize.and_then(upper) else { return Ok(()) };
-    for m in b.sig.buffers.iter().filter(|m| m.buffer == crate::applayer::generic::PAYLOAD) {
+    for m in b.sig.buffers.iter().filter(|m| m.buffer == generic::PAYLOAD) {
         let mut chain = 0u64;
         for op in &m.ops {
             let Op::Content(c) = op else { continue };

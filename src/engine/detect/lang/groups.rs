@@ -93,6 +93,8 @@ impl Both {
 trait Kind {
     type Set: Clone + Default;
     const VARIABLE: &'static str;
+    /// Where the configuration holds them.
+    const GROUP: &'static str;
     fn element(text: &str) -> Result<Self::Set, Fault>;
     fn union(sets: Vec<Self::Set>) -> Self::Set;
     fn invert(set: &Self::Set) -> Self::Set;
@@ -108,6 +110,7 @@ struct Ports;
 impl Kind for Addresses {
     type Set = Both;
     const VARIABLE: &'static str = "address group";
+    const GROUP: &'static str = "address-groups";
 
     fn element(text: &str) -> Result<Both, Fault> {
         address(text).ok_or_else(|| {
@@ -151,6 +154,7 @@ impl Kind for Addresses {
 impl Kind for Ports {
     type Set = Vec<(u16, u16)>;
     const VARIABLE: &'static str = "port group";
+    const GROUP: &'static str = "port-groups";
 
     fn element(text: &str) -> Result<Self::Set, Fault> {
         port(text).map(|r| vec![r]).ok_or_else(|| {
@@ -214,8 +218,9 @@ impl<K: Kind> Parser<'_, K> {
         if let Some(name) = text.strip_prefix('$') {
             return self.variable(name, depth + 1);
         }
+        // A list in the open is taken as one in brackets.
         if text.contains(',') {
-            return Err(Fault::new(Code::Syntax, "a list stands in brackets").help(format!("write [{text}]")));
+            return self.list(text, depth + 1);
         }
         K::element(text)
     }
@@ -246,7 +251,7 @@ impl<K: Kind> Parser<'_, K> {
         }
         let Some(text) = K::lookup(self.vars, name) else {
             return Err(Fault::new(Code::Variable, format!("no {} is called `{name}`", K::VARIABLE))
-                .help(format!("define it in the configuration or with --set vars: {name}")));
+                .help(format!("define it in the configuration, or by --set vars.{}.{name}=…", K::GROUP)));
         };
         if self.open.iter().any(|o| o == name) {
             return Err(Fault::new(Code::VariableCycle, format!("`${name}` is defined by itself"))
@@ -414,7 +419,6 @@ mod tests {
             ("[1.1.1.1", Code::Syntax),
             ("[1.1.1.1,]", Code::Syntax),
             ("[1.1.1.1]]", Code::Syntax),
-            ("1.1.1.1,2.2.2.2", Code::Syntax),
         ] {
             assert_eq!(v.addresses(text).unwrap_err().code, code, "{text}");
         }

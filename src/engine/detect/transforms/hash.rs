@@ -16,7 +16,7 @@ macro_rules! digest {
             syntax: "",
             example_ok: "",
             example_bad: "x",
-            parse: |_| Ok(Box::new(Plain { name: $name, apply: digest::<$hash> })),
+            parse: |_| Ok(Box::new(Plain { name: $name, apply: digest::<$hash>, can_hold: |c| c.bytes.len() <= <$hash as Digest>::output_size() })),
         };
     )*};
 }

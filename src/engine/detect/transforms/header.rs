@@ -11,7 +11,7 @@ pub const HEADER_LOWERCASE: TransformKeyword = TransformKeyword {
     syntax: "",
     example_ok: "",
     example_bad: "x",
-    parse: |_| Ok(Box::new(Plain { name: "header_lowercase", apply: header_lowercase })),
+    parse: |_| Ok(Box::new(Plain { name: "header_lowercase", apply: header_lowercase, can_hold: |_| true })),
 };
 
 pub const STRIP_PSEUDO_HEADERS: TransformKeyword = TransformKeyword {
@@ -22,7 +22,7 @@ pub const STRIP_PSEUDO_HEADERS: TransformKeyword = TransformKeyword {
     syntax: "",
     example_ok: "",
     example_bad: "x",
-    parse: |_| Ok(Box::new(Plain { name: "strip_pseudo_headers", apply: strip_pseudo_headers })),
+    parse: |_| Ok(Box::new(Plain { name: "strip_pseudo_headers", apply: strip_pseudo_headers, can_hold: |_| true })),
 };
 
 fn header_lowercase(data: &[u8], out: &mut Vec<u8>) {

@@ -15,7 +15,7 @@ mod zip;
 
 use super::keywords::{Argument, Value};
 use super::lang::Fault;
-use super::signature::Transform;
+use super::signature::{Content, Transform};
 
 pub use base64::{Mode as Base64Mode, decode as base64_decode};
 
@@ -62,6 +62,7 @@ pub const TABLE: &[&TransformKeyword] = &[
 struct Plain {
     name: &'static str,
     apply: fn(&[u8], &mut Vec<u8>),
+    can_hold: fn(&Content) -> bool,
 }
 
 impl std::fmt::Debug for Plain {
@@ -78,6 +79,10 @@ impl Transform for Plain {
     fn apply(&self, data: &[u8], out: &mut Vec<u8>) {
         out.clear();
         (self.apply)(data, out);
+    }
+
+    fn can_hold(&self, content: &Content) -> bool {
+        (self.can_hold)(content)
     }
 }
 

@@ -25,7 +25,7 @@ fn rows_are_unique_documented_and_their_examples_true() {
         assert!(!t.doc.is_empty() && !t.doc.ends_with('.'), "{}", t.name);
         let rule = |argument: &str| {
             let colon = if argument.is_empty() { "" } else { ":" };
-            format!("alert tcp any any -> any any (file.data; {}{colon}{argument}; content:\"x\"; sid:1;)", t.name)
+            format!("alert tcp any any -> any any (file.data; {}{colon}{argument}; content:\"7\"; sid:1;)", t.name)
         };
         if t.syntax == "<not available>" {
             assert!(load(&cx, &rule("")).signatures.is_empty(), "{}", t.name);

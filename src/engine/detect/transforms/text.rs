@@ -2,9 +2,10 @@
 
 use super::{Plain, TransformKeyword};
 use crate::detect::keywords::Argument;
+use crate::detect::signature::Content;
 
 macro_rules! plain {
-    ($($id:ident $name:literal $apply:ident $doc:literal;)*) => {$(
+    ($($id:ident $name:literal $apply:ident $can_hold:ident $doc:literal;)*) => {$(
         pub const $id: TransformKeyword = TransformKeyword {
             name: $name,
             aliases: &[],
@@ -13,17 +14,37 @@ macro_rules! plain {
             syntax: "",
             example_ok: "",
             example_bad: "x",
-            parse: |_| Ok(Box::new(Plain { name: $name, apply: $apply })),
+            parse: |_| Ok(Box::new(Plain { name: $name, apply: $apply, can_hold: $can_hold })),
         };
     )*};
 }
 
 plain! {
-    TO_LOWERCASE "to_lowercase" to_lowercase "ASCII letters in lower case";
-    TO_UPPERCASE "to_uppercase" to_uppercase "ASCII letters in upper case";
-    STRIP_WHITESPACE "strip_whitespace" strip_whitespace "without blanks, tabs and line breaks";
-    COMPRESS_WHITESPACE "compress_whitespace" compress_whitespace "runs of blanks, tabs and line breaks as one blank";
-    DOTPREFIX "dotprefix" dotprefix "a dot in front, so that names can be matched by whole labels";
+    TO_LOWERCASE "to_lowercase" to_lowercase no_upper "ASCII letters in lower case";
+    TO_UPPERCASE "to_uppercase" to_uppercase no_lower "ASCII letters in upper case";
+    STRIP_WHITESPACE "strip_whitespace" strip_whitespace no_space "without blanks, tabs and line breaks";
+    COMPRESS_WHITESPACE "compress_whitespace" compress_whitespace single_blanks "runs of blanks, tabs and line breaks as one blank";
+    DOTPREFIX "dotprefix" dotprefix anything "a dot in front, so that names can be matched by whole labels";
+}
+
+fn no_upper(c: &Content) -> bool {
+    c.nocase || !c.bytes.iter().any(u8::is_ascii_uppercase)
+}
+
+fn no_lower(c: &Content) -> bool {
+    c.nocase || !c.bytes.iter().any(u8::is_ascii_lowercase)
+}
+
+fn no_space(c: &Content) -> bool {
+    !c.bytes.iter().any(|b| space(*b))
+}
+
+fn single_blanks(c: &Content) -> bool {
+    c.bytes.iter().all(|b| *b == b' ' || !space(*b)) && !c.bytes.windows(2).any(|w| w == b"  ")
+}
+
+fn anything(_: &Content) -> bool {
+    true
 }
 
 /// C's `isspace`, which includes the vertical tab.

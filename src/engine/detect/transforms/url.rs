@@ -11,7 +11,7 @@ pub const URL_DECODE: TransformKeyword = TransformKeyword {
     syntax: "",
     example_ok: "",
     example_bad: "x",
-    parse: |_| Ok(Box::new(Plain { name: "url_decode", apply: url_decode })),
+    parse: |_| Ok(Box::new(Plain { name: "url_decode", apply: url_decode, can_hold: |_| true })),
 };
 
 pub(super) fn hex(b: u8) -> Option<u8> {
