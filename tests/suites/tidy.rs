@@ -138,7 +138,8 @@ fn nothing_is_left_unfinished() {
     let mut wrong = Vec::new();
     for (path, lines) in ["src", "tests", "bench"].iter().flat_map(|f| files(f)) {
         for (n, line) in lines.iter().enumerate() {
-            let word = |w: &str| line.split(|c: char| !c.is_alphanumeric()).any(|x| x == w);
+            let comment = line.split_once("//").map_or("", |(_, c)| c);
+            let word = |w: &str| comment.split(|c: char| !c.is_alphanumeric()).any(|x| x == w);
             if words.iter().any(|w| word(w)) {
                 wrong.push(format!("{path}:{}: {}", n + 1, line.trim()));
             }

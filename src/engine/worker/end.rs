@@ -4,11 +4,11 @@
 use super::Output;
 use super::path::{Fate, Path};
 use super::report::Subject;
-use crate::decode::{Frame, LinkType, Packet, PortId};
+use crate::decode::{Frame, IpHeader, L4, LinkType, Packet, PortId, Span, TcpFlags, TcpHeader};
 use crate::flow::{EndCause, Flow};
 use crate::record::PacketSource;
 use crate::session::Session;
-use crate::types::Direction;
+use crate::types::{Direction, IpProto};
 
 impl Path {
     pub(super) fn end(&mut self, flow: &mut Flow<Session>, cause: EndCause, out: &mut Output) {
@@ -59,6 +59,26 @@ impl Path {
             Direction::ToServer => flow.core.tuple,
             Direction::ToClient => flow.core.tuple.flip(),
         };
+        let proto = packet.tuple.proto;
+        packet.l4 = match proto {
+            IpProto::TCP => L4::Tcp(TcpHeader { flags: TcpFlags(TcpFlags::ACK), ..TcpHeader::default() }),
+            IpProto::UDP => L4::Udp { header: Span::default() },
+            _ => L4::Other,
+        };
+        let header = Span::default();
+        packet.ip = Some(if packet.tuple.src.is_ipv4() {
+            IpHeader::V4 { header, tos: 0, total_len: 0, id: 0, frag: 0, ttl: 0, proto }
+        } else {
+            IpHeader::V6 {
+                header,
+                traffic_class: 0,
+                flow_label: 0,
+                payload_len: 0,
+                hop_limit: 0,
+                proto,
+                fragmented: false,
+            }
+        });
         packet
     }
 }
