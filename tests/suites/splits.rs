@@ -107,6 +107,12 @@ fn holds(what: &str, frames: &dyn Fn(&Case) -> Vec<TimedFrame>) {
         let drop = ruleset(&rule("drop", case)).unwrap();
         let done = run(&drop, in_line(), &frames, 7);
         assert_eq!(done.sids(), [1], "{}, {what}, dropping", case.name);
+        // What left, watched as its receiver would read it, does not hold the match. What only a flow's end shows (a
+        // request never finished, bytes behind a hole) no receiver has acted on.
+        let left: Vec<TimedFrame> =
+            frames.iter().zip(&done.verdicts).filter(|(_, v)| v.is_forward()).map(|(f, _)| f.clone()).collect();
+        let read = run(&alert, watching(), &left, 7);
+        assert!(read.of("alert").all(|e| e["pcap_cnt"].is_null()), "{}, {what}: the match left", case.name);
         let first = done.verdicts.iter().position(|v| !v.is_forward());
         let alert_at = done.of("alert").next().unwrap()["pcap_cnt"].as_u64().unwrap();
         assert_eq!(first.map(|i| i as u64 + 1), Some(alert_at), "{}, {what}: what completes the match left", case.name);
@@ -121,7 +127,8 @@ fn whole() {
 #[test]
 fn cut_in_two_at_every_byte() {
     let longest = CASES.iter().map(|c| c.request.len().max(c.response.len())).max().unwrap();
-    for at in 1..longest {
+    let step = if std::env::var_os("STOPGAP_QUICK").is_some() { 5 } else { 1 };
+    for at in (1..longest).step_by(step) {
         let cut = |b: &[u8]| if at < b.len() { vec![b[..at].to_vec(), b[at..].to_vec()] } else { vec![b.to_vec()] };
         holds(&format!("cut at {at}"), &|case| dialogue(case, &cut));
     }
