@@ -156,7 +156,7 @@ fn measure(mut command: Command, name: &str) -> Result<Run, String> {
     let child = command.spawn().map_err(|e| format!("{name}: {}: {e}", command.get_program().display()))?;
     let used = child.wait4().map_err(|e| format!("{name}: {e}"))?;
     // 1: done, but some rule was refused.
-    if !used.status.code().is_some_and(|c| c <= 1) {
+    if used.status.code().is_none_or(|c| c > 1) {
         return Err(format!("{name} failed ({}): {command:?}", used.status));
     }
     Ok(Run { cpu: used.rusage.utime + used.rusage.stime, memory_mib: used.rusage.maxrss as f64 / f64::from(1 << 20) })

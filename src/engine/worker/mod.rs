@@ -176,6 +176,8 @@ impl Worker {
 }
 
 /// An emptied list that keeps its allocation while the borrow it names changes.
+// `filter` would keep the old borrow in the type.
+#[allow(clippy::unnecessary_filter_map)]
 fn recycled<'b>(mut packets: PacketList<'_>) -> PacketList<'b> {
     packets.clear();
     packets.into_iter().filter_map(|_| None).collect()

@@ -51,7 +51,8 @@ impl Detector {
     ) {
         let facts = &input.facts;
         let bytes = Bytes::of(input);
-        if !input.flow_end && !(facts.packet.events.is_empty() && facts.stream_events.is_empty()) {
+        let odd = !facts.packet.events.is_empty() || !facts.stream_events.is_empty();
+        if odd && !input.flow_end {
             rs.events.iter().for_each(|s| self.candidates.add(*s));
         }
         if !facts.packet.flags.invalid {
@@ -174,10 +175,10 @@ impl Detector {
         let in_stream = matches!(found, Found::Stream(_));
         match found {
             Found::Stream(replace) | Found::Packet(replace) if answer == Answer::Yes && state => {
-                if let (true, Some(f), Some(d)) = (in_stream && c.fast.is_none(), flow.as_deref_mut(), dir) {
-                    if f.stream_fired[d as usize].len() < self.limits.parked_max {
-                        insert_sorted(&mut f.stream_fired[d as usize], idx);
-                    }
+                if let (true, Some(f), Some(d)) = (in_stream && c.fast.is_none(), flow.as_deref_mut(), dir)
+                    && f.stream_fired[d as usize].len() < self.limits.parked_max
+                {
+                    insert_sorted(&mut f.stream_fired[d as usize], idx);
                 }
                 unpark(flow.as_deref_mut(), dir, idx);
                 let kind = if in_stream { HitKind::Stream } else { HitKind::Packet };
