@@ -64,7 +64,8 @@ pub fn packet(sink: &mut dyn FieldSink, p: &Packet<'_>, source: PacketSource) {
         L4::Icmp4 { kind, code, .. } | L4::Icmp6 { kind, code, .. } => Some((kind, code)),
         _ => None,
     };
-    if p.ip.is_some() {
+    // What stands in for a packet when a flow ends has no header, but the flow's ends.
+    if p.ip.is_some() || source == PacketSource::FlowTimeout {
         tuple(sink, &p.tuple, &p.vlan, icmp, Some(source));
     } else {
         vlan(sink, &p.vlan);

@@ -10,7 +10,7 @@ use crate::decode::{L4, Packet};
 use crate::detect::compile::{Class, Compiled};
 use crate::detect::matching::MatcherError;
 use crate::detect::signature::{PortSet, RuleProto, SigIdx};
-use crate::types::Direction;
+use crate::types::{Direction, IpProto};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 
@@ -42,7 +42,12 @@ impl Transport {
             L4::Icmp4 { .. } | L4::Icmp6 { .. } => Transport::Icmp,
             L4::Sctp { .. } => Transport::Sctp,
             L4::None | L4::Other if p.ip.is_some() => Transport::OtherIp,
-            L4::None | L4::Other => Transport::NoIp,
+            // No header at all: what stands in for a packet when a flow ends still names the flow's transport.
+            L4::None | L4::Other => match p.tuple.proto {
+                IpProto::TCP => Transport::Tcp,
+                IpProto::UDP => Transport::Udp,
+                _ => Transport::NoIp,
+            },
         }
     }
 
