@@ -32,4 +32,4 @@ parity: build ## alert parity over the captures of STOPGAP_DATA
 	$(CARGO) run -q --release -p stopgap-tests --bin parity
 
 docs:
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --workspace --no-deps --document-private-items

@@ -29,7 +29,7 @@ pub fn factory() -> Arc<dyn MatcherFactory> {
     factory::best(Options::default())
 }
 
-/// [`factory`] with limits of one's own.
+/// [`factory()`] with limits of one's own.
 pub fn factory_with(options: Options) -> Arc<dyn MatcherFactory> {
     factory::best(options)
 }
