@@ -122,6 +122,9 @@ pub fn server(body: &[u8], events: &mut Events) -> Result<Hello, InvalidLength> 
     let mut c = Cursor(body);
     let mut hello = begin(&mut c)?;
     let short = hello.legacy_version.is_13();
+    if hello.legacy_version == Version::TLS13 {
+        hello.version = Version::TLS13_EARLY_DRAFT;
+    }
     if !short {
         hello.session_id = c.block8()?.into();
     }

@@ -13,6 +13,10 @@ impl Version {
     pub const TLS12: Version = Version(0x0303);
     pub const TLS13: Version = Version(0x0304);
 
+    /// Any draft of TLS 1.3 before the sixteenth: they used the final number in the server's hello, which TLS 1.3 itself
+    /// names in an extension only.
+    pub const TLS13_EARLY_DRAFT: Version = Version(0x7f00);
+
     /// A draft of TLS 1.3 (0x7fnn), or the one a large site used in its place.
     pub fn is_draft(self) -> bool {
         self.0 >> 8 == 0x7f || self.0 == 0xfb1a
