@@ -157,6 +157,16 @@ mod tests {
     }
 
     #[test]
+    fn the_last_word_of_a_server_is_inspected_at_the_flows_end() {
+        let mut cut = frames();
+        let answer = cut.iter().position(|f| f.data.windows(6).any(|w| w == b"200 OK")).unwrap();
+        cut.truncate(answer + 1);
+        let text = "alert http any any -> any any (flow:to_client; http.stat_code; content:\"200\"; sid:8;)";
+        let done = run(&ruleset(text).unwrap(), watching(), &cut, 1);
+        assert_eq!(done.sids(), [8]);
+    }
+
+    #[test]
     fn batches_do_not_matter() {
         let rules = ruleset(&format!("drop {RULE}")).unwrap();
         let one = run(&rules, in_line(), &frames(), 1);

@@ -208,7 +208,9 @@ impl Path {
                 self.app_anomaly(e, subject, flow, out);
             }
             let switch = flow.session.app.wants_switch();
-            self.transactions(flow, subject, last || switch, out);
+            // At a flow's end both directions are inspected, the client's last: nothing is let go before.
+            let over = last && subject.dir != Some(Direction::ToServer);
+            self.transactions(flow, subject, over || switch, out);
             if !switch {
                 break;
             }
