@@ -2,50 +2,8 @@
 
 use super::fields::{Variables, app_proto, ends, ip_version, proto, time, vlan, volume};
 use crate::decode::VlanStack;
+use crate::flow::{EndCause, FlowState};
 use crate::types::{Cause, Direction, ExceptionPolicy, FieldSink, FiveTuple, Timestamp};
-
-/// State of a flow at its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FlowState {
-    New,
-    Established,
-    Closed,
-    Bypassed,
-}
-
-impl FlowState {
-    pub const fn name(self) -> &'static str {
-        match self {
-            FlowState::New => "new",
-            FlowState::Established => "established",
-            FlowState::Closed => "closed",
-            FlowState::Bypassed => "bypassed",
-        }
-    }
-}
-
-/// Why a flow ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FlowReason {
-    Timeout,
-    /// Evicted to make room.
-    Forced,
-    /// The input ended.
-    Shutdown,
-    /// Its tuple came back as another connection.
-    TcpReuse,
-}
-
-impl FlowReason {
-    pub const fn name(self) -> &'static str {
-        match self {
-            FlowReason::Timeout => "timeout",
-            FlowReason::Forced => "forced",
-            FlowReason::Shutdown => "shutdown",
-            FlowReason::TcpReuse => "tcp_reuse",
-        }
-    }
-}
 
 /// The TCP part of a flow's end.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +35,7 @@ pub struct FlowEnd<'a> {
     /// Time of the last packet.
     pub end: Timestamp,
     pub state: FlowState,
-    pub reason: FlowReason,
+    pub reason: EndCause,
     pub alerted: bool,
     /// `drop`, `pass`, `reject`: what was decided over the flow as a whole.
     pub action: Option<&'static str>,

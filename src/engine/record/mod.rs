@@ -23,7 +23,7 @@ pub use fields::{
     AlertFields, Anomaly, AnomalyLayer, DropFields, PacketSource, Variables, alert, anomaly, app_proto, direction,
     drop_details, fileinfo, flow_summary, ip_text, packet, stats, time_text, tuple,
 };
-pub use flows::{FlowEnd, FlowEndTcp, FlowReason, FlowState, flow_end, netflow_end};
+pub use flows::{FlowEnd, FlowEndTcp, flow_end, netflow_end};
 pub use head::{Head, Kind};
 pub use store::{Record, Records};
 pub use tree::{BodyWriter, DEPTH_MAX, Malformed, walk};

@@ -1,5 +1,6 @@
 use super::*;
 use crate::decode::{Frame, LinkType, Packet, PortId, VlanStack};
+use crate::flow::{EndCause, FlowState};
 use crate::types::{Counters, Direction, FieldSink, FiveTuple, IpProto, Timestamp};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -228,7 +229,7 @@ fn a_flow_ends_as_eve_says_it() {
         start: Timestamp::from_secs(10),
         end: Timestamp::from_secs(17),
         state: FlowState::Closed,
-        reason: FlowReason::Shutdown,
+        reason: EndCause::Shutdown,
         alerted: true,
         action: Some("drop"),
         transactions: 1,

@@ -9,7 +9,7 @@ use crate::applayer::{AppSession, EventId, ProtoId, Transaction, TxId};
 use crate::decode::Packet;
 use crate::flow::{EndCause, Flow};
 use crate::record::{self as fields, AlertFields, Anomaly, AnomalyLayer, DropFields, PacketSource, Variables};
-use crate::record::{FlowEnd, FlowEndTcp, FlowReason, FlowState, Head, Kind, flow_end, netflow_end};
+use crate::record::{FlowEnd, FlowEndTcp, Head, Kind, flow_end, netflow_end};
 use crate::session::Session;
 use crate::types::{Counter, Direction, FieldSink, Reason, Timestamp};
 
@@ -293,8 +293,8 @@ impl Path {
             bytes: pair(&core.bytes),
             start: core.first,
             end: core.last,
-            state: state(core.state),
-            reason: reason(cause),
+            state: core.state,
+            reason: cause,
             alerted: core.flags.alerted,
             action: match (core.flags.condemned, core.flags.passed) {
                 (Some(_), _) => Some("drop"),
@@ -329,23 +329,5 @@ impl Path {
                 }
             }
         }
-    }
-}
-
-fn state(s: crate::flow::FlowState) -> FlowState {
-    match s {
-        crate::flow::FlowState::New => FlowState::New,
-        crate::flow::FlowState::Established => FlowState::Established,
-        crate::flow::FlowState::Closed => FlowState::Closed,
-        crate::flow::FlowState::Bypassed => FlowState::Bypassed,
-    }
-}
-
-fn reason(c: EndCause) -> FlowReason {
-    match c {
-        EndCause::Timeout => FlowReason::Timeout,
-        EndCause::Evicted => FlowReason::Forced,
-        EndCause::Reused => FlowReason::TcpReuse,
-        EndCause::Shutdown => FlowReason::Shutdown,
     }
 }
