@@ -1,9 +1,8 @@
 //! Measures alert parity over the shared captures and lists the differences by rule.
 //!
-//! `parity [--inline] [--all] [--show N] [--sid N]`; `STOPGAP_DATA` names the data, `STOPGAP_BIN` the program.
+//! `parity [--inline] [--show N] [--sid N]`; `STOPGAP_DATA` names the data, `STOPGAP_BIN` the program.
 
-use harness::parity::{Row, captures, compare, measure, oracle};
-use std::collections::BTreeSet;
+use harness::parity::{Row, compare, measure, oracle, recorded_captures};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -25,11 +24,7 @@ fn run() -> std::io::Result<()> {
     let data = harness::data().ok_or_else(|| missing("STOPGAP_DATA"))?;
     let program = harness::program().ok_or_else(|| missing("STOPGAP_BIN"))?;
     let expected = oracle(&data)?;
-    let mut files = captures(&data)?;
-    if !args.iter().any(|a| a == "--all") {
-        let alerting: BTreeSet<&str> = expected.iter().map(|r| r.capture.as_str()).collect();
-        files.retain(|f| alerting.contains(f.as_str()));
-    }
+    let files = recorded_captures(&data)?;
     let out = std::env::temp_dir().join(format!("stopgap-parity-{}", std::process::id()));
     let extra: &[&str] = if args.iter().any(|a| a == "--inline") { &["--inline"] } else { &[] };
     let got = measure(&program, &data, &files, extra, &out);

@@ -68,10 +68,25 @@ fn csv_fields(line: &str) -> Vec<String> {
     fields
 }
 
-/// First column of the manifest: every capture's path under `pcaps/`.
+/// Every capture's path under `pcaps/`.
 pub fn captures(data: &Path) -> io::Result<Vec<String>> {
+    Ok(manifest(data)?.into_iter().map(|(path, _)| path).collect())
+}
+
+/// The captures whose alerts were recorded: those of the manifest's `dev` part. An alert in another is not extra, since
+/// nobody looked.
+pub fn recorded_captures(data: &Path) -> io::Result<Vec<String>> {
+    Ok(manifest(data)?.into_iter().filter(|(_, part)| part == "dev").map(|(path, _)| path).collect())
+}
+
+/// Path and part of each capture: the manifest's first and third column.
+fn manifest(data: &Path) -> io::Result<Vec<(String, String)>> {
     let file = BufReader::new(std::fs::File::open(data.join("pcaps/manifest.csv"))?);
-    file.lines().skip(1).map(|l| l.map(|l| csv_fields(&l).swap_remove(0))).collect()
+    let row = |line: io::Result<String>| {
+        let mut fields = csv_fields(&line?).into_iter();
+        Ok((fields.next().unwrap_or_default(), fields.nth(1).unwrap_or_default()))
+    };
+    file.lines().skip(1).map(row).collect()
 }
 
 /// What the other engine said, for rules of the compared protocols.
