@@ -66,10 +66,20 @@ impl TcpSession {
         // What the server will allow is not known before it answers.
         sender.allow(sender.next_seq, u32::from(u16::MAX));
         self.fast_open = tcp.fast_open;
-        if !payload.is_empty() {
-            let data = TcpHeader { seq: tcp.seq.wrapping_add(1), ..*tcp };
-            self.take_payload(cx, &data, payload, dir, out);
-        }
+        self.data_of_syn(cx, tcp, payload, dir, out);
+    }
+
+    /// Data of a SYN follows the number the SYN takes.
+    fn data_of_syn(
+        &mut self,
+        cx: &mut SegmentCx<'_>,
+        tcp: &TcpHeader,
+        payload: &[u8],
+        dir: Direction,
+        out: &mut SegmentOutcome,
+    ) {
+        let data = TcpHeader { seq: tcp.seq.wrapping_add(1), ..*tcp };
+        self.take_payload(cx, &data, payload, dir, out);
     }
 
     /// The SYN was missed, the SYN/ACK was not: its sender is the server.
@@ -158,10 +168,14 @@ impl TcpSession {
     ) {
         if tcp.seq == self.half.of(dir).isn {
             offer(self.half.of_mut(dir), tcp, cx.ts);
+            self.fast_open |= tcp.fast_open;
+            self.data_of_syn(cx, tcp, payload, dir, out);
             out.retransmission = true;
             return;
         }
-        if self.syns >= cx.settings.syn_max {
+        let spoken = self.inline && self.half.of(dir).data.end() > 0;
+        // What an earlier SYN carried has been read already, and another beginning cannot be put in its place.
+        if spoken || self.syns >= cx.settings.syn_max {
             return out.invalid(StreamEvent::Handshake3SynFlood);
         }
         self.syns += 1;
@@ -198,9 +212,9 @@ impl TcpSession {
         server.allow(server.next_seq, window);
         self.phase = Phase::SynRecv;
         self.synacks = 1;
-        if !payload.is_empty() && self.fast_open {
-            let data = TcpHeader { seq: tcp.seq.wrapping_add(1), ..*tcp };
-            self.take_payload(cx, &data, payload, Direction::ToClient, out);
+        // Some clients read it though they did not ask for Fast Open.
+        if self.fast_open || self.inline {
+            self.data_of_syn(cx, tcp, payload, Direction::ToClient, out);
         }
     }
 
@@ -302,7 +316,10 @@ impl TcpSession {
             (true, true) if to_client => self.another_syn_ack(cx, tcp, out),
             (true, true) => out.invalid(StreamEvent::Handshake3SynackToserverOnSynRecv),
             (true, false) if to_client => out.invalid(StreamEvent::Handshake3SynToclientOnSynRecv),
-            (true, false) if tcp.seq == self.half.of(dir).isn => out.retransmission = true,
+            (true, false) if tcp.seq == self.half.of(dir).isn => {
+                self.data_of_syn(cx, tcp, payload, dir, out);
+                out.retransmission = true;
+            }
             (true, false) => out.invalid(StreamEvent::Handshake3SynResendDiffSeqOnSynRecv),
             (false, true) if to_client && !self.simultaneous => self.server_speaks_first(cx, tcp, payload, out),
             (false, true) => self.complete(cx, tcp, payload, dir, out),
@@ -413,11 +430,7 @@ impl TcpSession {
             }
             return;
         }
-        self.before_reset = self.phase;
-        self.phase = Phase::Reset(dir);
-        for d in Direction::BOTH {
-            self.half.of_mut(d).data.flush();
-        }
+        self.enter_reset(dir);
     }
 
     /// A SYN or SYN/ACK in an open session changes nothing, but it is odd.

@@ -171,6 +171,12 @@ impl Reassembly {
         self.shown = self.shown.min(self.app.at);
     }
 
+    /// The same, to one who has seen nothing, the end included.
+    pub fn present_anew(&mut self) {
+        self.present_again();
+        self.end_given = false;
+    }
+
     pub fn raw(&self, inline: bool, overlap: usize) -> RawView<'_> {
         let limit = self.deliverable(inline);
         let from = self.raw.at.saturating_sub(overlap as u64).max(self.start).min(limit);

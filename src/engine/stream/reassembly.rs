@@ -40,6 +40,8 @@ pub(super) struct Inserted {
     pub depth: bool,
     /// All of it lies before what is held.
     pub before: bool,
+    /// Some of it lies past the FIN.
+    pub past_end: bool,
 }
 
 /// A reader's place: the offset of the next byte it wants.
@@ -146,6 +148,7 @@ impl Reassembly {
         let from = begin.max(i128::from(self.start));
         let to = stop.min(i128::from(limit));
         done.before = stop <= i128::from(self.start);
+        done.past_end = self.fin.is_some_and(|f| stop > i128::from(f));
         done.stored = done.before;
         let (Ok(from), Ok(to)) = (u64::try_from(from), u64::try_from(to)) else { return done };
         if from >= to {

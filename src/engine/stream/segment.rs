@@ -50,6 +50,8 @@ pub struct SegmentOutcome {
     pub reversed: bool,
     /// Directions with something new for a reader.
     pub progress: PerDirection<bool>,
+    /// It is settled where the payload belongs.
+    pub(super) placed: bool,
 }
 
 impl SegmentOutcome {
@@ -96,6 +98,11 @@ impl TcpSession {
             Phase::SynRecv => self.on_syn_recv(cx, tcp, payload, dir, &mut out),
             Phase::Open => self.on_open(cx, tcp, payload, dir, &mut out),
             Phase::Reset(by) => self.on_reset(cx, tcp, payload, dir, by, &mut out),
+        }
+        let midstream = out.exceptions.contains(&Cause::StreamMidstream);
+        if self.inline && !(out.placed || midstream || payload.is_empty() || tcp.flags.has(TcpFlags::RST)) {
+            // Bytes that no state has a place for must not pass unread.
+            out.valid = false;
         }
         if !out.valid {
             cx.counters.inc(Counter::StreamInvalid);
@@ -167,6 +174,7 @@ impl TcpSession {
         if keep_alive && !payload.is_empty() && seq_le(end, self.half.of(dir).last_ack) {
             // The probe's byte is filler that its receiver discards (RFC 9293, 3.8.4).
             out.retransmission = true;
+            out.placed = true;
             return;
         }
         self.take_payload(cx, tcp, payload, dir, out);
@@ -220,6 +228,7 @@ impl TcpSession {
         if payload.is_empty() {
             return;
         }
+        out.placed = true;
         let state = self.state();
         let (sender, peer) = self.half.split(dir);
         let end = tcp.seq.wrapping_add(payload.len() as u32);
@@ -281,6 +290,7 @@ impl TcpSession {
         done.limit |= one.limit;
         done.depth |= one.depth;
         done.before |= one.before;
+        done.past_end |= one.past_end;
     }
 
     fn report(&self, cx: &mut SegmentCx<'_>, done: &Inserted, out: &mut SegmentOutcome) {
@@ -300,6 +310,10 @@ impl TcpSession {
         }
         if done.depth {
             out.event(StreamEvent::ReassemblyDepthReached);
+        }
+        if self.inline && done.past_end {
+            // Nobody has read it here; a receiver that never took the FIN would.
+            out.valid = false;
         }
         if done.memcap || done.limit {
             cx.counters.inc(Counter::StreamMemcap);

@@ -1,6 +1,6 @@
 //! A TCP session as an onlooker follows it, and what the layers above ask of it.
 //!
-//! Invariants: offsets a reader has been shown never change; `End` is given at most once per direction; bytes held are
+//! Invariants: offsets a reader has been shown never change; `End` is given a parser once per direction; bytes held are
 //! billed to the account until `release`. The session must not know protocols, rules or verdicts.
 //!
 //! The shared state names follow RFC 9293 from the server's chair once data flows, the way EVE's `tcp.state` reads: a FIN
@@ -207,9 +207,15 @@ impl TcpSession {
     /// What the flow layer needs to know after each segment.
     pub fn summary(&self) -> TcpSummary {
         use TcpState::{CloseWait, Closed, Closing, LastAck, None, TimeWait};
+        let state = self.state();
+        // The client alone decides that these begin, by a FIN its server may never have taken; enforcing, the server's
+        // side must have closed too before a SYN may end what is known of the session.
+        let half_closed = matches!(state, CloseWait | Closing) && !self.inline;
+        // After a reset the same number may begin another session, which must not pass as the rest of this one.
+        let reset = self.inline && matches!(self.phase, Phase::Reset(_));
         TcpSummary {
-            reusable: matches!(self.state(), None | TimeWait | LastAck | CloseWait | Closing | Closed),
-            client_isn: self.client_syn_seen().then_some(self.half.of(Direction::ToServer).isn),
+            reusable: half_closed || matches!(state, None | TimeWait | LastAck | Closed),
+            client_isn: (self.client_syn_seen() && !reset).then_some(self.half.of(Direction::ToServer).isn),
         }
     }
 
@@ -226,9 +232,14 @@ impl TcpSession {
         self.check();
     }
 
-    /// What was shown and not consumed is pending again (another parser takes over).
+    /// What was shown and not consumed is pending again (what the parser waited for has come).
     pub fn present_again(&mut self, dir: Direction) {
         self.half.of_mut(dir).data.present_again();
+    }
+
+    /// The same, and the end after it: another parser takes over.
+    pub fn present_anew(&mut self, dir: Direction) {
+        self.half.of_mut(dir).data.present_anew();
     }
 
     /// The stream for raw inspection: fresh bytes with some already inspected before them. After a gap the view begins

@@ -49,10 +49,18 @@ impl TcpSession {
         if acks && !one_sided && seq_le(peer.last_ack, tcp.ack) {
             peer.acknowledged(tcp.ack);
         }
+        self.enter_reset(dir);
+    }
+
+    /// Nothing more is expected. Enforcing, all that came has been delivered already, and the end is not: a target that
+    /// ignored the reset reads on, and so must we.
+    pub(super) fn enter_reset(&mut self, by: Direction) {
         self.before_reset = self.phase;
-        self.phase = Phase::Reset(dir);
-        for d in Direction::BOTH {
-            self.half.of_mut(d).data.flush();
+        self.phase = Phase::Reset(by);
+        if !self.inline {
+            for d in Direction::BOTH {
+                self.half.of_mut(d).data.flush();
+            }
         }
     }
 

@@ -30,7 +30,10 @@ impl Path {
                         tcp.swap();
                     }
                 }
-                again |= fed.detected;
+                // What one direction said may be what the other waited for.
+                let waited =
+                    fed.consumed > 0 && flow.session.tcp.as_ref().is_some_and(|t| t.pending(d.flip()).is_some());
+                again |= fed.detected || waited;
             }
             if !again {
                 break;
@@ -43,13 +46,18 @@ impl Path {
     fn feed_direction(&mut self, flow: &mut Flow<Session>, dir: Direction) -> Fed {
         let Session { tcp, app, .. } = &mut flow.session;
         let Some(tcp) = tcp else { return Fed::default() };
+        let mut taken = 0;
         loop {
-            if !app.wants(dir) && !app.wants_switch() {
+            if app.wants_switch() {
+                // The rest is the next parser's.
+                return Fed { consumed: taken, ..Fed::default() };
+            }
+            if !app.wants(dir) {
                 tcp.stop_app(dir);
                 return Fed::default();
             }
             let (input, len) = match tcp.pending(dir) {
-                None => return Fed::default(),
+                None => return Fed { consumed: taken, ..Fed::default() },
                 Some(Chunk::Data { bytes, .. }) => (Input::Data(bytes), bytes.len() as u64),
                 Some(Chunk::Gap { len, .. }) => (Input::Gap(len), len),
                 Some(Chunk::End) => (Input::Eof, 0),
@@ -68,8 +76,14 @@ impl Path {
                 Input::Eof => 0,
             };
             let ended = matches!(input, Input::Eof);
-            if all > 0 || ended {
-                tcp.consume(dir, all);
+            // Also where nothing was taken: a gap or the end behind it comes next.
+            tcp.consume(dir, all);
+            taken += fed.consumed;
+            if fed.consumed > 0 {
+                tcp.present_again(dir.flip());
+            }
+            if fed.detected {
+                Direction::BOTH.into_iter().for_each(|d| tcp.present_anew(d));
             }
             if fed.stop || app.failed() {
                 for d in Direction::BOTH {
@@ -78,8 +92,8 @@ impl Path {
                     }
                 }
             }
-            // Turned round or newly known: both directions begin anew; nothing moved: the parser waits.
-            if fed.detected || fed.reversed || fed.failed || fed.stop || all == 0 || ended {
+            // Turned round or newly known: both directions begin anew.
+            if fed.detected || fed.reversed || fed.failed || fed.stop || ended {
                 return fed;
             }
         }

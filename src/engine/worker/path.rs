@@ -228,6 +228,10 @@ impl Path {
         flow.session.recorded = Default::default();
         flow.session.detect.protocol_switched();
         flow.session.app.switch();
+        if let Some(tcp) = &mut flow.session.tcp {
+            // The old parser was shown them, the new one was not.
+            Direction::BOTH.into_iter().for_each(|d| tcp.present_anew(d));
+        }
         self.feed_tcp(flow, dir, fate);
     }
 
