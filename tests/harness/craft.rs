@@ -10,6 +10,8 @@ pub const SYN: u8 = 0x02;
 pub const RST: u8 = 0x04;
 pub const PSH: u8 = 0x08;
 pub const ACK: u8 = 0x10;
+/// Sequence numbers of the SYNs of client and server; the server's wraps soon.
+pub const ISN: [u32; 2] = [1_000, 0xffff_fff0];
 
 /// A TCP connection under the test's control.
 pub struct Conversation {
@@ -22,15 +24,15 @@ pub struct Conversation {
 }
 
 impl Conversation {
+    /// Before any segment; the next sequence numbers are those after a handshake.
+    pub fn unopened(port: u16, server_port: u16) -> Self {
+        let micros = 1_700_000_000_000_000 + i64::from(port) * 1_000_000;
+        Conversation { frames: Vec::new(), seq: ISN.map(|n| n.wrapping_add(1)), port, server_port, micros }
+    }
+
     /// After its three-way handshake.
     pub fn open(port: u16, server_port: u16) -> Self {
-        let mut c = Conversation {
-            frames: Vec::new(),
-            seq: [1_000, 0xffff_fff0],
-            port,
-            server_port,
-            micros: 1_700_000_000_000_000 + i64::from(port) * 1_000_000,
-        };
+        let mut c = Conversation { seq: ISN, ..Self::unopened(port, server_port) };
         c.segment(true, c.seq[0], 0, SYN, &[]);
         c.seq[0] += 1;
         c.segment(false, c.seq[1], c.seq[0], SYN | ACK, &[]);
@@ -100,7 +102,18 @@ pub fn udp(to_server: bool, port: u16, server_port: u16, micros: i64, payload: &
     TimedFrame { micros, to_server, data: ipv4(src, dst, 17, &bytes, to_server) }
 }
 
-fn ipv4(src: [u8; 4], dst: [u8; 4], proto: u8, payload: &[u8], to_server: bool) -> Vec<u8> {
+/// An ICMP message (RFC 792) with its four bytes after the checksum zero.
+pub fn icmp(to_server: bool, kind: u8, code: u8, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![kind, code, 0, 0, 0, 0, 0, 0];
+    bytes.extend(payload);
+    let sum = checksum(&[&bytes]);
+    bytes[2..4].copy_from_slice(&sum.to_be_bytes());
+    let (src, dst) = if to_server { (CLIENT, SERVER) } else { (SERVER, CLIENT) };
+    ipv4(src, dst, 1, &bytes, to_server)
+}
+
+/// An IPv4 packet in an Ethernet frame.
+pub fn ipv4(src: [u8; 4], dst: [u8; 4], proto: u8, payload: &[u8], to_server: bool) -> Vec<u8> {
     let (a, b) = if to_server { (1, 2) } else { (2, 1) };
     let mut frame = vec![2, 0, 0, 0, 0, b, 2, 0, 0, 0, 0, a, 8, 0];
     let total = 20 + payload.len() as u16;
@@ -116,7 +129,8 @@ fn ipv4(src: [u8; 4], dst: [u8; 4], proto: u8, payload: &[u8], to_server: bool) 
     frame
 }
 
-fn pseudo(src: [u8; 4], dst: [u8; 4], proto: u8, len: usize) -> Vec<u8> {
+/// The pseudo-header of TCP and UDP over IPv4.
+pub fn pseudo(src: [u8; 4], dst: [u8; 4], proto: u8, len: usize) -> Vec<u8> {
     let mut p = Vec::with_capacity(12);
     p.extend(src);
     p.extend(dst);
@@ -125,8 +139,8 @@ fn pseudo(src: [u8; 4], dst: [u8; 4], proto: u8, len: usize) -> Vec<u8> {
     p
 }
 
-/// RFC 1071, over parts of even length but the last.
-fn checksum(parts: &[&[u8]]) -> u16 {
+/// The Internet checksum, RFC 1071, over parts of even length but the last.
+pub fn checksum(parts: &[&[u8]]) -> u16 {
     let mut sum = 0u32;
     for part in parts {
         for pair in part.chunks(2) {

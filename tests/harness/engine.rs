@@ -3,7 +3,7 @@
 use crate::dialogue::TimedFrame;
 use ::engine::decode::{Frame, LinkType, PortId};
 use ::engine::detect::compile::{Ruleset, Settings};
-use ::engine::detect::lang::{Context, Events, parse_rules};
+use ::engine::detect::lang::{ActionOrder, Context, Events, order, parse_rules};
 use ::engine::types::{Counters, Policies, Timestamp, Verdict};
 use ::engine::worker::{Config, Mode, Output, Worker};
 use serde_json::Value;
@@ -39,10 +39,11 @@ pub fn ruleset_with(
     vars.addresses.iter().for_each(|(name, value)| cx.vars.set_address(name, value));
     vars.ports.iter().for_each(|(name, value)| cx.vars.set_port(name, value));
     cx.options.quiet = true;
-    let read = parse_rules(text.as_bytes(), "test.rules", &cx);
+    let mut read = parse_rules(text.as_bytes(), "test.rules", &cx);
     if read.stats.refused > 0 {
         return Err(read.diagnostics.iter().map(|d| d.render(false)).collect());
     }
+    order(&mut read.signatures, &ActionOrder::default());
     let made = Ruleset::compile(read.signatures, vocabulary, factory, None, Settings::default());
     let made = made.map_err(|e| e.to_string())?;
     match made.refused.first() {

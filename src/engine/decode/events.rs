@@ -165,9 +165,9 @@ events! {
     TCP_OPT_INVALID_LEN "tcp.opt_invalid_len" "TCP option length is not valid for its kind";
     TCP_PKT_TOO_SMALL "tcp.pkt_too_small" "bytes end inside the TCP header";
     UDP_HLEN_INVALID "udp.hlen_invalid" "former name of udp.len_invalid, known to old rules and never raised";
-    UDP_HLEN_TOO_SMALL "udp.hlen_too_small" "UDP length below 8";
+    UDP_HLEN_TOO_SMALL "udp.hlen_too_small" "bytes end inside the UDP header";
     UDP_LEN_INVALID "udp.len_invalid" "UDP length is not that of its packet";
-    UDP_PKT_TOO_SMALL "udp.pkt_too_small" "bytes end inside the UDP header";
+    UDP_PKT_TOO_SMALL "udp.pkt_too_small" "UDP length is more than there are bytes";
     VLAN_HEADER_TOO_SMALL "vlan.header_too_small" "bytes end inside the VLAN tag";
     VLAN_TOO_MANY_LAYERS "vlan.too_many_layers" "more VLAN tags than are kept";
     VLAN_UNKNOWN_TYPE "vlan.unknown_type" "EtherType after the VLAN tag is not known";
