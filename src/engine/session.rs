@@ -22,6 +22,8 @@ pub struct Session {
     pub recorded: TxId,
     /// Transactions of protocols the flow spoke before it switched.
     pub earlier_transactions: u64,
+    /// Bytes of parser and transactions that the worker has billed.
+    pub app_bytes: usize,
     /// Exceptions the flow met, with what the policy said; for its closing record.
     pub exceptions: SmallVec<[(Cause, ExceptionPolicy); 1]>,
     /// Least and most TTL or hop limit, to server and to client.
@@ -36,6 +38,11 @@ impl Session {
     pub fn blinded(&mut self) {
         let exceptions = std::mem::take(&mut self.exceptions);
         *self = Session { blind: true, exceptions, ..Session::default() };
+    }
+
+    /// Bytes that the parser holds, and detection for its transactions.
+    pub fn app_memory(&self) -> usize {
+        self.app.parser().map_or(0, |p| p.memory().saturating_add(self.detect.tx_memory()))
     }
 
     /// Notes an exception once per cause.

@@ -180,3 +180,25 @@ fn a_hole_before_the_protocol_is_known() {
     let at = out.of("alert").next().and_then(|e| e["pcap_cnt"].as_u64());
     assert!(at.is_some_and(|n| n <= c.frames.len() as u64), "only at the flow's end: {at:?}");
 }
+
+/// Many requests in few bytes must not buy all the memory there is; those who ask for little keep theirs.
+#[test]
+fn requests_without_answers_are_bounded_over_all_flows() {
+    let rules = ruleset(RULE).unwrap();
+    let mut config = harness::engine::watching();
+    config.limits.app_bytes_max = 32 << 20;
+    let mut frames = Vec::new();
+    let pipelined = b"GET / HTTP/1.1\r\n\r\n".repeat(70);
+    for port in 0..40 {
+        let mut c = Conversation::open(20_000 + port, 80);
+        (0..7).for_each(|_| c.send(true, &pipelined));
+        frames.extend(c.frames);
+    }
+    let mut modest = Conversation::open(30_000, 80);
+    modest.send(true, REQUEST);
+    frames.extend(modest.frames);
+    let out = run(&rules, config, &frames, 64);
+    let refused = out.counters.of(engine::types::Counter::AppMemcap);
+    assert!((10..40).contains(&refused), "{refused}");
+    assert_eq!(out.sids(), [1], "the flow that asks for little keeps its parser");
+}

@@ -197,6 +197,7 @@ section! {
         stream_bytes_max: Option<Size>,
         stream_segments_max: Option<Size>,
         parser_pending_max: Option<Size>,
+        app_bytes_max: Option<Size>,
         transactions_max: Option<Size>,
         parked_max: Option<Size>,
         decode_layers_max: Option<Size>,

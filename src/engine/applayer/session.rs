@@ -2,7 +2,7 @@
 //!
 //! Owns detection (by content, both directions, any port) and the driving of the parser; holds no stream bytes: the
 //! stream below keeps what is not consumed and presents it again. Until a protocol is known nothing is consumed, so a
-//! protocol recognised by its answer still has its question parsed. Invariants: a parser exists exactly while a
+//! protocol recognised by its answer still has its question parsed. Invariants: a parser exists only while a
 //! protocol is known; a direction that is `done` is never fed again; work per call is one probe of each protocol or
 //! one parse.
 
@@ -121,9 +121,11 @@ impl AppSession {
         }
     }
 
-    /// Gives up on the flow's protocol.
-    pub fn fail(&mut self) {
+    /// Gives up on the flow's protocol; the parser goes with its transactions, the protocol's name stays.
+    pub fn abandon(&mut self) {
         self.state = State::Failed;
+        self.parser = None;
+        self.switching = None;
     }
 
     /// Presents everything unconsumed of a direction. On UDP each datagram is presented once, whatever is consumed.

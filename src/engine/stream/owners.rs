@@ -100,8 +100,10 @@ impl Owners {
 
     fn reassign(&mut self, segment: Range, won: &[Range], max: usize) {
         let mut out = VecDeque::with_capacity(self.0.len() + 2);
+        // Each range was won from one owner, in their order.
+        let mut won = won.iter().peekable();
         for o in &self.0 {
-            let Some(w) = won.iter().find(|w| w.start < o.bytes.end && o.bytes.start < w.end) else {
+            let Some(w) = won.next_if(|w| w.start < o.bytes.end && o.bytes.start < w.end) else {
                 out.push_back(*o);
                 continue;
             };

@@ -86,6 +86,7 @@ counters! {
     StreamInvalid "tcp.invalid" "segments not valid in their session";
     AppParserErrors "app_layer.error" "flows an application-layer parser gave up on";
     AppTransactions "app_layer.tx" "transactions begun";
+    AppMemcap "app_layer.memcap" "flows that lost their parser for want of room";
     AppTxOverflow "app_layer.tx_overflow" "transactions closed unfinished to make room";
     DetectCandidates "detect.candidates" "signatures the prefilter asked to inspect";
     DetectAlerts "detect.alert" "alerts raised";

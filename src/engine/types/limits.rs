@@ -19,6 +19,10 @@ pub struct Limits {
     pub stream_depth: u64,
     /// Bytes an application-layer parser may ask to see at once; past it the parser has failed.
     pub parser_pending_max: usize,
+    /// Bytes held by application-layer parsers and by detection for their transactions. Past half of it a flow that holds
+    /// more than a 4,096th, past the whole any that asks for more, loses its parser (`app_layer.memcap`) and takes
+    /// `app-layer-error`.
+    pub app_bytes_max: usize,
     /// Live transactions per flow; past it the oldest is closed unfinished.
     pub transactions_max: usize,
     /// Candidates parked per flow direction or transaction; past it `parked-overflow`.
@@ -45,6 +49,7 @@ impl Default for Limits {
             stream_segments_max: 2_048,
             stream_depth: 1 << 20,
             parser_pending_max: 256 << 10,
+            app_bytes_max: 256 << 20,
             transactions_max: 512,
             parked_max: 16,
             decode_layers_max: 16,

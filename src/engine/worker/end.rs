@@ -19,6 +19,7 @@ impl Path {
         if let Some(tcp) = &mut flow.session.tcp {
             tcp.release(&mut self.account);
         }
+        self.unbill(flow);
         self.flow_ended(flow, cause, out);
     }
 

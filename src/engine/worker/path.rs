@@ -22,6 +22,9 @@ use crate::types::{
 };
 use std::sync::Arc;
 
+/// A flow may hold this part of the application layer's memory even when it is short.
+const APP_SHARES: usize = 4_096;
+
 /// What has been decided about a packet so far.
 #[derive(Debug, Default)]
 pub(super) struct Fate {
@@ -51,6 +54,8 @@ pub(super) struct Path {
     pub inline: bool,
     pub detector: Detector,
     pub account: Account,
+    /// Billed by all flows' parsers.
+    app_bytes: usize,
     pub counters: Counters,
     pub exceptions: [u64; Cause::COUNT],
     /// Time of the latest packet; never moves back unless paced, when it is the time of the packet at hand.
@@ -68,6 +73,7 @@ impl Path {
             vocabulary: *rules.vocabulary(),
             detector: Detector::new(&rules, &config.limits, inline, config.seed[0])?,
             account: Account::new(config.limits.stream_bytes_max),
+            app_bytes: 0,
             rules,
             inline,
             config,
@@ -134,6 +140,7 @@ impl Path {
             }
         }
         self.detect_in_flow(flow, subject(dir), &events, stored, &mut fate, out);
+        self.bill(flow, subject(dir), &mut fate, out);
         self.decode_anomalies(subject(dir), Some(flow), out);
         for &e in &events {
             if let Some(row) = crate::stream::events::EVENTS.get(e as usize) {
@@ -233,6 +240,37 @@ impl Path {
             Direction::BOTH.into_iter().for_each(|d| tcp.present_anew(d));
         }
         self.feed_tcp(flow, dir, fate);
+    }
+
+    /// Bills what the flow's parser holds now. Short of room, those that hold much lose theirs before those that hold
+    /// little: many requests in few bytes must not buy all the memory there is.
+    fn bill(&mut self, flow: &mut Flow<Session>, subject: Subject<'_>, fate: &mut Fate, out: &mut Output) {
+        if flow.session.opaque && flow.session.app_bytes > 0 {
+            // Behind a handshake parsers only count.
+            return;
+        }
+        let now = flow.session.app_memory();
+        let before = std::mem::replace(&mut flow.session.app_bytes, now);
+        self.app_bytes = self.app_bytes.saturating_sub(before).saturating_add(now);
+        let max = self.config.limits.app_bytes_max;
+        let much = now > max / APP_SHARES && self.app_bytes > max / 2;
+        if now <= before || !(much || self.app_bytes > max) {
+            return;
+        }
+        self.counters.inc(Counter::AppMemcap);
+        self.transactions(flow, subject, true, out);
+        self.unbill(flow);
+        flow.session.app.abandon();
+        flow.session.detect.protocol_switched();
+        if let Some(tcp) = &mut flow.session.tcp {
+            Direction::BOTH.into_iter().for_each(|d| tcp.stop_app(d));
+        }
+        self.exception(Cause::ApplayerError, Some(flow), fate);
+    }
+
+    /// The flow's parser is no more.
+    pub fn unbill(&mut self, flow: &mut Flow<Session>) {
+        self.app_bytes = self.app_bytes.saturating_sub(std::mem::take(&mut flow.session.app_bytes));
     }
 
     /// Inspects a packet of no flow.
@@ -399,6 +437,7 @@ impl Path {
         if let Some(mut tcp) = flow.session.tcp.take() {
             tcp.release(&mut self.account);
         }
+        self.unbill(flow);
         flow.session.blinded();
         flow.core.flags.pinned = true;
         // Its scratch may be half written.

@@ -187,6 +187,11 @@ impl FlowDetect {
         }
     }
 
+    /// Bytes held for transactions, what they hold elsewhere not counted.
+    pub fn tx_memory(&self) -> usize {
+        self.txs.capacity() * size_of::<TxState>()
+    }
+
     /// A new ruleset: what was known by its signatures' numbers is forgotten, variables stay.
     pub(crate) fn renew(&mut self, epoch: u64) {
         if self.epoch == epoch {

@@ -11,7 +11,7 @@ const SKIP_MAX: usize = 4;
 /// Answers in either direction; a request from the server's side or a response from the client's means that the flow was
 /// met the wrong way round.
 pub fn probe(input: &ProbeInput<'_>) -> Probe {
-    let lead = input.data.iter().take_while(|c| matches!(c, b'\r' | b'\n')).count().min(SKIP_MAX);
+    let lead = input.data.iter().take(SKIP_MAX).take_while(|c| matches!(c, b'\r' | b'\n')).count();
     let data = input.data.get(lead..).unwrap_or_default();
     let request = METHODS.iter().map(|m| begins(data, m, true)).max().unwrap_or(Seen::No);
     let response = VERSIONS.iter().map(|v| begins(data, v, false)).max().unwrap_or(Seen::No);
