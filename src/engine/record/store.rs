@@ -96,6 +96,8 @@ impl Records {
 pub struct Record<'a> {
     pub head: Head<'a>,
     body: &'a [u8],
+    /// Only the invariants ask for it.
+    #[cfg(any(test, debug_assertions))]
     size: usize,
 }
 
@@ -104,7 +106,13 @@ impl<'a> Record<'a> {
     pub fn read(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), Malformed> {
         let (head, body_len, rest) = Head::decode(bytes)?;
         let (body, rest) = rest.split_at_checked(body_len).ok_or(Malformed)?;
-        Ok((Record { head, body, size: bytes.len() - rest.len() }, rest))
+        let record = Record {
+            head,
+            body,
+            #[cfg(any(test, debug_assertions))]
+            size: bytes.len() - rest.len(),
+        };
+        Ok((record, rest))
     }
 
     /// Every record of `bytes` up to the first malformed one.

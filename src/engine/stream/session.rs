@@ -92,6 +92,8 @@ pub struct TcpSession {
     pub(super) synacks: u8,
     pub(super) finished: bool,
     raw_overlap: usize,
+    /// Only the invariants ask for it.
+    #[cfg(any(test, debug_assertions))]
     segments_max: usize,
 }
 
@@ -145,6 +147,7 @@ impl TcpSession {
             synacks: 0,
             finished: false,
             raw_overlap: settings.raw_overlap,
+            #[cfg(any(test, debug_assertions))]
             segments_max: settings.segments_max,
         }
     }
