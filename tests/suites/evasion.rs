@@ -163,6 +163,21 @@ fn a_copy_that_differs_from_what_was_seen() {
     });
 }
 
+#[test]
+fn a_method_that_only_the_application_knows() {
+    held_back(|c, seq, ack| {
+        c.segment(true, seq, ack, PSH | ACK, b"GETX /etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n");
+    });
+}
+
+#[test]
+fn a_request_behind_a_connect_that_the_server_refuses() {
+    held_back(|c, seq, ack| {
+        let request = [&b"CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n"[..], REQUEST].concat();
+        c.segment(true, seq, ack, PSH | ACK, &request);
+    });
+}
+
 /// A gap must not stop a stream whose protocol is still unknown.
 #[test]
 fn a_hole_before_the_protocol_is_known() {

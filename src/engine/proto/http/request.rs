@@ -59,6 +59,12 @@ impl HttpParser {
         match self.req.state {
             State::Tunnel => return Step::Done,
             _ if rest.is_empty() => return Step::Wait,
+            // Who means to tunnel waits; a server that refuses CONNECT answers what follows as the next request, and
+            // in line that must be read before it leaves.
+            State::ConnectWait if cx.inline && begins_request(rest) => {
+                self.req.tx = None;
+                self.req.state = State::Line;
+            }
             State::ConnectWait => return Step::Wait,
             State::Identity | State::Chunk => return self.request_body(rest),
             State::After | State::UntilEof => return self.request_after(rest),
@@ -286,6 +292,11 @@ impl HttpParser {
             self.req.state = State::Line;
         }
     }
+}
+
+fn begins_request(data: &[u8]) -> bool {
+    let (word, after) = split_at(text::trim_start(data), is_space);
+    !after.is_empty() && method(word) != Method::Unknown
 }
 
 /// Splits the request line into method, target and protocol.

@@ -271,7 +271,10 @@ fn probing() {
     assert_eq!(p(ToServer, b"\r\npropfind /"), Probe::Match);
     assert_eq!(p(ToServer, b"GE"), Probe::More);
     assert_eq!(p(ToServer, b"GETX /"), Probe::No);
+    assert_eq!(p(ToServer, b"GETX / HTTP/1.1\r\n"), Probe::Match);
+    assert_eq!(p(ToServer, b"PLAY rtsp://x/ RTSP/1.0\r\n"), Probe::No);
     assert_eq!(p(ToServer, b"PRI * HTTP/2.0"), Probe::No);
+    assert_eq!(p(ToServer, b"PRI * HTTP/2.0\r\n\r\nSM\r\n"), Probe::No);
     assert_eq!(p(ToClient, b"HTTP/1.1 200"), Probe::Match);
     assert_eq!(p(ToClient, b"HTTP/2.0 200"), Probe::No);
     assert_eq!(p(ToServer, b"HTTP/1.0 200"), Probe::MatchReversed);
