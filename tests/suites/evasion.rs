@@ -178,6 +178,28 @@ fn a_request_behind_a_connect_that_the_server_refuses() {
     });
 }
 
+/// The first fragment left; the last one did not, and must not when it is sent again.
+#[test]
+fn the_last_fragment_again() {
+    let rules = ruleset("drop udp any any -> any any (msg:\"x\"; content:\"first half, last half\"; sid:1;)").unwrap();
+    let whole = harness::craft::udp(true, 5_000, 6_000, 1_700_000_000_000_000, b"....first half, last half");
+    let fragment = |range: std::ops::Range<usize>, more: u8| {
+        let mut f = whole.clone();
+        f.data = [&whole.data[..34], &whole.data[34 + range.start..34 + range.end]].concat();
+        let total = (f.data.len() - 14) as u16;
+        f.data[16..18].copy_from_slice(&total.to_be_bytes());
+        f.data[20..22].copy_from_slice(&[more << 5, (range.start / 8) as u8]);
+        f
+    };
+    let end = whole.data.len() - 34;
+    let (a, b) = (fragment(0..16, 1), fragment(16..end, 0));
+    for batch in [1, 64] {
+        let out = run(&rules, in_line(), &[a.clone(), b.clone(), b.clone()], batch);
+        assert_eq!(out.sids(), [1]);
+        assert!(!out.leaked(b"last half"), "{:?}", out.verdicts);
+    }
+}
+
 /// A gap must not stop a stream whose protocol is still unknown.
 #[test]
 fn a_hole_before_the_protocol_is_known() {

@@ -103,7 +103,8 @@ impl Decoder {
             Then::Inner(inner, span) => Some((inner_of(packet), inner, part(bytes, span))),
             Then::Fragment(f) => {
                 packet.flags.fragment = true;
-                let key = defrag::Key::new(packet, &f);
+                let key = self.defrag.key(packet, &f);
+                packet.datagram = self.defrag.name(&key);
                 let (had, was_invalid) = (packet.events.len(), packet.flags.invalid);
                 let outcome = self.defrag.insert(key, &f, bytes.as_slice(), packet, counters);
                 for &e in packet.events.iter().skip(had) {

@@ -262,6 +262,8 @@ pub struct Packet<'a> {
     pub flags: PacketFlags,
     /// Tunnels this packet is inside of, 0 for the outermost: part of flow and defrag keys.
     pub depth: u8,
+    /// Of a fragment, which datagram it is of: a keyed hash, never zero.
+    pub datagram: Option<std::num::NonZeroU64>,
     pub events: DecodeEvents,
     /// Sight lost while decoding (a fragment that found no room), for the exception policies.
     pub exceptions: SmallVec<[Cause; 2]>,
@@ -287,6 +289,7 @@ impl<'a> Packet<'a> {
             payload: Span::default(),
             flags: PacketFlags { truncated: frame.wire_len as usize > frame.data.len(), ..PacketFlags::default() },
             depth: 0,
+            datagram: None,
             events: DecodeEvents::new(),
             exceptions: SmallVec::new(),
         }

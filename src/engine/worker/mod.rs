@@ -57,10 +57,15 @@ impl Worker {
         for (index, frame) in (0u32..).zip(frames) {
             self.decoder.decode(frame, index, &mut packets, &mut self.path.counters);
         }
+        let mut datagram = None;
         for (index, packet) in &packets {
             let Some(frame) = frames.get(*index as usize) else { continue };
             let fate = self.packet(packet, out);
             self.path.apply(fate, frame, *index, packet, out);
+            datagram = packet.datagram.map(|d| (*index, d)).or(datagram.filter(|(i, _)| i == index));
+            if let Some((_, d)) = datagram.filter(|_| !packet.flags.fragment) {
+                self.path.note_datagram(d, *index, out);
+            }
         }
         self.spare = recycled(packets);
         self.path.count_verdicts(out);

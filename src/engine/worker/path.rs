@@ -13,6 +13,7 @@ use crate::detect::compile::Ruleset;
 use crate::detect::inspect::{Alert, Detector, Hit, PacketInput, Settled, StreamInput};
 use crate::detect::matching::MatcherError;
 use crate::detect::signature::PacketFacts;
+use crate::detect::state::hosts::Bounded;
 use crate::flow::{Flow, FlowState};
 use crate::record::{AnomalyLayer, PacketSource};
 use crate::session::Session;
@@ -20,10 +21,14 @@ use crate::stream::{Account, SegmentCx, StreamEvents, TcpSession};
 use crate::types::{
     Cause, Counter, Counters, Direction, ExceptionPolicy, IpProto, Reason, RejectTarget, Scope, Timestamp, Verdict,
 };
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 /// A flow may hold this part of the application layer's memory even when it is short.
 const APP_SHARES: usize = 4_096;
+
+/// Withheld datagrams remembered; past it the first is forgotten.
+const WITHHELD_MAX: usize = 16_384;
 
 /// What has been decided about a packet so far.
 #[derive(Debug, Default)]
@@ -56,6 +61,8 @@ pub(super) struct Path {
     pub account: Account,
     /// Billed by all flows' parsers.
     app_bytes: usize,
+    /// Datagrams in fragments that were not let through once whole, and when.
+    withheld: Bounded<NonZeroU64, Timestamp>,
     pub counters: Counters,
     pub exceptions: [u64; Cause::COUNT],
     /// Time of the latest packet; never moves back unless paced, when it is the time of the packet at hand.
@@ -74,6 +81,7 @@ impl Path {
             detector: Detector::new(&rules, &config.limits, inline, config.seed[0])?,
             account: Account::new(config.limits.stream_bytes_max),
             app_bytes: 0,
+            withheld: Bounded::new(WITHHELD_MAX, config.seed[1]),
             rules,
             inline,
             config,
@@ -92,11 +100,30 @@ impl Path {
         self.number = packet.number;
     }
 
+    /// What fragments made whole did not leave: its other fragments have, so that none may be sent again, in another form
+    /// perhaps, to complete it there.
+    pub fn note_datagram(&mut self, datagram: NonZeroU64, index: u32, out: &Output) {
+        if out.frames.get(index as usize).is_some_and(|f| !f.verdict.is_forward()) {
+            let now = self.now;
+            *self.withheld.entry(datagram, || now) = now;
+        }
+    }
+
+    /// Whether `packet` is a fragment of a datagram that was withheld as long ago as its receiver may remember.
+    fn of_withheld(&self, packet: &Packet<'_>) -> bool {
+        let timeout = self.config.decode.defrag.timeout;
+        let since = packet.datagram.and_then(|d| self.withheld.find(&d));
+        since.is_some_and(|since| self.now.since(*since) <= timeout)
+    }
+
     /// A packet that belongs to no flow: fragments, headers that do not hold together, protocols without flows.
     pub fn without_flow(&mut self, packet: &Packet<'_>, out: &mut Output) -> Fate {
         let mut fate = Fate::default();
         let subject = Subject { packet, source: PacketSource::of(packet), dir: None };
         self.decode_exceptions(packet, None, &mut fate);
+        if self.of_withheld(packet) {
+            fate.decide(Verdict::Drop(Reason::FlowDrop), None);
+        }
         if !fate.uninspected {
             self.detect_alone(subject, &mut fate, out);
         }

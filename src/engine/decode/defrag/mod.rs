@@ -128,10 +128,27 @@ impl Defrag {
         self.bytes
     }
 
+    /// Which datagram a fragment is of, as the settings tell datagrams apart.
+    pub fn key(&self, p: &Packet<'_>, f: &Fragment) -> Key {
+        let mut key = Key::new(p, f);
+        if !self.settings.use_vlan {
+            key.vlan = VlanStack::default();
+        }
+        if !self.settings.use_depth {
+            key.depth = 0;
+        }
+        key
+    }
+
+    /// A short name of a datagram, for those who remember what became of it.
+    pub fn name(&self, key: &Key) -> Option<std::num::NonZeroU64> {
+        std::num::NonZeroU64::new(self.table.hasher().hash_one(key) | 1)
+    }
+
     /// Takes one fragment of `p`, whose bytes are `bytes`; its events go to `p`.
     pub fn insert(
         &mut self,
-        mut key: Key,
+        key: Key,
         f: &Fragment,
         bytes: &[u8],
         p: &mut Packet<'_>,
@@ -139,12 +156,6 @@ impl Defrag {
     ) -> Outcome {
         counters.inc(Counter::DefragFragments);
         self.expire(p.ts, counters);
-        if !self.settings.use_vlan {
-            key.vlan = VlanStack::default();
-        }
-        if !self.settings.use_depth {
-            key.depth = 0;
-        }
         let v6 = key.src.is_ipv6();
         let (header, data) = (f.header.of(bytes), f.data.of(bytes));
         if !self.acceptable(f, header.len(), data.len(), v6, p) {
