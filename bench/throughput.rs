@@ -166,6 +166,7 @@ fn settings(all_records: bool) -> Config {
             transactions: false,
             files: false,
             anomaly: false,
+            packet_anomaly: false,
         };
     }
     config

@@ -7,7 +7,7 @@
 use crate::applayer::{AppSession, TxId};
 use crate::detect::state::FlowDetect;
 use crate::stream::TcpSession;
-use crate::types::{Cause, ExceptionPolicy};
+use crate::types::{Cause, ExceptionPolicy, PerDirection};
 use smallvec::SmallVec;
 
 #[derive(Default)]
@@ -18,8 +18,12 @@ pub struct Session {
     pub detect: FlowDetect,
     /// Transactions before this one have been logged.
     pub logged: TxId,
-    /// Transactions before this one have their record; one past `logged` where the record came before the end.
+    /// Transactions before this one have their record, which may come before their end.
     pub recorded: TxId,
+    /// Transactions before this one have a record of each of their files, to server and to client.
+    pub filed: PerDirection<TxId>,
+    /// How many events of a transaction not yet logged have their record.
+    pub told: SmallVec<[(TxId, u16); 1]>,
     /// Transactions of protocols the flow spoke before it switched.
     pub earlier_transactions: u64,
     /// Bytes of parser and transactions that the worker has billed.
@@ -45,8 +49,21 @@ impl Session {
         self.app.parser().map_or(0, |p| p.memory().saturating_add(self.detect.tx_memory()))
     }
 
-    /// Notes an exception once per cause.
+    /// The next protocol's transactions count from 0 again.
+    pub fn protocol_switched(&mut self) {
+        self.earlier_transactions += self.logged.0;
+        self.logged = TxId::default();
+        self.recorded = TxId::default();
+        self.filed = PerDirection::default();
+        self.told.clear();
+    }
+
+    /// Notes an exception once per cause. What every imperfect stream meets is worth a word only where a policy acted.
     pub fn note(&mut self, cause: Cause, policy: ExceptionPolicy) {
+        let common = matches!(cause, Cause::StreamInvalid | Cause::StreamGap);
+        if common && policy == ExceptionPolicy::Ignore {
+            return;
+        }
         if !self.exceptions.iter().any(|(c, _)| *c == cause) {
             self.exceptions.push((cause, policy));
         }

@@ -41,18 +41,12 @@ pub struct File {
     pub logged: bool,
 }
 
-/// Which hashes are computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which hashes are computed: none unless asked for, since they cost more than the parsing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hashes {
     pub md5: bool,
     pub sha1: bool,
     pub sha256: bool,
-}
-
-impl Default for Hashes {
-    fn default() -> Self {
-        Hashes { md5: false, sha1: false, sha256: true }
-    }
 }
 
 /// The running hashes of an open file.

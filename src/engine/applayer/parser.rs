@@ -121,6 +121,16 @@ pub trait Transaction: Any {
         Direction::BOTH.into_iter().all(|dir| self.progress(dir) == Progress::DONE)
     }
 
+    /// The protocol's own name of how far a direction has come, for alerts; protocols without stages have none.
+    fn progress_name(&self, _dir: Direction) -> Option<&'static str> {
+        None
+    }
+
+    /// Its record carries its number beside its object (`tx_id`).
+    fn numbered(&self) -> bool {
+        false
+    }
+
     /// The direction whose sender a record of it shows as its source.
     fn shown_as(&self) -> Direction {
         Direction::ToServer

@@ -83,6 +83,18 @@ impl AppSession {
         self.state == State::Failed
     }
 
+    /// What records call the protocol of a flow that has none: detection has failed there. Over TCP it fails only where
+    /// both sides spoke; a datagram is judged by itself.
+    pub fn unrecognised(&self, udp: bool) -> bool {
+        let (s, c) = (self.seen.to_server.any, self.seen.to_client.any);
+        self.proto == ProtoId::ANY && if udp { s || c } else { self.failed() && s && c }
+    }
+
+    /// `dir` was recognised as nothing while the other side's bytes named the protocol.
+    pub fn unrecognised_in(&self, dir: Direction) -> bool {
+        self.proto != ProtoId::ANY && self.seen[dir].any && self.seen[dir].refused
+    }
+
     pub fn parser(&self) -> Option<&dyn AppParser> {
         self.parser.as_deref()
     }

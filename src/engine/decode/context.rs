@@ -1,6 +1,6 @@
 //! What the functions of one packet share: settings, counters, the bound on headers, and what is to follow.
 
-use super::packet::{Frame, LinkType, Packet, PortId, Span};
+use super::packet::{Frame, LinkType, Packet, PortId, Span, Tunnel};
 use super::settings::Settings;
 use super::{Decoder, events, ipv4, ipv6, link, tunnel};
 use crate::types::{Counter, Counters, Limits, Timestamp};
@@ -43,7 +43,7 @@ pub(super) enum Then {
     #[default]
     Done,
     /// It carries another packet.
-    Inner(Entry, Span),
+    Inner(Tunnel, Entry, Span),
     /// It is a piece of a datagram.
     Fragment(Fragment),
 }

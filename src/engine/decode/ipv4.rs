@@ -1,7 +1,7 @@
 //! IPv4 (RFC 791): header, options, and what its protocol field announces.
 
 use super::context::{Cx, Entry, Fragment, Then};
-use super::packet::{IpHeader, L4, Packet, Span};
+use super::packet::{IpHeader, L4, Packet, Span, Tunnel};
 use super::{events, icmp, transport, tunnel};
 use crate::types::{Counter, FiveTuple, IpProto};
 use crate::wire::checksum;
@@ -101,13 +101,13 @@ fn by_rarer_proto(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize, p
         IpProto::IPV6 => {
             if data.len().saturating_sub(at) >= Ipv6::LEN {
                 cx.counters.inc(Counter::DecodeIp6in4);
-                cx.then = Then::Inner(Entry::Ipv6, Span::new(at, data.len()));
+                cx.then = Then::Inner(Tunnel::Ipv4, Entry::Ipv6, Span::new(at, data.len()));
             }
         }
         IpProto::IPIP => {
             if data.len().saturating_sub(at) >= Ipv4::LEN {
                 cx.counters.inc(Counter::DecodeIp4in4);
-                cx.then = Then::Inner(Entry::Ipv4, Span::new(at, data.len()));
+                cx.then = Then::Inner(Tunnel::Ipv4, Entry::Ipv4, Span::new(at, data.len()));
             }
         }
         IpProto::ICMPV6 => p.invalid(events::IPV4_ICMPV6),

@@ -1,7 +1,7 @@
 //! IPv6 (RFC 8200): fixed header and the chain of extension headers, then the transport.
 
 use super::context::{Cx, Entry, Fragment, Then};
-use super::packet::{IpHeader, L4, Packet, Span};
+use super::packet::{IpHeader, L4, Packet, Span, Tunnel};
 use super::{events, icmp, transport, tunnel};
 use crate::types::{Counter, FiveTuple, IpProto};
 use crate::wire::ip::{ExtHeader, Ipv4, Ipv6};
@@ -110,7 +110,7 @@ fn inner(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize, version: u
         return p.invalid(wrong);
     }
     cx.counters.inc(counter);
-    cx.then = Then::Inner(entry, Span::new(at, data.len()));
+    cx.then = Then::Inner(Tunnel::Ipv6, entry, Span::new(at, data.len()));
 }
 
 #[derive(Default)]

@@ -25,7 +25,7 @@ pub use context::fuzz_target;
 pub use defrag::{DefragSettings, HostPolicies, OverlapPolicy, fuzz_target as fuzz_defrag};
 pub use packet::{
     Bytes, DecodeEvents, EtherHeader, Frame, IpHeader, L4, LinkType, Packet, PacketFlags, PacketList, PortId, Span,
-    TcpFlags, TcpHeader, VlanStack,
+    TcpFlags, TcpHeader, Tunnel, VlanStack,
 };
 pub use settings::{Ports, Settings};
 
@@ -100,7 +100,7 @@ impl Decoder {
     ) -> Option<Next<'a>> {
         match then {
             Then::Done => None,
-            Then::Inner(inner, span) => Some((inner_of(packet), inner, part(bytes, span))),
+            Then::Inner(tunnel, inner, span) => Some((inner_of(packet, tunnel), inner, part(bytes, span))),
             Then::Fragment(f) => {
                 packet.flags.fragment = true;
                 let key = self.defrag.key(packet, &f);
@@ -158,8 +158,9 @@ fn count(event_counts: &mut [u64], event: u16) {
 }
 
 /// A packet inside `outer`: same frame, nothing decoded yet.
-fn inner_of<'a>(outer: &Packet<'a>) -> Packet<'a> {
+fn inner_of<'a>(outer: &Packet<'a>, tunnel: Tunnel) -> Packet<'a> {
     let mut p = blank_like(outer);
+    p.tunnel = Some(tunnel);
     p.flags.tunnelled = true;
     p.flags.truncated = outer.flags.truncated;
     p.depth = outer.depth.saturating_add(1);
@@ -172,6 +173,7 @@ fn reassembled_of<'a>(fragment: &Packet<'a>) -> Packet<'a> {
     p.ether = fragment.ether;
     p.vlan = fragment.vlan;
     p.depth = fragment.depth;
+    p.tunnel = fragment.tunnel;
     p.flags.tunnelled = fragment.flags.tunnelled;
     p.flags.reassembled = true;
     p

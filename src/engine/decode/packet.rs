@@ -239,6 +239,20 @@ pub struct PacketFlags {
     pub truncated: bool,
 }
 
+/// What a packet came out of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tunnel {
+    /// GRE, and ERSPAN within it.
+    Gre,
+    /// IPv4 or IPv6 right after an IPv4 header.
+    Ipv4,
+    /// IPv4 or IPv6 right after an IPv6 header.
+    Ipv6,
+    Teredo,
+    Vxlan,
+    Geneve,
+}
+
 /// Decode events seen in a packet: rows of the event table of `decode`.
 pub type DecodeEvents = SmallVec<[u16; 4]>;
 
@@ -262,6 +276,8 @@ pub struct Packet<'a> {
     pub flags: PacketFlags,
     /// Tunnels this packet is inside of, 0 for the outermost: part of flow and defrag keys.
     pub depth: u8,
+    /// The innermost of them.
+    pub tunnel: Option<Tunnel>,
     /// Of a fragment, which datagram it is of: a keyed hash, never zero.
     pub datagram: Option<std::num::NonZeroU64>,
     pub events: DecodeEvents,
@@ -289,6 +305,7 @@ impl<'a> Packet<'a> {
             payload: Span::default(),
             flags: PacketFlags { truncated: frame.wire_len as usize > frame.data.len(), ..PacketFlags::default() },
             depth: 0,
+            tunnel: None,
             datagram: None,
             events: DecodeEvents::new(),
             exceptions: SmallVec::new(),

@@ -1,7 +1,7 @@
 //! Encapsulations: GRE and what it carries, and the tunnels over UDP.
 
 use super::context::{Cx, Entry, Then};
-use super::packet::{Packet, Span};
+use super::packet::{Packet, Span, Tunnel};
 use super::{events, link};
 use crate::types::Counter;
 use crate::wire::be16;
@@ -33,7 +33,7 @@ pub(super) fn gre(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
     }
     let at = at + header_len;
     p.payload = Span::new(at, data.len());
-    let inner = |entry| Then::Inner(entry, Span::new(at, data.len()));
+    let inner = |entry| Then::Inner(Tunnel::Gre, entry, Span::new(at, data.len()));
     cx.then = match h.proto() {
         ether_type::IPV4 => inner(Entry::Ipv4),
         ether_type::IPV6 => inner(Entry::Ipv6),
@@ -166,7 +166,7 @@ fn vxlan(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) -> bool {
     // Whether a frame follows shows in its EtherType.
     match be16(data, inner.saturating_add(12)) {
         Some(kind) if carried(kind) => {
-            cx.then = Then::Inner(Entry::Ethernet, Span::new(inner, data.len()));
+            cx.then = Then::Inner(Tunnel::Vxlan, Entry::Ethernet, Span::new(inner, data.len()));
         }
         Some(_) => p.event(events::VXLAN_UNKNOWN_PAYLOAD_TYPE),
         None => {}
@@ -194,7 +194,7 @@ fn geneve(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) -> bool {
             return true;
         }
     };
-    cx.then = Then::Inner(entry, Span::new(inner, data.len()));
+    cx.then = Then::Inner(Tunnel::Geneve, entry, Span::new(inner, data.len()));
     true
 }
 
@@ -226,7 +226,7 @@ fn teredo(cx: &mut Cx<'_>, data: &[u8], at: usize) {
     let fills = start + Ipv6::LEN + usize::from(h.payload_len()) == data.len();
     if h.version() == 6 && fills {
         cx.counters.inc(Counter::DecodeTeredo);
-        cx.then = Then::Inner(Entry::Ipv6, Span::new(start, data.len()));
+        cx.then = Then::Inner(Tunnel::Teredo, Entry::Ipv6, Span::new(start, data.len()));
     }
 }
 

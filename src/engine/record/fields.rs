@@ -7,7 +7,7 @@
 //! `fileinfo`. Addresses are written whole (IPv6 with all its digits), times as `2023-01-01T00:00:00.123456+0000`.
 
 use crate::applayer::files::{File, FileState};
-use crate::decode::{IpHeader, L4, Packet, VlanStack};
+use crate::decode::{IpHeader, L4, Packet, Tunnel, VlanStack};
 use crate::types::{Counter, Counters, Direction, FieldSink, FiveTuple, IpProto, Reason, Timestamp};
 use std::net::IpAddr;
 
@@ -16,7 +16,7 @@ use std::net::IpAddr;
 pub enum PacketSource {
     Wire,
     Defrag,
-    /// Inside GRE, IPv4, IPv6, Teredo.
+    /// Inside a tunnel: see [`Tunnel`].
     GreTunnel,
     Ipv4Tunnel,
     Ipv6Tunnel,
@@ -34,11 +34,23 @@ impl PacketSource {
     pub fn of(p: &Packet<'_>) -> Self {
         if p.flags.reassembled {
             PacketSource::Defrag
-        } else if p.flags.tunnelled {
-            PacketSource::Ipv4Tunnel
         } else {
-            PacketSource::Wire
+            match p.tunnel {
+                None => PacketSource::Wire,
+                Some(Tunnel::Gre) => PacketSource::GreTunnel,
+                Some(Tunnel::Ipv4) => PacketSource::Ipv4Tunnel,
+                Some(Tunnel::Ipv6) => PacketSource::Ipv6Tunnel,
+                Some(Tunnel::Teredo) => PacketSource::TeredoTunnel,
+                Some(Tunnel::Vxlan) => PacketSource::Vxlan,
+                Some(Tunnel::Geneve) => PacketSource::Geneve,
+            }
         }
+    }
+
+    /// Its records name the packet of the input (`pcap_cnt`): not those of packets that came out of others, nor of what
+    /// a stream's end flushes.
+    pub const fn numbered(self) -> bool {
+        matches!(self, PacketSource::Wire | PacketSource::FlowTimeout)
     }
 
     pub const fn name(self) -> &'static str {
@@ -321,11 +333,14 @@ pub enum AnomalyLayer {
 #[derive(Clone, Copy, Debug)]
 pub struct Anomaly<'a> {
     pub layer: AnomalyLayer,
-    /// The event by the name rules use, with its `decoder.` prefix where the layer is `Decode`.
+    /// The event by the name rules use.
     pub event: &'a str,
     /// The protocol of a parser's event.
     pub app_proto: Option<&'a str>,
 }
+
+/// Protocols whose events EVE writes in capitals; rules name all in small letters.
+const SHOUTING: [&str; 3] = ["http", "tls", "smtp"];
 
 /// The `anomaly` object.
 pub fn anomaly(sink: &mut dyn FieldSink, a: &Anomaly<'_>) {
@@ -340,7 +355,12 @@ pub fn anomaly(sink: &mut dyn FieldSink, a: &Anomaly<'_>) {
         AnomalyLayer::Detect => ("applayer", Some("proto_detect")),
     };
     sink.text("type", kind);
-    sink.text("event", a.event);
+    match a.layer {
+        AnomalyLayer::Decode => sink.text("event", &format!("decoder.{}", a.event)),
+        AnomalyLayer::Stream => sink.text("event", &format!("stream.{}", a.event)),
+        AnomalyLayer::Parser if !SHOUTING.contains(&a.app_proto.unwrap_or("")) => sink.text("event", a.event),
+        AnomalyLayer::Parser | AnomalyLayer::Detect => sink.text("event", &a.event.to_ascii_uppercase()),
+    }
     if let Some(layer) = layer {
         sink.text("layer", layer);
     }

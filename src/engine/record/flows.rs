@@ -3,7 +3,7 @@
 use super::fields::{Variables, app_proto, ends, ip_version, proto, time, vlan, volume};
 use crate::decode::VlanStack;
 use crate::flow::{EndCause, FlowState};
-use crate::types::{Cause, Direction, ExceptionPolicy, FieldSink, FiveTuple, Timestamp};
+use crate::types::{Cause, Direction, ExceptionPolicy, FieldSink, FiveTuple, IpProto, Timestamp};
 
 /// The TCP part of a flow's end.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +58,7 @@ pub fn flow_end(sink: &mut dyn FieldSink, f: &FlowEnd<'_>) {
     volume(sink, f.packets, f.bytes);
     time(sink, "start", f.start);
     time(sink, "end", f.end);
-    sink.uint("age", f.end.since(f.start).as_secs());
+    sink.uint("age", age(f));
     sink.text("state", f.state.name());
     sink.text("reason", f.reason.name());
     sink.bool("alerted", f.alerted);
@@ -106,7 +106,7 @@ pub fn netflow_end(f: &FlowEnd<'_>, dir: Direction) -> Option<impl FnOnce(&mut d
         sink.uint("bytes", f.bytes.get(i).copied().unwrap_or(0));
         time(sink, "start", f.start);
         time(sink, "end", f.end);
-        sink.uint("age", f.end.since(f.start).as_secs());
+        sink.uint("age", age(f));
         let (ttl_min, ttl_max) = f.ttl.get(i).copied().unwrap_or_default();
         sink.uint("min_ttl", ttl_min.into());
         sink.uint("max_ttl", ttl_max.into());
@@ -125,11 +125,20 @@ pub fn netflow_end(f: &FlowEnd<'_>, dir: Direction) -> Option<impl FnOnce(&mut d
     })
 }
 
+/// Seconds on the clock from the first packet to the last: 0.9 to 1.1 is one.
+fn age(f: &FlowEnd<'_>) -> u64 {
+    f.end.secs().saturating_sub(f.start.secs())
+}
+
 fn common(sink: &mut dyn FieldSink, t: &FiveTuple, f: &FlowEnd<'_>) {
     vlan(sink, &f.vlan);
     ends(sink, t);
     ip_version(sink, t.src);
     proto(sink, t.proto);
+    // An error about a flow of another protocol counts to it, but says nothing of its own type.
+    if !matches!(t.proto, IpProto::ICMP | IpProto::ICMPV6) {
+        return;
+    }
     let names = [("icmp_type", "icmp_code"), ("response_icmp_type", "response_icmp_code")];
     for ((kind_key, code_key), icmp) in names.into_iter().zip(f.icmp) {
         if let Some((kind, code)) = icmp {

@@ -257,6 +257,38 @@ fn a_flow_ends_as_eve_says_it() {
 }
 
 #[test]
+fn anomalies_are_named_as_their_layer_is() {
+    let named = |layer, event, app_proto| {
+        let mut t = Trace::default();
+        anomaly(&mut t, &Anomaly { layer, event, app_proto });
+        t.0.join(" ")
+    };
+    assert_eq!(
+        named(AnomalyLayer::Decode, "ipv4.trunc_pkt", None),
+        "anomaly{ type=decode event=decoder.ipv4.trunc_pkt end"
+    );
+    assert_eq!(
+        named(AnomalyLayer::Parser, "invalid_gap", Some("http")),
+        "anomaly{ app_proto=http type=applayer event=INVALID_GAP layer=proto_parser end"
+    );
+    assert!(named(AnomalyLayer::Parser, "unsolicited_response", Some("dns")).contains("event=unsolicited_response "));
+    assert!(named(AnomalyLayer::Detect, "e", Some("dns")).contains("event=E layer=proto_detect"));
+}
+
+#[test]
+fn a_packet_says_which_tunnel_it_left() {
+    let frame =
+        Frame { ts: Timestamp::ZERO, number: 1, link: LinkType::ETHERNET, port: PortId(0), data: &[], wire_len: 0 };
+    let mut p = Packet::new(&frame);
+    let of = |p: &Packet<'_>| (PacketSource::of(p).name(), PacketSource::of(p).numbered());
+    assert_eq!(of(&p), ("wire/pcap", true));
+    p.tunnel = Some(crate::decode::Tunnel::Geneve);
+    assert_eq!(of(&p), ("geneve encapsulation", false));
+    p.flags.reassembled = true;
+    assert_eq!(of(&p), ("defrag", false));
+}
+
+#[test]
 fn stats_nest_by_path_without_repeating_a_key() {
     let mut c = Counters::default();
     c.add(crate::types::Counter::Packets, 5);

@@ -279,6 +279,11 @@ impl TcpSession {
         self.half.of_mut(dir).data.set_depth(depth);
     }
 
+    /// Bytes of the direction were lost for good.
+    pub const fn gapped(&self, dir: Direction) -> bool {
+        self.half.of(dir).data.gap_noted > 0
+    }
+
     /// The direction is longer than is reassembled: its end is the depth, not the sender's.
     pub const fn depth_reached(&self, dir: Direction) -> bool {
         self.half.of(dir).data.depth_reached()

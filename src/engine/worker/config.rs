@@ -22,7 +22,10 @@ pub struct RecordSwitches {
     pub netflow: bool,
     pub transactions: bool,
     pub files: bool,
+    /// Events of the application layer.
     pub anomaly: bool,
+    /// Events of decoding and of streams, which imperfect captures are full of.
+    pub packet_anomaly: bool,
 }
 
 impl Default for RecordSwitches {
@@ -35,6 +38,7 @@ impl Default for RecordSwitches {
             transactions: true,
             files: true,
             anomaly: true,
+            packet_anomaly: false,
         }
     }
 }

@@ -44,10 +44,10 @@ impl Path {
         }
     }
 
-    /// A packet of the flow that never was: its time, its ends, no bytes.
+    /// A packet of the flow that never was: made now, with its ends and no bytes.
     fn made_up(&self, flow: &Flow<Session>, dir: Direction) -> Packet<'static> {
         let frame = Frame {
-            ts: flow.core.last,
+            ts: self.now,
             number: self.number,
             link: LinkType::RAW,
             port: PortId::default(),

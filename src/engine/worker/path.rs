@@ -7,15 +7,15 @@
 use super::report::{AlertInput, Subject};
 use super::{Config, Mode, Output};
 use crate::action::{Edit, rewrite};
-use crate::applayer::Vocabulary;
+use crate::applayer::{TxId, Vocabulary};
 use crate::decode::{Frame, IpHeader, Packet};
 use crate::detect::compile::Ruleset;
 use crate::detect::inspect::{Alert, Detector, Hit, PacketInput, Settled, StreamInput};
 use crate::detect::matching::MatcherError;
-use crate::detect::signature::PacketFacts;
+use crate::detect::signature::{PacketFacts, RuleProto, SigIdx};
 use crate::detect::state::hosts::Bounded;
 use crate::flow::{Flow, FlowState};
-use crate::record::{AnomalyLayer, PacketSource};
+use crate::record::PacketSource;
 use crate::session::Session;
 use crate::stream::{Account, SegmentCx, StreamEvents, TcpSession};
 use crate::types::{
@@ -169,11 +169,7 @@ impl Path {
         self.detect_in_flow(flow, subject(dir), &events, stored, &mut fate, out);
         self.bill(flow, subject(dir), &mut fate, out);
         self.decode_anomalies(subject(dir), Some(flow), out);
-        for &e in &events {
-            if let Some(row) = crate::stream::events::EVENTS.get(e as usize) {
-                self.anomaly(AnomalyLayer::Stream, row.name, None, subject(dir), Some(flow), out);
-            }
-        }
+        self.stream_anomalies(&events, subject(dir), flow, out);
         self.close(&fate, subject(dir), Some(flow), out);
         fate
     }
@@ -239,7 +235,7 @@ impl Path {
                 self.detect(flow, &view, fate, out);
             }
             for e in app_events {
-                self.app_anomaly(e, subject, flow, out);
+                self.app_anomaly(e, None, subject, flow, out);
             }
             let switch = flow.session.app.wants_switch();
             // At a flow's end both directions are inspected, the client's last: nothing is let go before.
@@ -257,9 +253,7 @@ impl Path {
 
     /// The old protocol's transactions are done with; the new one's bytes are fed.
     fn switch(&mut self, flow: &mut Flow<Session>, dir: Direction, fate: &mut Fate) {
-        flow.session.earlier_transactions += flow.session.logged.0;
-        flow.session.logged = Default::default();
-        flow.session.recorded = Default::default();
+        flow.session.protocol_switched();
         flow.session.detect.protocol_switched();
         flow.session.app.switch();
         if let Some(tcp) = &mut flow.session.tcp {
@@ -397,10 +391,22 @@ impl Path {
             }
         }
         for a in &alerts {
-            let input = AlertInput { sig: a.sig, tx: a.tx, blocked: a.blocked };
+            let tx = a.tx.or_else(|| self.datagram_of(a.sig, flow.as_deref()?));
+            let input = AlertInput { sig: a.sig, tx, blocked: a.blocked };
             self.alert(&input, subject, flow.as_deref(), out);
         }
         (self.hits, self.alerts) = (hits, alerts);
+    }
+
+    /// A rule of a protocol that matched a datagram as such means the message in it: the newest.
+    fn datagram_of(&self, sig: SigIdx, flow: &Flow<Session>) -> Option<TxId> {
+        if flow.core.tuple.proto != IpProto::UDP
+            || !matches!(self.rules.signature(sig)?.header.proto, RuleProto::App(_))
+        {
+            return None;
+        }
+        let (first, next) = flow.session.app.parser()?.transactions();
+        next.0.checked_sub(1).map(TxId).filter(|id| *id >= first)
     }
 
     /// What `replace` rules put into the payload.

@@ -5,13 +5,18 @@
 
 use super::Output;
 use super::path::Path;
-use crate::applayer::{AppSession, EventId, ProtoId, Transaction, TxId};
+use crate::applayer::files::{File, FileState};
+use crate::applayer::{AppSession, EventId, Progress, ProtoId, Transaction, TxId};
 use crate::decode::Packet;
 use crate::flow::{EndCause, Flow};
 use crate::record::{self as fields, AlertFields, Anomaly, AnomalyLayer, DropFields, PacketSource, Variables};
 use crate::record::{FlowEnd, FlowEndTcp, Head, Kind, flow_end, netflow_end};
 use crate::session::Session;
-use crate::types::{Counter, Direction, FieldSink, Reason, Timestamp};
+use crate::types::{Counter, Direction, FieldSink, IpProto, Reason, Timestamp};
+use std::ops::Range;
+
+/// Live transactions of a flow whose events are looked at per packet.
+const LOOKED_AT: usize = 8;
 
 /// The packet records speak of: a real one, or a flow's end.
 #[derive(Clone, Copy)]
@@ -37,9 +42,8 @@ struct Names<'a> {
 
 impl Path {
     fn head<'a>(&self, kind: Kind, subject: &Subject<'_>, flow: Option<&Flow<Session>>, event: &'a str) -> Head<'a> {
-        let made_up = matches!(subject.source, PacketSource::FlowTimeout | PacketSource::StreamFlush);
         Head {
-            number: (!made_up).then_some(subject.packet.number),
+            number: subject.source.numbered().then_some(subject.packet.number),
             order: self.number,
             flow_id: flow.map(|f| f.core.flow_id),
             input: self.config.input,
@@ -57,12 +61,15 @@ impl Path {
         }
     }
 
-    fn proto_name(&self, app: &AppSession) -> Option<&'static str> {
-        match app.protocol() {
-            ProtoId::ANY if app.failed() => Some("failed"),
-            ProtoId::ANY => None,
-            id => self.vocabulary.proto_def(id).map(|d| d.name),
-        }
+    /// Name of the flow's protocol, and what each direction alone was taken for where that differs.
+    fn proto_names(&self, flow: &Flow<Session>) -> Option<(&'static str, [Option<&'static str>; 2])> {
+        let app = &flow.session.app;
+        let name = match app.protocol() {
+            ProtoId::ANY if app.unrecognised(flow.core.tuple.proto == IpProto::UDP) => "failed",
+            ProtoId::ANY => return None,
+            id => self.vocabulary.proto_def(id)?.name,
+        };
+        Some((name, Direction::BOTH.map(|d| app.unrecognised_in(d).then_some("failed"))))
     }
 
     pub(super) fn alert(
@@ -105,10 +112,11 @@ impl Path {
             );
             let Some(flow) = flow else { return };
             if let Some(tx) = alert.tx {
+                progress_fields(sink, &flow.session.app, tx);
                 self.transaction_fields(sink, &flow.session.app, tx, subject.dir);
             }
-            if let Some(name) = self.proto_name(&flow.session.app) {
-                fields::app_proto(sink, name, [None, None], None);
+            if let Some((name, per_direction)) = self.proto_names(flow) {
+                fields::app_proto(sink, name, per_direction, None);
             }
             if let Some(dir) = subject.dir {
                 fields::direction(sink, dir);
@@ -148,46 +156,79 @@ impl Path {
         });
     }
 
-    pub(super) fn anomaly(
+    fn anomaly(
         &self,
-        layer: AnomalyLayer,
-        event: &str,
-        app_proto: Option<&str>,
+        anomaly: &Anomaly<'_>,
+        tx: Option<TxId>,
         subject: Subject<'_>,
         flow: Option<&Flow<Session>>,
         out: &mut Output,
     ) {
-        if !self.config.records.anomaly {
-            return;
-        }
+        let names = self.names(flow);
         out.records.write(&self.head(Kind::Anomaly, &subject, flow, ""), |sink| {
             fields::packet(sink, subject.packet, subject.source);
-            fields::anomaly(sink, &Anomaly { layer, event, app_proto });
+            Variables { flowbits: &names.bits, flowints: &names.ints }.write(sink);
+            if let Some(tx) = tx {
+                sink.uint("tx_id", tx.0);
+            }
+            fields::anomaly(sink, anomaly);
         });
     }
 
     /// Decode events of a packet as anomalies.
     pub(super) fn decode_anomalies(&self, subject: Subject<'_>, flow: Option<&Flow<Session>>, out: &mut Output) {
+        if !self.config.records.packet_anomaly {
+            return;
+        }
         for &e in &subject.packet.events {
             if let Some(row) = crate::decode::events::EVENTS.get(e as usize) {
-                self.anomaly(AnomalyLayer::Decode, row.name, None, subject, flow, out);
+                let anomaly = Anomaly { layer: AnomalyLayer::Decode, event: row.name, app_proto: None };
+                self.anomaly(&anomaly, None, subject, flow, out);
             }
         }
     }
 
-    /// An application-layer event by its table's name.
-    pub(super) fn app_anomaly(&self, e: EventId, subject: Subject<'_>, flow: &Flow<Session>, out: &mut Output) {
-        let Some(proto) = self.vocabulary.proto_def(e.proto) else { return };
-        let Some(event) = proto.events.get(e.local as usize) else { return };
-        let (layer, name) = match e.proto {
-            ProtoId::ANY => (AnomalyLayer::Detect, None),
-            _ => (AnomalyLayer::Parser, Some(proto.name)),
-        };
-        self.anomaly(layer, event.name, name, subject, Some(flow), out);
+    /// Events of a segment as anomalies.
+    pub(super) fn stream_anomalies(
+        &self,
+        events: &[u16],
+        subject: Subject<'_>,
+        flow: &Flow<Session>,
+        out: &mut Output,
+    ) {
+        if !self.config.records.packet_anomaly {
+            return;
+        }
+        for &e in events {
+            if let Some(row) = crate::stream::events::EVENTS.get(e as usize) {
+                let anomaly = Anomaly { layer: AnomalyLayer::Stream, event: row.name, app_proto: None };
+                self.anomaly(&anomaly, None, subject, Some(flow), out);
+            }
+        }
     }
 
-    /// Logs what is finished, oldest first, and lets go of what is logged and inspected. `last`: the flow ends, so all
-    /// of it is finished.
+    /// An application-layer event by its table's name, of a transaction or of the flow.
+    pub(super) fn app_anomaly(
+        &self,
+        e: EventId,
+        tx: Option<TxId>,
+        subject: Subject<'_>,
+        flow: &Flow<Session>,
+        out: &mut Output,
+    ) {
+        if !self.config.records.anomaly {
+            return;
+        }
+        let Some(event) = self.vocabulary.proto_def(e.proto).and_then(|p| p.events.get(e.local as usize)) else {
+            return;
+        };
+        let proto = self.vocabulary.proto_def(flow.session.app.protocol()).map(|p| p.name);
+        let layer = if e.proto == ProtoId::ANY { AnomalyLayer::Detect } else { AnomalyLayer::Parser };
+        self.anomaly(&Anomaly { layer, event: event.name, app_proto: proto }, tx, subject, Some(flow), out);
+    }
+
+    /// Logs what is ready, oldest first, and lets go of what is logged and inspected. `last`: the flow ends, so all of it
+    /// is ready.
     pub(super) fn transactions(
         &mut self,
         flow: &mut Flow<Session>,
@@ -197,81 +238,154 @@ impl Path {
     ) {
         let Some(parser) = flow.session.app.parser() else { return };
         let (first, next) = parser.transactions();
-        let mut id = flow.session.logged.max(first);
-        while id < next {
-            let finished = parser.transaction(id).is_none_or(|tx| {
-                Direction::BOTH.into_iter().all(|d| tx.progress(d) == crate::applayer::Progress::DONE)
-            });
-            if !finished && !last {
-                break;
+        self.transaction_events(flow, first.max(flow.session.logged)..next, subject, out);
+        self.transaction_records(flow, first..next, subject, last, out);
+        for dir in Direction::BOTH {
+            if last || subject.dir == Some(dir) {
+                self.transaction_files(flow, dir, first..next, subject, last, out);
+            } else {
+                pass_fileless(flow, dir, first..next);
             }
-            if id >= flow.session.recorded {
-                self.transaction_record(flow, id, subject, out);
-            }
-            self.transaction(flow, id, subject, out);
+        }
+        let Session { app, detect, logged, recorded, filed, told, .. } = &mut flow.session;
+        let Some(parser) = app.parser_mut() else { return };
+        let ready = if last { next } else { (*recorded).min(filed.to_server).min(filed.to_client) };
+        let mut id = (*logged).max(first);
+        while id < ready && (last || parser.transaction(id).is_none_or(done)) {
             self.counters.inc(Counter::AppTransactions);
             id = TxId(id.0 + 1);
         }
-        let early = id < next && id >= flow.session.recorded && parser.transaction(id).is_some_and(|tx| tx.log_ready());
-        if early {
-            self.transaction_record(flow, id, subject, out);
-        }
-        let Session { app, detect, logged, recorded, .. } = &mut flow.session;
         *logged = id;
-        *recorded = if early { TxId(id.0 + 1) } else { id.max(*recorded) };
-        let Some(parser) = app.parser_mut() else { return };
+        told.retain(|(tx, _)| *tx >= id);
         let free = if last { next } else { detect.free_before(parser).min(id) };
         (first.0..free.0).for_each(|i| parser.free(TxId(i)));
     }
 
-    fn transaction(&self, flow: &Flow<Session>, id: TxId, subject: Subject<'_>, out: &mut Output) {
-        let app = &flow.session.app;
-        let Some(tx) = app.parser().and_then(|p| p.transaction(id)) else { return };
-        for e in tx.events() {
-            self.app_anomaly(*e, subject, flow, out);
+    /// Events raised since the last packet, of the oldest transactions: others follow when they are the oldest.
+    fn transaction_events(&self, flow: &mut Flow<Session>, live: Range<TxId>, subject: Subject<'_>, out: &mut Output) {
+        for id in (live.start.0..live.end.0).take(LOOKED_AT).map(TxId) {
+            let events = |flow: &Flow<Session>, i: usize| {
+                flow.session.app.parser().and_then(|p| p.transaction(id)?.events().get(i).copied())
+            };
+            let told = flow.session.told.iter().find(|(tx, _)| *tx == id).map_or(0, |(_, n)| usize::from(*n));
+            let mut n = told;
+            while let Some(e) = events(flow, n) {
+                self.app_anomaly(e, Some(id), subject, flow, out);
+                n += 1;
+            }
+            if n > told {
+                flow.session.told.retain(|(tx, _)| *tx != id);
+                flow.session.told.push((id, u16::try_from(n).unwrap_or(u16::MAX)));
+            }
         }
-        self.transaction_files(flow, tx, subject, out);
     }
 
-    fn transaction_record(&self, flow: &Flow<Session>, id: TxId, subject: Subject<'_>, out: &mut Output) {
-        let app = &flow.session.app;
-        let Some(tx) = app.parser().and_then(|p| p.transaction(id)) else { return };
-        let Some(def) = self.vocabulary.proto_def(app.protocol()) else { return };
+    fn transaction_records(
+        &self,
+        flow: &mut Flow<Session>,
+        live: Range<TxId>,
+        subject: Subject<'_>,
+        last: bool,
+        out: &mut Output,
+    ) {
+        let mut id = flow.session.recorded.max(live.start);
+        while id < live.end {
+            if let Some(tx) = flow.session.app.parser().and_then(|p| p.transaction(id)) {
+                if !last && !done(tx) && !tx.log_ready() {
+                    break;
+                }
+                self.transaction_record(flow, tx, id, subject, out);
+            }
+            id = TxId(id.0 + 1);
+        }
+        flow.session.recorded = id;
+    }
+
+    fn transaction_record(
+        &self,
+        flow: &Flow<Session>,
+        tx: &dyn Transaction,
+        id: TxId,
+        subject: Subject<'_>,
+        out: &mut Output,
+    ) {
+        let Some(def) = self.vocabulary.proto_def(flow.session.app.protocol()) else { return };
+        if !self.config.records.transactions || !tx.loggable() {
+            return;
+        }
         // Whatever direction the last packet went, the record shows the sender of what it tells.
         let client_first = tx.shown_as() == Direction::ToServer;
         let ends = if client_first { flow.core.tuple } else { flow.core.tuple.flip() };
-        let shown = |sink: &mut dyn FieldSink| {
+        let names = self.names(Some(flow));
+        out.records.write(&self.head(Kind::Tx, &subject, Some(flow), def.name), |sink| {
             fields::tuple(sink, &ends, &flow.core.vlan, None, Some(subject.source));
-        };
-        if self.config.records.transactions && tx.loggable() {
-            out.records.write(&self.head(Kind::Tx, &subject, Some(flow), def.name), |sink| {
-                shown(sink);
+            Variables { flowbits: &names.bits, flowints: &names.ints }.write(sink);
+            if tx.numbered() {
                 sink.uint("tx_id", id.0);
-                sink.begin_object(def.name);
-                tx.log(sink);
-                sink.end();
-            });
-        }
+            }
+            sink.begin_object(def.name);
+            tx.log(sink);
+            sink.end();
+        });
     }
 
-    fn transaction_files(&self, flow: &Flow<Session>, tx: &dyn Transaction, subject: Subject<'_>, out: &mut Output) {
+    /// Records of the files of one direction that have ended, in a packet of that direction.
+    fn transaction_files(
+        &self,
+        flow: &mut Flow<Session>,
+        dir: Direction,
+        live: Range<TxId>,
+        subject: Subject<'_>,
+        last: bool,
+        out: &mut Output,
+    ) {
+        let mut id = flow.session.filed[dir].max(live.start);
+        while id < live.end {
+            let session = &flow.session;
+            let Some(tx) = session.app.parser().and_then(|p| p.transaction(id)) else {
+                id = TxId(id.0 + 1);
+                continue;
+            };
+            let due = |f: &&File| !f.logged && (last || f.state != FileState::Open);
+            for file in tx.files(dir).iter().filter(due) {
+                self.file_record(flow, tx, file, dir, subject, out);
+            }
+            let over = last || tx.progress(dir) == Progress::DONE;
+            if let Some(tx) = flow.session.app.parser_mut().and_then(|p| p.transaction_mut(id)) {
+                tx.files_mut(dir).iter_mut().for_each(|f| f.logged |= last || f.state != FileState::Open);
+            }
+            if !over {
+                break;
+            }
+            id = TxId(id.0 + 1);
+        }
+        flow.session.filed[dir] = id;
+    }
+
+    fn file_record(
+        &self,
+        flow: &Flow<Session>,
+        tx: &dyn Transaction,
+        file: &File,
+        dir: Direction,
+        subject: Subject<'_>,
+        out: &mut Output,
+    ) {
         let Some(def) = self.vocabulary.proto_def(flow.session.app.protocol()) else { return };
         if !self.config.records.files {
             return;
         }
-        for dir in Direction::BOTH {
-            for file in tx.files(dir) {
-                out.records.write(&self.head(Kind::FileInfo, &subject, Some(flow), ""), |sink| {
-                    let t = if dir == Direction::ToServer { flow.core.tuple } else { flow.core.tuple.flip() };
-                    fields::tuple(sink, &t, &flow.core.vlan, None, Some(subject.source));
-                    sink.begin_object(def.name);
-                    tx.log(sink);
-                    sink.end();
-                    fields::app_proto(sink, def.name, [None, None], None);
-                    fields::fileinfo(sink, "fileinfo", file);
-                });
-            }
-        }
+        let names = self.names(Some(flow));
+        out.records.write(&self.head(Kind::FileInfo, &subject, Some(flow), ""), |sink| {
+            let t = if dir == Direction::ToServer { flow.core.tuple } else { flow.core.tuple.flip() };
+            fields::tuple(sink, &t, &flow.core.vlan, None, Some(subject.source));
+            Variables { flowbits: &names.bits, flowints: &names.ints }.write(sink);
+            sink.begin_object(def.name);
+            tx.log(sink);
+            sink.end();
+            fields::app_proto(sink, def.name, [None, None], None);
+            fields::fileinfo(sink, "fileinfo", file);
+        });
     }
 
     /// The closing records of a flow.
@@ -282,13 +396,14 @@ impl Path {
         let core = &flow.core;
         let session = &flow.session;
         let names = self.names(Some(flow));
+        let proto = self.proto_names(flow);
         let pair = |p: &crate::types::PerDirection<u64>| [p.to_server, p.to_client];
         let end = FlowEnd {
             tuple: core.tuple,
             vlan: core.vlan,
             icmp: [core.icmp.to_server, core.icmp.to_client],
-            app_proto: self.proto_name(&session.app),
-            app_proto_per_direction: [None, None],
+            app_proto: proto.map(|p| p.0),
+            app_proto_per_direction: proto.map_or([None, None], |p| p.1),
             packets: pair(&core.packets),
             bytes: pair(&core.bytes),
             start: core.first,
@@ -304,12 +419,7 @@ impl Path {
             transactions: session.earlier_transactions + session.logged.0,
             exceptions: &session.exceptions,
             variables: Variables { flowbits: &names.bits, flowints: &names.ints },
-            tcp: session.tcp.as_deref().map(|t| FlowEndTcp {
-                flags: [core.tcp_flags.to_server, core.tcp_flags.to_client],
-                state: Some(t.state().name()),
-                gaps: [false, false],
-                regions_max: [1, 1],
-            }),
+            tcp: (core.tuple.proto == IpProto::TCP).then(|| flow_end_tcp(flow)),
             ttl: session.ttl,
         };
         let head = |kind, ts: Timestamp| Head {
@@ -330,4 +440,44 @@ impl Path {
             }
         }
     }
+}
+
+/// What was followed of the connection; of one that was not, nothing is known, its flags neither.
+fn flow_end_tcp(flow: &Flow<Session>) -> FlowEndTcp {
+    let flags = &flow.core.tcp_flags;
+    match flow.session.tcp.as_deref().filter(|t| t.tracked()) {
+        None => FlowEndTcp { flags: [0, 0], state: None, gaps: [false, false], regions_max: [0, 0] },
+        Some(t) => FlowEndTcp {
+            flags: [flags.to_server, flags.to_client],
+            state: Some(t.state().name()),
+            gaps: Direction::BOTH.map(|d| t.gapped(d)),
+            regions_max: [1, 1],
+        },
+    }
+}
+
+/// `ts_progress` and `tc_progress`: how far the transaction had come.
+fn progress_fields(sink: &mut dyn FieldSink, app: &AppSession, id: TxId) {
+    let Some(tx) = app.parser().and_then(|p| p.transaction(id)) else { return };
+    for (key, dir) in ["ts_progress", "tc_progress"].into_iter().zip(Direction::BOTH) {
+        if let Some(name) = tx.progress_name(dir) {
+            sink.text(key, name);
+        }
+    }
+}
+
+/// Nothing more will come of it.
+fn done(tx: &dyn Transaction) -> bool {
+    Direction::BOTH.into_iter().all(|d| tx.progress(d) == Progress::DONE)
+}
+
+/// Moves past transactions that are over in `dir` and have no files there: they wait for no packet.
+fn pass_fileless(flow: &mut Flow<Session>, dir: Direction, live: Range<TxId>) {
+    let Session { app, filed, .. } = &mut flow.session;
+    let mut id = filed[dir].max(live.start);
+    let over = |tx: &dyn Transaction| tx.progress(dir) == Progress::DONE && tx.files(dir).iter().all(|f| f.logged);
+    while id < live.end && app.parser().and_then(|p| p.transaction(id)).is_none_or(over) {
+        id = TxId(id.0 + 1);
+    }
+    filed[dir] = id;
 }

@@ -49,6 +49,7 @@ impl Events {
             transactions: protocols().any(has),
             files: has("fileinfo"),
             anomaly: has("anomaly"),
+            packet_anomaly: false,
         }
     }
 

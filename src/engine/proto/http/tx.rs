@@ -340,6 +340,34 @@ impl Transaction for HttpTx {
         &self.events
     }
 
+    fn numbered(&self) -> bool {
+        true
+    }
+
+    fn progress_name(&self, dir: Direction) -> Option<&'static str> {
+        // Named is the part being received: the line is done once the headers are awaited.
+        const NAMES: [[&str; 6]; 2] = [
+            [
+                "request_started",
+                "request_headers",
+                "request_body",
+                "request_body",
+                "request_trailer",
+                "request_complete",
+            ],
+            [
+                "response_started",
+                "response_headers",
+                "response_body",
+                "response_body",
+                "response_trailer",
+                "response_complete",
+            ],
+        ];
+        let at = usize::from(self.message(dir).progress.0).min(5);
+        NAMES.get(dir as usize).and_then(|n| n.get(at)).copied()
+    }
+
     fn log(&self, sink: &mut dyn FieldSink) {
         super::log::write(self, sink);
     }

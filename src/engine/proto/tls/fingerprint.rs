@@ -57,10 +57,9 @@ pub fn ja4(hello: &Hello, transport: char) -> String {
     extensions.sort_unstable();
     let mut list = hex_list(&extensions);
     let algorithms: Vec<u16> = hello.signature_algorithms.iter().copied().filter(|a| !is_grease(*a)).collect();
-    if !algorithms.is_empty() {
-        list.push('_');
-        list.push_str(&hex_list(&algorithms));
-    }
+    // The separator stands even where no algorithms follow, as rules' hashes of such hellos have it.
+    list.push('_');
+    list.push_str(&hex_list(&algorithms));
     text.push('_');
     text.push_str(&short_hash(&list));
     text

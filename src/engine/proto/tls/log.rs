@@ -34,6 +34,9 @@ pub fn write(tx: &TlsTransaction, sink: &mut dyn FieldSink) {
         validity(certificate, sink);
     }
     for (key, dir) in [("ja3", Direction::ToServer), ("ja3s", Direction::ToClient)] {
+        if !tx.ja3_asked() {
+            break;
+        }
         if let Some((text, hash)) = tx.ja3(dir) {
             sink.begin_object(key);
             sink.text("hash", hash);

@@ -132,6 +132,11 @@ impl TlsTransaction {
         (same_id || client.ticket) && !certificate && !server.version.is_13()
     }
 
+    /// A rule has asked for a JA3 of this handshake: only then is it worth its record.
+    pub fn ja3_asked(&self) -> bool {
+        self.client.ja3.get().is_some() || self.server.ja3.get().is_some()
+    }
+
     /// Text and hash of JA3 of the client's hello, or of JA3S of the server's.
     pub fn ja3(&self, dir: Direction) -> Option<&(String, String)> {
         let side = self.side(dir);
@@ -217,11 +222,19 @@ impl Transaction for TlsTransaction {
         &self.events
     }
 
+    fn progress_name(&self, dir: Direction) -> Option<&'static str> {
+        const NAMES: [[&str; 5]; 2] = [
+            ["client_in_progress", "client_hello_done", "client_cert_done", "client_handshake_done", "client_finished"],
+            ["server_in_progress", "server_hello", "server_cert_done", "server_hello_done", "server_finished"],
+        ];
+        let at = usize::from(self.progress[dir].0).min(4);
+        NAMES.get(dir as usize).and_then(|n| n.get(at)).copied()
+    }
+
     fn loggable(&self) -> bool {
         let certificate = |s: &Side| s.chain.as_ref().is_some_and(|c| c.first.is_some());
-        // TLS 1.3 hides the certificate: a client that offers it is all there will be.
-        let hidden = self.client.hello.is_some() && (self.client.version.is_13() || self.server.version.is_13());
-        certificate(&self.server) || certificate(&self.client) || self.resumed() || hidden
+        // A hello alone says who was asked for what, even where the rest is hidden (TLS 1.3), refused or never came.
+        self.client.hello.is_some() || certificate(&self.server) || certificate(&self.client) || self.resumed()
     }
 
     fn log_ready(&self) -> bool {
