@@ -361,7 +361,7 @@ fn response_bodies() {
         assert_eq!(t.resp(buffer::RESPONSE_BODY).as_bytes(), text, "{ce}");
         let f = &t.tx(0).response.m.payload.files[0];
         assert_eq!((f.size, f.state), (text.len() as u64, FileState::Closed));
-        assert!(f.sha256.is_some());
+        assert!(f.sha256.is_none(), "nobody asked for it");
     }
     assert!(answer("Content-Encoding: gzip, gzip, gzip\r\n", b"").events(0).contains(&"too_many_encoding_layers"));
     assert!(answer("Content-Encoding: lzma\r\n", b"x").events(0).contains(&"lzma_decompression_disabled"));

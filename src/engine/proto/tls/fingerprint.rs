@@ -58,8 +58,10 @@ pub fn ja4(hello: &Hello, transport: char) -> String {
     let mut list = hex_list(&extensions);
     let algorithms: Vec<u16> = hello.signature_algorithms.iter().copied().filter(|a| !is_grease(*a)).collect();
     // The separator stands even where no algorithms follow, as rules' hashes of such hellos have it.
-    list.push('_');
-    list.push_str(&hex_list(&algorithms));
+    if !extensions.is_empty() || !algorithms.is_empty() {
+        list.push('_');
+        list.push_str(&hex_list(&algorithms));
+    }
     text.push('_');
     text.push_str(&short_hash(&list));
     text
@@ -164,6 +166,8 @@ mod tests {
             ..Hello::default()
         };
         assert_eq!(ja4(&hello, 't'), "t13d1516h2_8daaf6152771_e5627efa2ab1");
+        let old = Hello { extensions: [0x000b, 0x000a, 0x0023, 0x000f].as_slice().into(), ..Hello::default() };
+        assert_eq!(ja4(&old, 't'), "t00i000400_000000000000_e190e6f68b9b");
         assert_eq!(ja4(&Hello::default(), 't'), "t00i000000_000000000000_000000000000");
     }
 }

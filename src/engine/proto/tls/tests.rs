@@ -191,7 +191,7 @@ fn a_hello_in_records_of_one_byte() {
     assert_eq!(feed(&mut parser, ToServer, Input::Data(&stream)), Parsed::Consumed(stream.len()));
     let tx = parser.transaction(TxId(0)).unwrap();
     assert_eq!(text(tx, buffer::SNI, ToServer, 0).unwrap(), "www.example.test");
-    assert!(!tx.loggable());
+    assert!(tx.loggable());
 }
 
 #[test]
@@ -394,6 +394,12 @@ fn the_log_and_the_fuzz_target() {
     let mut parser = handshake(0);
     let mut sink = CountingSink::default();
     parser.transaction(TxId(0)).unwrap().log(&mut sink);
+    let without = sink.fields;
+    let tx = parser.transaction(TxId(0)).unwrap();
+    assert!(tx.buffer(generic::JA3_HASH, ToServer, 0).is_some());
+    sink = CountingSink::default();
+    tx.log(&mut sink);
+    assert!(without < sink.fields, "JA3 is logged once a rule has asked for it");
     assert!(sink.depth == 0 && sink.fields >= 17, "{}", sink.fields);
     visit(&DEF, &mut parser, true);
     assert_eq!(parser.transactions(), (TxId(1), TxId(1)));
