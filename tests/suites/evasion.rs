@@ -193,6 +193,11 @@ fn the_last_fragment_again() {
     };
     let end = whole.data.len() - 34;
     let (a, b) = (fragment(0..16, 1), fragment(16..end, 0));
+    // Receivers disagree about which copy counts: the second must not leave.
+    let mut other = a.clone();
+    other.data[50 - 8..50].copy_from_slice(b"harmless");
+    let out = run(&rules, in_line(), &[other, a.clone(), b.clone()], 1);
+    assert!(!out.leaked(b"....firs"), "{:?}", out.verdicts);
     for batch in [1, 64] {
         let out = run(&rules, in_line(), &[a.clone(), b.clone(), b.clone()], batch);
         assert_eq!(out.sids(), [1]);

@@ -119,6 +119,10 @@ impl Decoder {
                         Some((reassembled_of(packet), entry, Bytes::Reassembled(datagram)))
                     }
                     Outcome::Held => None,
+                    Outcome::Refused => {
+                        packet.exceptions.push(Cause::DefragOverlap);
+                        None
+                    }
                     Outcome::Full => {
                         packet.exceptions.push(Cause::DefragMemcap);
                         None

@@ -43,6 +43,7 @@ pub enum Cause {
     ParkedOverflow,
     InspectionBudget,
     DecodeInvalid,
+    DefragOverlap,
 }
 
 /// One row of the table.
@@ -64,7 +65,7 @@ const FLOW_VALUES: &[ExceptionPolicy] = &[Ignore, Pass, Bypass, Drop, Reject];
 const PACKET_VALUES: &[ExceptionPolicy] = &[Ignore, Pass, Drop, Reject];
 
 impl Cause {
-    pub const COUNT: usize = 14;
+    pub const COUNT: usize = 15;
 
     pub const TABLE: [CauseRow; Cause::COUNT] = [
         row(
@@ -192,6 +193,15 @@ impl Cause {
             PACKET_VALUES,
             Reason::DecodeError,
             "a packet whose headers do not hold together",
+        ),
+        row(
+            Cause::DefragOverlap,
+            "defrag-overlap",
+            Scope::Packet,
+            Drop,
+            PACKET_VALUES,
+            Reason::DecodeError,
+            "a fragment that contradicts an earlier one of its datagram, in line",
         ),
     ];
 

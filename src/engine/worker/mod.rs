@@ -40,8 +40,10 @@ pub struct Worker {
 impl Worker {
     pub fn new(config: Arc<Config>, rules: Arc<Ruleset>) -> Result<Self, crate::detect::matching::MatcherError> {
         let flows = FlowTable::new(config.flow, config.seed, config.limits.flows_max);
+        let mut decode = config.decode.clone();
+        decode.defrag.refuse_contradictions |= config.mode == Mode::Inline;
         Ok(Worker {
-            decoder: Decoder::new(config.decode.clone(), &config.limits),
+            decoder: Decoder::new(decode, &config.limits),
             keyer: flows.keyer(),
             flows,
             path: Path::new(config, rules)?,

@@ -89,6 +89,24 @@ impl Datagram {
         DATAGRAM_COST + self.header.len() + self.held + self.pieces.len() * PIECE_COST
     }
 
+    /// Whether a receiver could read the datagram in two ways with this fragment: other bytes where some are, another end,
+    /// or bytes past the end.
+    pub fn contradicts(&self, f: &Fragment, data: &[u8]) -> bool {
+        let (start, end) = (f.offset, f.offset + data.len() as u32);
+        let reach = self.pieces.last().map_or(0, |p| p.end);
+        let ends = match self.total {
+            Some(total) => end > total || (!f.more && end != total),
+            None => !f.more && reach > end,
+        };
+        let from = self.pieces.partition_point(|p| p.end <= start);
+        let differs = self.pieces.iter().skip(from).take_while(|p| p.start < end).any(|p| {
+            let (lo, hi) = (p.start.max(start), p.end.min(end));
+            let held = p.bytes().get((lo - p.start) as usize..(hi - p.start) as usize);
+            held != data.get((lo - start) as usize..(hi - start) as usize)
+        });
+        ends || differs
+    }
+
     /// Takes a fragment whose data is not empty, if `room` bytes are enough for it.
     pub fn add(&mut self, f: &Fragment, header: &[u8], data: &[u8], room: usize) -> Added {
         if data.len() + header.len() + 2 * PIECE_COST > room || self.pieces.len() + 2 > PIECES_MAX {

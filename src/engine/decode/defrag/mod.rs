@@ -33,6 +33,8 @@ pub struct DefragSettings {
     pub timeout: Duration,
     /// Who wins an overlap, by destination. Enforcing, take [`HostPolicies::all`] of [`OverlapPolicy::First`].
     pub hosts: HostPolicies,
+    /// A fragment that contradicts what is held of its datagram is refused: set by a worker that enforces.
+    pub refuse_contradictions: bool,
     /// Fragments of different VLANs belong to different datagrams.
     pub use_vlan: bool,
     /// Fragments in tunnels of different depth belong to different datagrams.
@@ -46,6 +48,7 @@ impl Default for DefragSettings {
         DefragSettings {
             timeout: Duration::from_secs(60),
             hosts: HostPolicies::all(OverlapPolicy::Windows),
+            refuse_contradictions: false,
             use_vlan: true,
             use_depth: true,
             hash_seed: 0,
@@ -82,6 +85,8 @@ pub(super) enum Outcome {
     Whole(Box<[u8]>),
     /// No room.
     Full,
+    /// It contradicts what is held.
+    Refused,
 }
 
 #[derive(Clone, Debug)]
@@ -171,6 +176,10 @@ impl Defrag {
         }
         let room = self.bytes_max.saturating_sub(self.bytes);
         let Some(d) = self.table.get_mut(&key) else { return Outcome::Full };
+        if self.settings.refuse_contradictions && d.contradicts(f, data) {
+            p.event(if v6 { events::IPV6_FRAG_OVERLAP } else { events::IPV4_FRAG_OVERLAP });
+            return Outcome::Refused;
+        }
         let before = d.cost();
         let added = d.add(f, header, data, room);
         self.bytes = (self.bytes + d.cost()).saturating_sub(before);
