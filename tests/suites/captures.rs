@@ -94,12 +94,16 @@ fn nothing_that_completes_a_match_leaves() {
     let done = run(&program, args).unwrap();
     assert!(matches!(done.code, Some(0 | 1)), "{}", done.stderr);
     let events = events(&folder.0.join("eve.json")).unwrap();
-    let place = |e: &serde_json::Value| (e["pcap_filename"].to_string(), e["pcap_cnt"].as_u64());
+    // The packets of a tunnel have no number of their own: capture, time and ends name a packet.
+    let place = |e: &serde_json::Value| {
+        ["pcap_filename", "timestamp", "src_ip", "src_port", "dest_ip", "dest_port"].map(|k| e[k].to_string())
+    };
     let of = |kind: &'static str| events.iter().filter(move |e| e["event_type"] == kind);
     let dropped: BTreeSet<_> = of("drop").map(place).collect();
     assert!(of("alert").count() > 8_000);
     for alert in of("alert") {
-        assert!(place(alert).1.is_some() && dropped.contains(&place(alert)), "left: {alert}");
+        let late = alert["pkt_src"].as_str().is_none_or(|s| s.contains("timeout"));
+        assert!(!late && dropped.contains(&place(alert)), "left: {alert}");
     }
 }
 
