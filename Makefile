@@ -25,8 +25,12 @@ lint: ## formatting and clippy, warnings denied
 fuzz: setup ## every fuzz target for SECONDS each (60 unless told)
 	fuzz/run $${SECONDS_EACH:-60}
 
-bench: build ## speed, memory and load time beside the promises of bench/SPEC.md
-	$(CARGO) run --release -p stopgap-bench -- all
+bench: build ## speed, memory and load time beside the promises of bench/SPEC.md, over the data of STOPGAP_DATA
+	$(CARGO) build --release -p stopgap-bench
+	mkdir -p out
+	$(RELEASE)/stopgap-bench mix out/mix.pcap
+	$(RELEASE)/stopgap-bench load -S $(STOPGAP_DATA)/rules/etopen-2024-04/*.rules
+	$(RELEASE)/stopgap-bench throughput --mix out/mix.pcap -S $(STOPGAP_DATA)/rules/etopen-2024-04/*.rules
 
 parity: build ## alert parity over the captures of STOPGAP_DATA
 	$(CARGO) run -q --release -p stopgap-tests --bin parity
