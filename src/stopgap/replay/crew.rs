@@ -48,13 +48,13 @@ enum Hands {
 }
 
 struct Many {
-    helpers: Vec<Helper>,
+    members: Vec<Member>,
     divider: Divider,
     /// Rounds sent and not yet written.
     pending: usize,
 }
 
-struct Helper {
+struct Member {
     to: Producer<Job>,
     from: Consumer<Answer>,
     thread: JoinHandle<()>,
@@ -126,8 +126,8 @@ impl Crew {
         let hands = if jobs <= 1 {
             Hands::One { worker: worker()?, out: Box::new(out()), spare: Vec::new() }
         } else {
-            let helpers = (0..jobs).map(|n| helper(n, worker()?, out())).collect::<Result<_, _>>()?;
-            Hands::Many(Box::new(Many { helpers, divider: Divider::new(config), pending: 0 }))
+            let members = (0..jobs).map(|n| member(n, worker()?, out())).collect::<Result<_, _>>()?;
+            Hands::Many(Box::new(Many { members, divider: Divider::new(config), pending: 0 }))
         };
         Ok(Crew { hands, first: None, mark: Mark::default() })
     }
@@ -191,7 +191,7 @@ fn tally(w: &Worker) -> Tally {
     Tally { counters: w.counters().clone(), exceptions: *w.exceptions(), first: Timestamp::ZERO, now: w.now() }
 }
 
-fn helper(n: usize, mut worker: Box<Worker>, mut out: Output) -> Result<Helper, Failure> {
+fn member(n: usize, mut worker: Box<Worker>, mut out: Output) -> Result<Member, Failure> {
     let (to, mut jobs) = RingBuffer::<Job>::new(IN_FLIGHT + 1);
     let (mut answers, from) = RingBuffer::<Answer>::new(IN_FLIGHT + 1);
     let work = move || {
@@ -218,7 +218,7 @@ fn helper(n: usize, mut worker: Box<Worker>, mut out: Output) -> Result<Helper, 
         }
     };
     let thread = std::thread::Builder::new().name(format!("worker {n}")).spawn(work)?;
-    Ok(Helper { to, from, thread, spare: VecDeque::new() })
+    Ok(Member { to, from, thread, spare: VecDeque::new() })
 }
 
 const STOPPED: &str = "a worker stopped";
@@ -264,14 +264,14 @@ fn wait(turns: &mut u32) {
 
 impl Many {
     fn send(&mut self, frames: &[Frame<'_>], mark: Mark) -> Result<(), Failure> {
-        let n = self.helpers.len();
-        let mut shares: Vec<Share> = self.helpers.iter_mut().map(|h| h.spare.pop_front().unwrap_or_default()).collect();
+        let n = self.members.len();
+        let mut shares: Vec<Share> = self.members.iter_mut().map(|h| h.spare.pop_front().unwrap_or_default()).collect();
         for f in frames {
             if let Some(share) = shares.get_mut(self.divider.place(f, n)) {
                 share.push(f);
             }
         }
-        for (h, share) in self.helpers.iter_mut().zip(shares) {
+        for (h, share) in self.members.iter_mut().zip(shares) {
             if !push(&mut h.to, Job::Round(share, mark)) {
                 return Err(Failure(STOPPED.into()));
             }
@@ -282,8 +282,8 @@ impl Many {
 
     /// Writes the oldest round.
     fn write(&mut self, outputs: &mut Outputs) -> Result<(), Failure> {
-        let mut rounds: Vec<Done> = Vec::with_capacity(self.helpers.len());
-        for h in &mut self.helpers {
+        let mut rounds: Vec<Done> = Vec::with_capacity(self.members.len());
+        for h in &mut self.members {
             match pop(&mut h.from) {
                 Some(Answer::Round(done)) => rounds.push(*done),
                 _ => return Err(Failure(STOPPED.into())),
@@ -301,7 +301,7 @@ impl Many {
         drop(frames);
         let endings: Vec<Vec<u8>> = rounds.iter_mut().map(|r| std::mem::take(&mut r.endings)).collect();
         outputs.endings(&endings)?;
-        for (h, mut done) in self.helpers.iter_mut().zip(rounds) {
+        for (h, mut done) in self.members.iter_mut().zip(rounds) {
             done.share.bytes.clear();
             done.share.frames.clear();
             h.spare.push_back(done.share);
@@ -310,12 +310,12 @@ impl Many {
     }
 
     fn finish(mut self, outputs: &mut Outputs, mark: Mark) -> Result<Tally, Failure> {
-        for h in &mut self.helpers {
+        for h in &mut self.members {
             push(&mut h.to, Job::Finish(mark));
         }
         let mut all: Option<Tally> = None;
         let mut records = Vec::new();
-        for mut h in self.helpers {
+        for mut h in self.members {
             let Some(Answer::Finished { records: r, tally }) = pop(&mut h.from) else {
                 return Err(Failure(STOPPED.into()));
             };
