@@ -4,79 +4,19 @@
 //! Ranges exclude both ends. Numbers are decimal, hexadecimal after `0x`, or with a unit (kb, mb, gb and their -ib
 //! forms, all powers of 1024).
 
-/// A test of one number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IntTest {
-    Eq(u64),
-    Ne(u64),
-    Lt(u64),
-    Le(u64),
-    Gt(u64),
-    Ge(u64),
-    /// Strictly between.
-    Between(u64, u64),
-    NotBetween(u64, u64),
-    /// `value & .0 == .1`
-    Mask(u64, u64),
-    NotMask(u64, u64),
-}
+use crate::detect::keywords::int_match;
+use crate::detect::signature::IntMatch;
 
-impl IntTest {
-    /// Parses one test of a number of at most `max`; `names` are alternatives to numbers, any case.
-    pub fn parse(text: &str, max: u64, names: &[(&str, u64)]) -> Result<IntTest, String> {
-        let text = text.trim();
-        let number = |s: &str| number(s, max);
-        if let Some(rest) = text.strip_prefix('&') {
-            let (mask, value, negated) = match (rest.split_once("!="), rest.split_once('=')) {
-                (Some((m, v)), _) => (m, v, true),
-                (None, Some((m, v))) => (m, v, false),
-                (None, None) => return Err(format!("`{text}` has no `=` after its mask")),
-            };
-            let (mask, value) = (number(mask)?, number(value)?);
-            if value & !mask != 0 {
-                return Err(format!("`{text}` can never match: the value has bits outside the mask"));
-            }
-            return Ok(if negated { IntTest::NotMask(mask, value) } else { IntTest::Mask(mask, value) });
-        }
-        for (sign, make) in [(">=", IntTest::Ge as fn(u64) -> IntTest), ("<=", IntTest::Le), (">", IntTest::Gt)] {
-            if let Some(rest) = text.strip_prefix(sign) {
-                return number(rest).map(make);
-            }
-        }
-        if let Some(rest) = text.strip_prefix('<') {
-            return number(rest).map(IntTest::Lt);
-        }
-        let (negated, rest) = match text.strip_prefix('!') {
-            Some(rest) => (true, rest.trim_start()),
-            None => (false, text),
-        };
-        let rest = rest.strip_prefix('=').unwrap_or(rest).trim();
-        if let Some((_, value)) = names.iter().find(|(name, _)| name.eq_ignore_ascii_case(rest)) {
-            return Ok(if negated { IntTest::Ne(*value) } else { IntTest::Eq(*value) });
-        }
-        if let Some((low, high)) = rest.split_once("<>").or_else(|| rest.split_once('-')) {
-            let (low, high) = (number(low)?, number(high)?);
-            if high <= low || high - low == 1 {
-                return Err(format!("`{rest}` holds no number: ranges exclude both ends"));
-            }
-            return Ok(if negated { IntTest::NotBetween(low, high) } else { IntTest::Between(low, high) });
-        }
-        number(rest).map(if negated { IntTest::Ne } else { IntTest::Eq })
-    }
-
-    pub fn holds(self, value: u64) -> bool {
-        match self {
-            IntTest::Eq(n) => value == n,
-            IntTest::Ne(n) => value != n,
-            IntTest::Lt(n) => value < n,
-            IntTest::Le(n) => value <= n,
-            IntTest::Gt(n) => value > n,
-            IntTest::Ge(n) => value >= n,
-            IntTest::Between(low, high) => low < value && value < high,
-            IntTest::NotBetween(low, high) => !(low < value && value < high),
-            IntTest::Mask(mask, want) => value & mask == want,
-            IntTest::NotMask(mask, want) => value & mask != want,
-        }
+/// One test of a number of at most `max`; `names` are alternatives to numbers, any case, and `!` turns one round.
+pub fn int_test(text: &str, max: u64, names: &[(&str, u64)]) -> Result<IntMatch, String> {
+    let text = text.trim();
+    let (negated, word) = match text.strip_prefix('!') {
+        Some(rest) => (true, rest.trim_start()),
+        None => (false, text),
+    };
+    match names.iter().find(|(name, _)| name.eq_ignore_ascii_case(word)) {
+        Some((_, value)) => Ok(if negated { IntMatch::Ne(*value) } else { IntMatch::Eq(*value) }),
+        None => int_match(text, max).map_err(|fault| fault.message),
     }
 }
 
@@ -88,7 +28,7 @@ pub enum Which {
     AllOrAbsent,
     OrAbsent,
     /// The number of members that match.
-    Times(IntTest),
+    Times(IntMatch),
     /// From the front, or with a negative number from the back.
     At(i64),
     /// Likewise, or there is no such member.
@@ -100,7 +40,7 @@ pub enum Which {
 /// A test of a list of numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IntListTest {
-    test: IntTest,
+    test: IntMatch,
     which: Which,
     slice: Option<(i64, i64)>,
 }
@@ -109,11 +49,11 @@ impl IntListTest {
     pub fn parse(text: &str, max: u64, names: &[(&str, u64)]) -> Result<IntListTest, String> {
         let text = text.trim();
         if let Some(rest) = text.strip_prefix("count").filter(|rest| !rest.starts_with(|c: char| c.is_alphanumeric())) {
-            let test = IntTest::parse(rest, u64::from(u32::MAX), &[])?;
+            let test = int_test(rest, u64::from(u32::MAX), &[])?;
             return Ok(IntListTest { test, which: Which::Count, slice: None });
         }
         let mut parts = text.split(',').map(str::trim);
-        let test = IntTest::parse(parts.next().unwrap_or(""), max, names)?;
+        let test = int_test(parts.next().unwrap_or(""), max, names)?;
         let which = parts.next().map_or(Ok(Which::Any), which)?;
         let slice = parts.next().map(slice).transpose()?;
         match parts.next() {
@@ -127,14 +67,14 @@ impl IntListTest {
         let mut values = values.skip(skip).take(take);
         let len = values.len();
         match self.which {
-            Which::Any => values.any(|v| self.test.holds(v)),
-            Which::OrAbsent => len == 0 || values.any(|v| self.test.holds(v)),
-            Which::All => len > 0 && values.all(|v| self.test.holds(v)),
-            Which::AllOrAbsent => values.all(|v| self.test.holds(v)),
-            Which::Times(times) => times.holds(values.filter(|v| self.test.holds(*v)).count() as u64),
-            Which::At(at) => position(at, len).and_then(|i| values.nth(i)).is_some_and(|v| self.test.holds(v)),
-            Which::AtOrOut(at) => position(at, len).and_then(|i| values.nth(i)).is_none_or(|v| self.test.holds(v)),
-            Which::Count => self.test.holds(len as u64),
+            Which::Any => values.any(|v| self.test.matches(v)),
+            Which::OrAbsent => len == 0 || values.any(|v| self.test.matches(v)),
+            Which::All => len > 0 && values.all(|v| self.test.matches(v)),
+            Which::AllOrAbsent => values.all(|v| self.test.matches(v)),
+            Which::Times(times) => times.matches(values.filter(|v| self.test.matches(*v)).count() as u64),
+            Which::At(at) => position(at, len).and_then(|i| values.nth(i)).is_some_and(|v| self.test.matches(v)),
+            Which::AtOrOut(at) => position(at, len).and_then(|i| values.nth(i)).is_none_or(|v| self.test.matches(v)),
+            Which::Count => self.test.matches(len as u64),
         }
     }
 }
@@ -169,7 +109,7 @@ fn which(text: &str) -> Result<Which, String> {
             if let Some(rest) = text.strip_prefix("oob_or") {
                 Which::AtOrOut(index(rest)?)
             } else if let Some(rest) = text.strip_prefix("nb") {
-                Which::Times(IntTest::parse(rest, u64::from(u32::MAX), &[])?)
+                Which::Times(int_test(rest, u64::from(u32::MAX), &[])?)
             } else {
                 Which::At(index(text)?)
             }
@@ -183,34 +123,13 @@ fn slice(text: &str) -> Result<(i64, i64), String> {
     Ok((from.trim().parse().map_err(|_| wrong())?, to.trim().parse().map_err(|_| wrong())?))
 }
 
-fn number(text: &str, max: u64) -> Result<u64, String> {
-    let text = text.trim();
-    let wrong = || format!("`{text}` is not a number");
-    let value = if let Some(hex) = text.strip_prefix("0x") {
-        u64::from_str_radix(hex, 16).map_err(|_| wrong())?
-    } else {
-        let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let (digits, unit) = text.split_at_checked(digits).ok_or_else(wrong)?;
-        let unit = match unit.trim().to_ascii_lowercase().as_str() {
-            "" => 1,
-            "kb" | "kib" => 1 << 10,
-            "mb" | "mib" => 1 << 20,
-            "gb" | "gib" => 1 << 30,
-            _ => return Err(wrong()),
-        };
-        let value: u64 = digits.parse().map_err(|_| wrong())?;
-        value.checked_mul(unit).ok_or_else(wrong)?
-    };
-    if value > max { Err(format!("`{text}` is more than {max}, the largest value there can be")) } else { Ok(value) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn tests_of_one_number() {
-        let p = |s| IntTest::parse(s, 255, &[("text", 1)]).unwrap();
+        let p = |s| int_test(s, 255, &[("text", 1)]).unwrap();
         for (text, yes, no) in [
             ("19", 19, 18),
             ("=0x13", 19, 18),
@@ -229,13 +148,13 @@ mod tests {
             ("!text", 2, 1),
             (" 7 ", 7, 8),
         ] {
-            assert!(p(text).holds(yes), "{text} {yes}");
-            assert!(!p(text).holds(no), "{text} {no}");
+            assert!(p(text).matches(yes), "{text} {yes}");
+            assert!(!p(text).matches(no), "{text} {no}");
         }
         for text in ["", "256", "x", "1-2", "5-1", "&0xc0=2", "&3", "1kb", "-", "0x", "99999999999999999999"] {
-            assert!(IntTest::parse(text, 255, &[]).is_err(), "{text}");
+            assert!(int_test(text, 255, &[]).is_err(), "{text}");
         }
-        assert_eq!(IntTest::parse("2kb", u64::MAX, &[]), Ok(IntTest::Eq(2048)));
+        assert_eq!(int_test("2kb", u64::MAX, &[]), Ok(IntMatch::Eq(2048)));
     }
 
     #[test]

@@ -4,7 +4,8 @@ use super::message::Section;
 use super::rrtype::{RCODES, RRTYPES};
 use super::transaction::DnsTransaction;
 use crate::applayer::{Direct, Progress, Transaction, TxKeyword, TxTest};
-use crate::proto::integer::{IntListTest, IntTest};
+use crate::detect::signature::IntMatch;
+use crate::proto::integer::{IntListTest, int_test};
 use crate::types::Direction;
 
 const SYNTAX: &str = "[!|<|<=|>|>=]<number> | [!]<low>-<high> | &<mask>[=|!=]<number>";
@@ -14,7 +15,7 @@ pub const KEYWORDS: &[TxKeyword] = &[
         name: "dns.opcode",
         direct: Direct::Both,
         progress: Progress(1),
-        parse: |text| Ok(Box::new(Opcode(IntTest::parse(text, 255, &[])?))),
+        parse: |text| Ok(Box::new(Opcode(int_test(text, 255, &[])?))),
         doc: "opcode in the header's flags",
         syntax: SYNTAX,
         example_ok: "!0",
@@ -24,7 +25,7 @@ pub const KEYWORDS: &[TxKeyword] = &[
         name: "dns.rcode",
         direct: Direct::Both,
         progress: Progress(1),
-        parse: |text| Ok(Box::new(Rcode(IntTest::parse(text, 65_535, RCODES)?))),
+        parse: |text| Ok(Box::new(Rcode(int_test(text, 65_535, RCODES)?))),
         doc: "response code in the header's flags, a number or a name such as NXDOMAIN",
         syntax: SYNTAX,
         example_ok: "nxdomain",
@@ -47,20 +48,20 @@ fn dns(tx: &dyn Transaction, dir: Direction) -> Option<&DnsTransaction> {
 }
 
 #[derive(Debug)]
-struct Opcode(IntTest);
+struct Opcode(IntMatch);
 
 impl TxTest for Opcode {
     fn matches(&self, tx: &dyn Transaction, dir: Direction) -> Option<bool> {
-        Some(dns(tx, dir).is_some_and(|tx| self.0.holds(u64::from(tx.message.header.opcode()))))
+        Some(dns(tx, dir).is_some_and(|tx| self.0.matches(u64::from(tx.message.header.opcode()))))
     }
 }
 
 #[derive(Debug)]
-struct Rcode(IntTest);
+struct Rcode(IntMatch);
 
 impl TxTest for Rcode {
     fn matches(&self, tx: &dyn Transaction, dir: Direction) -> Option<bool> {
-        Some(dns(tx, dir).is_some_and(|tx| self.0.holds(u64::from(tx.message.header.rcode()))))
+        Some(dns(tx, dir).is_some_and(|tx| self.0.matches(u64::from(tx.message.header.rcode()))))
     }
 }
 

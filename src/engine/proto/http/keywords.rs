@@ -2,7 +2,8 @@
 
 use super::tx::HttpTx;
 use crate::applayer::{Direct, Transaction, TxKeyword, TxTest};
-use crate::proto::integer::IntTest;
+use crate::detect::signature::IntMatch;
+use crate::proto::integer::int_test;
 use crate::types::Direction;
 
 pub const KEYWORDS: &[TxKeyword] = &[TxKeyword {
@@ -18,7 +19,7 @@ pub const KEYWORDS: &[TxKeyword] = &[TxKeyword {
 
 #[derive(Debug, PartialEq, Eq)]
 struct UriLen {
-    len: IntTest,
+    len: IntMatch,
     raw: bool,
 }
 
@@ -30,7 +31,7 @@ impl UriLen {
             "raw" => true,
             other => return Err(format!("`{other}` is neither `norm` nor `raw`")),
         };
-        let len = IntTest::parse(range, u64::from(u16::MAX), &[])?;
+        let len = int_test(range, u64::from(u16::MAX), &[])?;
         Ok(UriLen { len, raw })
     }
 }
@@ -45,7 +46,7 @@ impl TxTest for UriLen {
             return None;
         }
         let uri = if self.raw { tx.uri_raw() } else { tx.uri() };
-        Some(uri.is_some_and(|u| self.len.holds(u.len() as u64)))
+        Some(uri.is_some_and(|u| self.len.matches(u.len() as u64)))
     }
 }
 
@@ -56,11 +57,11 @@ mod tests {
     #[test]
     fn urilen_forms() {
         for (text, len, raw) in [
-            ("5", IntTest::Eq(5), false),
-            ("<5", IntTest::Lt(5), false),
-            (">5,norm", IntTest::Gt(5), false),
-            (" 5 <> 10 , raw", IntTest::Between(5, 10), true),
-            ("!7", IntTest::Ne(7), false),
+            ("5", IntMatch::Eq(5), false),
+            ("<5", IntMatch::Lt(5), false),
+            (">5,norm", IntMatch::Gt(5), false),
+            (" 5 <> 10 , raw", IntMatch::Between(5, 10), true),
+            ("!7", IntMatch::Ne(7), false),
         ] {
             assert_eq!(UriLen::parse(text), Ok(UriLen { len, raw }), "{text}");
         }

@@ -6,7 +6,8 @@ use super::progress;
 use super::transaction::{Chain, TlsTransaction, state};
 use super::version::Version;
 use crate::applayer::{Direct, Progress, Transaction, TxKeyword, TxTest};
-use crate::proto::integer::IntTest;
+use crate::detect::signature::IntMatch;
+use crate::proto::integer::int_test;
 use crate::types::Direction;
 
 type Parse = fn(&str) -> Result<Box<dyn TxTest>, String>;
@@ -207,16 +208,16 @@ fn parse_state(option: &str) -> Result<Box<dyn TxTest>, String> {
 }
 
 #[derive(Debug)]
-struct ChainLen(IntTest);
+struct ChainLen(IntMatch);
 
 impl TxTest for ChainLen {
     fn matches(&self, tx: &dyn Transaction, dir: Direction) -> Option<bool> {
-        Some(chain(tx, dir).is_some_and(|c| self.0.holds(c.len() as u64)))
+        Some(chain(tx, dir).is_some_and(|c| self.0.matches(c.len() as u64)))
     }
 }
 
 fn parse_chain_len(option: &str) -> Result<Box<dyn TxTest>, String> {
-    Ok(Box::new(ChainLen(IntTest::parse(option, u64::from(u32::MAX), &[])?)))
+    Ok(Box::new(ChainLen(int_test(option, u64::from(u32::MAX), &[])?)))
 }
 
 #[derive(Debug)]
