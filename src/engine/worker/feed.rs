@@ -6,10 +6,10 @@ use crate::decode::Packet;
 use crate::flow::Flow;
 use crate::session::Session;
 use crate::stream::Chunk;
-use crate::types::{Cause, Counter, Direction};
+use crate::types::{Cause, Counter, Direction, FiveTuple};
 
 /// Rounds of both directions per packet: a parser that keeps switching protocols is stopped by it.
-const ROUNDS_MAX: usize = 8;
+pub(super) const ROUNDS_MAX: usize = 8;
 
 impl Path {
     /// Feeds what TCP has to deliver. Returns whether the flow was turned round.
@@ -20,8 +20,7 @@ impl Path {
             for d in [dir.flip(), dir] {
                 let fed = self.feed_direction(flow, d);
                 if fed.failed {
-                    self.counters.inc(Counter::AppParserErrors);
-                    self.exception(Cause::ApplayerError, Some(flow), fate);
+                    self.gave_up(flow, fate);
                 }
                 if fed.reversed {
                     reversed = !reversed;
@@ -62,13 +61,7 @@ impl Path {
                 Some(Chunk::Gap { len, .. }) => (Input::Gap(len), len),
                 Some(Chunk::End) => (Input::Eof, 0),
             };
-            let cx = AppCx {
-                vocabulary: &self.vocabulary,
-                settings: &self.config.proto,
-                parse: ParseCx { ts: self.now, tuple: &flow.core.tuple, inline: self.inline },
-                udp: false,
-                pending_max: self.config.limits.parser_pending_max,
-            };
+            let cx = self.app_cx(&flow.core.tuple, false);
             let fed = app.feed(&cx, dir, input);
             let all = match input {
                 Input::Data(_) => fed.consumed as u64,
@@ -114,17 +107,10 @@ impl Path {
             if data.is_empty() || !flow.session.app.wants(dir) {
                 break;
             }
-            let cx = AppCx {
-                vocabulary: &self.vocabulary,
-                settings: &self.config.proto,
-                parse: ParseCx { ts: self.now, tuple: &flow.core.tuple, inline: self.inline },
-                udp: true,
-                pending_max: usize::MAX,
-            };
+            let cx = self.app_cx(&flow.core.tuple, true);
             let fed = flow.session.app.feed(&cx, dir, Input::Data(data));
             if fed.failed {
-                self.counters.inc(Counter::AppParserErrors);
-                self.exception(Cause::ApplayerError, Some(flow), fate);
+                self.gave_up(flow, fate);
             }
             if fed.reversed {
                 flow.core.reverse();
@@ -136,5 +122,21 @@ impl Path {
             }
         }
         reversed
+    }
+
+    fn gave_up(&mut self, flow: &mut Flow<Session>, fate: &mut Fate) {
+        self.counters.inc(Counter::AppParserErrors);
+        self.exception(Cause::ApplayerError, Some(flow), fate);
+    }
+
+    fn app_cx<'a>(&'a self, tuple: &'a FiveTuple, udp: bool) -> AppCx<'a> {
+        AppCx {
+            vocabulary: &self.vocabulary,
+            settings: &self.config.proto,
+            parse: ParseCx { ts: self.now, tuple, inline: self.inline },
+            udp,
+            // A datagram is presented once, so nothing of it stays pending.
+            pending_max: if udp { usize::MAX } else { self.config.limits.parser_pending_max },
+        }
     }
 }

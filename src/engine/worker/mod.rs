@@ -8,6 +8,7 @@
 mod config;
 mod end;
 mod feed;
+mod findings;
 mod output;
 mod path;
 mod report;
@@ -151,7 +152,7 @@ impl Worker {
         let path = &mut self.path;
         let fate = match catch_unwind(AssertUnwindSafe(|| path.in_flow(flow, dir, packet, out))) {
             Ok(fate) => fate,
-            Err(_) => self.path.fault(flow, out),
+            Err(_) => self.path.fault(flow),
         };
         if flow.core.state != before {
             self.flows.settle(at);
@@ -164,7 +165,7 @@ impl Worker {
         for (mut flow, cause) in ended.drain(..) {
             let path = &mut self.path;
             if catch_unwind(AssertUnwindSafe(|| path.end(&mut flow, cause, out))).is_err() {
-                self.path.fault(&mut flow, out);
+                self.path.fault(&mut flow);
             }
         }
         self.ended = ended;

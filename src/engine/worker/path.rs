@@ -4,15 +4,16 @@
 //! detection, verdict, records. A stage that condemns the packet still lets the later ones see it as far as they must
 //! (the stream follows what was dropped only in its bookkeeping), so that the flow's end is accounted for.
 
-use super::report::{AlertInput, Subject};
+use super::feed::ROUNDS_MAX;
+use super::findings::View;
+use super::report::Subject;
 use super::{Config, Mode, Output};
 use crate::action::{Edit, rewrite};
-use crate::applayer::{TxId, Vocabulary};
+use crate::applayer::Vocabulary;
 use crate::decode::{Frame, IpHeader, Packet};
 use crate::detect::compile::Ruleset;
-use crate::detect::inspect::{Alert, Detector, Hit, PacketInput, Settled, StreamInput};
+use crate::detect::inspect::{Alert, Detector, Hit};
 use crate::detect::matching::MatcherError;
-use crate::detect::signature::{PacketFacts, RuleProto, SigIdx};
 use crate::detect::state::hosts::Bounded;
 use crate::flow::{Flow, FlowState};
 use crate::record::PacketSource;
@@ -42,7 +43,7 @@ pub(super) struct Fate {
 }
 
 impl Fate {
-    fn decide(&mut self, verdict: Verdict, sid: Option<u32>) {
+    pub fn decide(&mut self, verdict: Verdict, sid: Option<u32>) {
         let merged = self.verdict.merge(verdict);
         if merged != self.verdict {
             self.verdict = merged;
@@ -69,8 +70,8 @@ pub(super) struct Path {
     pub now: Timestamp,
     /// Number of the packet being processed.
     pub number: u64,
-    hits: Vec<Hit>,
-    alerts: Vec<Alert>,
+    pub hits: Vec<Hit>,
+    pub alerts: Vec<Alert>,
 }
 
 impl Path {
@@ -228,7 +229,7 @@ impl Path {
     ) {
         let last = matches!(subject.source, PacketSource::FlowTimeout);
         // A parser that hands over leaves the rest of the bytes to the next: go round until none does.
-        for _ in 0..8 {
+        for _ in 0..ROUNDS_MAX {
             let app_events = flow.session.app.take_events();
             if !fate.uninspected && !flow.core.flags.passed {
                 let view = View { subject, stream_events: events, app_events: &app_events, stored, flow_end: last };
@@ -294,134 +295,6 @@ impl Path {
         self.app_bytes = self.app_bytes.saturating_sub(std::mem::take(&mut flow.session.app_bytes));
     }
 
-    /// Inspects a packet of no flow.
-    fn detect_alone(&mut self, subject: Subject<'_>, fate: &mut Fate, out: &mut Output) {
-        let input = PacketInput {
-            facts: facts(subject, &[]),
-            established: false,
-            in_stream: false,
-            stream: None,
-            app: None,
-            app_events: &[],
-            opaque: false,
-            flow_end: false,
-        };
-        let (mut hits, mut alerts) = self.lists();
-        self.detector.inspect(&self.rules, &input, None, &mut hits);
-        let settled = self.detector.settle(&self.rules, &input.facts, None, &mut hits, &mut alerts);
-        self.conclude(settled, (hits, alerts), None, subject, fate, out);
-    }
-
-    fn detect(&mut self, flow: &mut Flow<Session>, view: &View<'_>, fate: &mut Fate, out: &mut Output) {
-        let subject = view.subject;
-        let dir = subject.dir.unwrap_or(Direction::ToServer);
-        let core = &flow.core;
-        let Session { tcp, app, detect, opaque, .. } = &mut flow.session;
-        let mut facts = facts(subject, view.stream_events);
-        facts.app_proto = app.protocol();
-        facts.app_proto_done = app.settled();
-        facts.flow_age = core.age();
-        facts.flow_packets = [core.packets.to_server, core.packets.to_client];
-        facts.flow_bytes = [core.bytes.to_server, core.bytes.to_client];
-        let (mut established, mut stream) = (core.state == FlowState::Established, None);
-        if let Some(tcp) = tcp.as_deref() {
-            facts.stream_bytes = Direction::BOTH.map(|d| tcp.stream_bytes(d));
-            established = tcp.established();
-            let raw = tcp.raw(dir);
-            let fresh = raw.bytes.len().saturating_sub(raw.fresh);
-            stream = Some(StreamInput { offset: raw.offset, bytes: raw.bytes, fresh, ended: raw.ended });
-        }
-        let input = PacketInput {
-            facts,
-            established,
-            in_stream: view.stored,
-            stream,
-            app: app.parser(),
-            app_events: view.app_events,
-            opaque: *opaque,
-            flow_end: view.flow_end,
-        };
-        let mut hits = std::mem::take(&mut self.hits);
-        let mut alerts = std::mem::take(&mut self.alerts);
-        hits.clear();
-        alerts.clear();
-        self.detector.inspect(&self.rules, &input, Some(detect), &mut hits);
-        let settled = self.detector.settle(&self.rules, &input.facts, Some(detect), &mut hits, &mut alerts);
-        if let Some(tcp) = tcp {
-            tcp.raw_inspected(dir);
-        }
-        *opaque = app.parser().is_some_and(|p| p.opaque());
-        self.conclude(settled, (hits, alerts), Some(flow), subject, fate, out);
-    }
-
-    fn lists(&mut self) -> (Vec<Hit>, Vec<Alert>) {
-        let (mut hits, mut alerts) = (std::mem::take(&mut self.hits), std::mem::take(&mut self.alerts));
-        hits.clear();
-        alerts.clear();
-        (hits, alerts)
-    }
-
-    /// Alerts to records, actions to the verdict.
-    fn conclude(
-        &mut self,
-        settled: Settled,
-        (hits, alerts): (Vec<Hit>, Vec<Alert>),
-        mut flow: Option<&mut Flow<Session>>,
-        subject: Subject<'_>,
-        fate: &mut Fate,
-        out: &mut Output,
-    ) {
-        self.detector.drain_counters(&mut self.counters);
-        let sid_of = |rules: &Ruleset, s| rules.signature(s).map(|s| s.sid);
-        let blocker = alerts.iter().find(|a| a.blocked).and_then(|a| sid_of(&self.rules, a.sig));
-        fate.decide(settled.verdict, blocker);
-        if let Some(flow) = flow.as_deref_mut() {
-            flow.core.flags.passed |= settled.flow_pass;
-            if settled.flow_drop {
-                flow.core.flags.condemned.get_or_insert(Reason::FlowDrop);
-            }
-            flow.core.flags.alerted |= !alerts.is_empty();
-        }
-        if self.inline {
-            self.replacements(&hits, fate);
-        }
-        for i in 0..self.detector.exceptions().len() {
-            if let Some(e) = self.detector.exceptions().get(i).copied() {
-                self.exception(e.cause, flow.as_deref_mut(), fate);
-            }
-        }
-        for a in &alerts {
-            let tx = a.tx.or_else(|| self.datagram_of(a.sig, flow.as_deref()?));
-            let input = AlertInput { sig: a.sig, tx, blocked: a.blocked };
-            self.alert(&input, subject, flow.as_deref(), out);
-        }
-        (self.hits, self.alerts) = (hits, alerts);
-    }
-
-    /// A rule of a protocol that matched a datagram as such means the message in it: the newest.
-    fn datagram_of(&self, sig: SigIdx, flow: &Flow<Session>) -> Option<TxId> {
-        if flow.core.tuple.proto != IpProto::UDP
-            || !matches!(self.rules.signature(sig)?.header.proto, RuleProto::App(_))
-        {
-            return None;
-        }
-        let (first, next) = flow.session.app.parser()?.transactions();
-        next.0.checked_sub(1).map(TxId).filter(|id| *id >= first)
-    }
-
-    /// What `replace` rules put into the payload.
-    fn replacements(&self, hits: &[Hit], fate: &mut Fate) {
-        for hit in hits {
-            let Some(sig) = self.rules.signature(hit.sig) else { continue };
-            for r in &hit.replace {
-                if let Some(entry) = sig.replace.get(r.entry as usize) {
-                    fate.edits.push((r.at as usize, entry.bytes.clone()));
-                    fate.sid = fate.sid.or(Some(sig.sid));
-                }
-            }
-        }
-    }
-
     fn decode_exceptions(&mut self, packet: &Packet<'_>, mut flow: Option<&mut Flow<Session>>, fate: &mut Fate) {
         for cause in packet.exceptions.iter().copied() {
             self.exception(cause, flow.as_deref_mut(), fate);
@@ -465,7 +338,7 @@ impl Path {
     }
 
     /// A packet of `flow` was more than the engine could bear: the flow goes on blind, under its policy.
-    pub fn fault(&mut self, flow: &mut Flow<Session>, _out: &mut Output) -> Fate {
+    pub fn fault(&mut self, flow: &mut Flow<Session>) -> Fate {
         self.counters.inc(Counter::Panics);
         if let Some(mut tcp) = flow.session.tcp.take() {
             tcp.release(&mut self.account);
@@ -499,29 +372,6 @@ impl Path {
         if rewrite(&mut slot.rewritten, frame.data, packet, &edits).is_err() {
             slot.verdict = slot.verdict.merge(Verdict::Drop(Reason::StreamError));
         }
-    }
-}
-
-/// What detection is told of a packet beside its flow.
-struct View<'a> {
-    subject: Subject<'a>,
-    stream_events: &'a [u16],
-    app_events: &'a [crate::applayer::EventId],
-    stored: bool,
-    flow_end: bool,
-}
-
-fn facts<'a>(subject: Subject<'a>, stream_events: &'a [u16]) -> PacketFacts<'a> {
-    PacketFacts {
-        packet: subject.packet,
-        direction: subject.dir,
-        app_proto: Default::default(),
-        app_proto_done: false,
-        stream_bytes: [0; 2],
-        flow_age: Default::default(),
-        flow_packets: [0; 2],
-        flow_bytes: [0; 2],
-        stream_events,
     }
 }
 

@@ -1,0 +1,171 @@
+//! Detection within the worker: what it is told of a packet, and what its findings do to verdict, flow and records.
+//!
+//! Packets with and without a flow take the same steps; only what is known of them differs. The lists of hits and alerts
+//! go out with the findings and come back when those are concluded, so that no packet allocates them anew.
+
+use super::Output;
+use super::path::{Fate, Path};
+use super::report::{AlertInput, Subject};
+use crate::applayer::TxId;
+use crate::detect::compile::Ruleset;
+use crate::detect::inspect::{Alert, Hit, PacketInput, Settled, StreamInput};
+use crate::detect::signature::{PacketFacts, RuleProto, SigIdx};
+use crate::detect::state::FlowDetect;
+use crate::flow::{Flow, FlowState};
+use crate::session::Session;
+use crate::types::{Direction, IpProto, Reason};
+
+/// What inspection of one packet found.
+struct Found {
+    settled: Settled,
+    hits: Vec<Hit>,
+    alerts: Vec<Alert>,
+}
+
+/// What detection is told of a packet beside its flow.
+pub(super) struct View<'a> {
+    pub subject: Subject<'a>,
+    pub stream_events: &'a [u16],
+    pub app_events: &'a [crate::applayer::EventId],
+    pub stored: bool,
+    pub flow_end: bool,
+}
+
+fn facts<'a>(subject: Subject<'a>, stream_events: &'a [u16]) -> PacketFacts<'a> {
+    PacketFacts {
+        packet: subject.packet,
+        direction: subject.dir,
+        app_proto: Default::default(),
+        app_proto_done: false,
+        stream_bytes: [0; 2],
+        flow_age: Default::default(),
+        flow_packets: [0; 2],
+        flow_bytes: [0; 2],
+        stream_events,
+    }
+}
+
+impl Path {
+    /// Inspects a packet of no flow.
+    pub(super) fn detect_alone(&mut self, subject: Subject<'_>, fate: &mut Fate, out: &mut Output) {
+        let input = PacketInput {
+            facts: facts(subject, &[]),
+            established: false,
+            in_stream: false,
+            stream: None,
+            app: None,
+            app_events: &[],
+            opaque: false,
+            flow_end: false,
+        };
+        let found = self.inspect(&input, None);
+        self.conclude(found, None, subject, fate, out);
+    }
+
+    pub(super) fn detect(&mut self, flow: &mut Flow<Session>, view: &View<'_>, fate: &mut Fate, out: &mut Output) {
+        let subject = view.subject;
+        let dir = subject.dir.unwrap_or(Direction::ToServer);
+        let core = &flow.core;
+        let Session { tcp, app, detect, opaque, .. } = &mut flow.session;
+        let mut facts = facts(subject, view.stream_events);
+        facts.app_proto = app.protocol();
+        facts.app_proto_done = app.settled();
+        facts.flow_age = core.age();
+        facts.flow_packets = [core.packets.to_server, core.packets.to_client];
+        facts.flow_bytes = [core.bytes.to_server, core.bytes.to_client];
+        let (mut established, mut stream) = (core.state == FlowState::Established, None);
+        if let Some(tcp) = tcp.as_deref() {
+            facts.stream_bytes = Direction::BOTH.map(|d| tcp.stream_bytes(d));
+            established = tcp.established();
+            let raw = tcp.raw(dir);
+            let fresh = raw.bytes.len().saturating_sub(raw.fresh);
+            stream = Some(StreamInput { offset: raw.offset, bytes: raw.bytes, fresh, ended: raw.ended });
+        }
+        let input = PacketInput {
+            facts,
+            established,
+            in_stream: view.stored,
+            stream,
+            app: app.parser(),
+            app_events: view.app_events,
+            opaque: *opaque,
+            flow_end: view.flow_end,
+        };
+        let found = self.inspect(&input, Some(detect));
+        if let Some(tcp) = tcp {
+            tcp.raw_inspected(dir);
+        }
+        *opaque = app.parser().is_some_and(|p| p.opaque());
+        self.conclude(found, Some(flow), subject, fate, out);
+    }
+
+    /// Candidates to hits, hits to what they come to; in lists that are handed back by [`Path::conclude`].
+    fn inspect(&mut self, input: &PacketInput<'_>, mut detect: Option<&mut FlowDetect>) -> Found {
+        let (mut hits, mut alerts) = (std::mem::take(&mut self.hits), std::mem::take(&mut self.alerts));
+        hits.clear();
+        alerts.clear();
+        self.detector.inspect(&self.rules, input, detect.as_deref_mut(), &mut hits);
+        let settled = self.detector.settle(&self.rules, &input.facts, detect, &mut hits, &mut alerts);
+        Found { settled, hits, alerts }
+    }
+
+    /// Alerts to records, actions to the verdict.
+    fn conclude(
+        &mut self,
+        Found { settled, hits, alerts }: Found,
+        mut flow: Option<&mut Flow<Session>>,
+        subject: Subject<'_>,
+        fate: &mut Fate,
+        out: &mut Output,
+    ) {
+        self.detector.drain_counters(&mut self.counters);
+        let sid_of = |rules: &Ruleset, s| rules.signature(s).map(|s| s.sid);
+        let blocker = alerts.iter().find(|a| a.blocked).and_then(|a| sid_of(&self.rules, a.sig));
+        fate.decide(settled.verdict, blocker);
+        if let Some(flow) = flow.as_deref_mut() {
+            flow.core.flags.passed |= settled.flow_pass;
+            if settled.flow_drop {
+                flow.core.flags.condemned.get_or_insert(Reason::FlowDrop);
+            }
+            flow.core.flags.alerted |= !alerts.is_empty();
+        }
+        if self.inline {
+            self.replacements(&hits, fate);
+        }
+        for i in 0..self.detector.exceptions().len() {
+            if let Some(e) = self.detector.exceptions().get(i).copied() {
+                self.exception(e.cause, flow.as_deref_mut(), fate);
+            }
+        }
+        for a in &alerts {
+            let tx = a.tx.or_else(|| self.datagram_of(a.sig, flow.as_deref()?));
+            let input = AlertInput { sig: a.sig, tx, blocked: a.blocked };
+            self.alert(&input, subject, flow.as_deref(), out);
+        }
+        (self.hits, self.alerts) = (hits, alerts);
+    }
+
+    /// A rule of a protocol that matched a datagram as such means the message in it: the newest.
+    fn datagram_of(&self, sig: SigIdx, flow: &Flow<Session>) -> Option<TxId> {
+        if flow.core.tuple.proto != IpProto::UDP
+            || !matches!(self.rules.signature(sig)?.header.proto, RuleProto::App(_))
+        {
+            return None;
+        }
+        let (first, next) = flow.session.app.parser()?.transactions();
+        next.0.checked_sub(1).map(TxId).filter(|id| *id >= first)
+    }
+
+    /// What `replace` rules put into the payload.
+    fn replacements(&self, hits: &[Hit], fate: &mut Fate) {
+        for hit in hits {
+            let Some(sig) = self.rules.signature(hit.sig) else { continue };
+            for r in &hit.replace {
+                if let Some(entry) = sig.replace.get(r.entry as usize) {
+                    fate.edits.push((r.at as usize, entry.bytes.clone()));
+                    fate.sid = fate.sid.or(Some(sig.sid));
+                }
+            }
+        }
+    }
+}
