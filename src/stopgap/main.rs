@@ -6,6 +6,7 @@ mod keywords;
 mod replay;
 mod rules;
 mod ruleset;
+mod suricata;
 
 use clap::Parser;
 use cli::{Command, RulesCommand};
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     let run = AssertUnwindSafe(|| match cli.command {
         Command::Replay(args) => replay::run(&args),
+        Command::Suricata(args) => suricata::run(&args),
         Command::Rules(RulesCommand::Check(args)) => rules::check(&args),
         Command::Rules(RulesCommand::Explain(args)) => rules::explain(&args),
         Command::Keywords(args) => keywords::run(&args),

@@ -12,7 +12,7 @@ use std::io::IsTerminal;
 pub fn check(args: &CheckArgs) -> Outcome {
     let s = &args.settings;
     let config = config::load(s.config.as_deref(), &s.set)?;
-    let reading = Reading { disabled: args.disabled, quiet: args.quiet };
+    let reading = Reading { disabled: args.disabled, quiet: args.quiet, ..Reading::default() };
     let loaded = ruleset::load(&args.files, &config, s, reading)?;
     for u in &loaded.unread {
         error(u);

@@ -22,6 +22,10 @@ const REFERENCES: &str = include_str!("reference.config");
 pub struct Reading {
     pub disabled: bool,
     pub quiet: bool,
+    /// Unknown classtypes and reference kinds refuse a rule.
+    pub strict: bool,
+    /// Only the classification and reference files that are named count, not those found beside the rules.
+    pub named_only: bool,
 }
 
 /// A ruleset and all there is to say about its loading.
@@ -66,8 +70,9 @@ pub fn load(patterns: &[String], config: &Config, args: &SettingArgs, reading: R
     }
     cx.options.disabled = reading.disabled;
     cx.options.quiet = reading.quiet;
+    cx.options.strict = reading.strict;
     let mut diagnostics = Vec::new();
-    let beside = paths.first().and_then(|p| p.parent());
+    let beside = paths.first().and_then(|p| p.parent()).filter(|_| !reading.named_only);
     let wanted = args.classification.as_deref().or(config.classification_file.as_deref());
     let (text, name) = companion(wanted, beside, "classification.config", CLASSIFICATIONS)?;
     let (classes, faults) = Classifications::parse(&text, &name);

@@ -17,6 +17,7 @@ const TARGETS: &[Target] = &[
     ("record", engine::record::fuzz::fuzz_target),
     ("rule", harness::fuzz::rule),
     ("stream", engine::stream::fuzz::fuzz_target),
+    ("suricata", control::config::suricata::fuzz_target),
     ("tls", engine::proto::tls::fuzz::fuzz_target),
     ("worker", harness::fuzz::worker),
 ];

@@ -5,6 +5,7 @@
 
 mod resolve;
 mod schema;
+pub mod suricata;
 mod values;
 
 pub use resolve::{Config, Vars};

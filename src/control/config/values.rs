@@ -15,7 +15,7 @@ use std::net::IpAddr;
 pub struct Size(pub u64);
 
 impl Size {
-    fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let digits = text.trim().trim_end_matches(|c: char| c.is_ascii_alphabetic() || c.is_whitespace());
         let unit = text.trim().get(digits.len()..)?.trim().to_ascii_lowercase();
         let shift = match unit.as_str() {
@@ -138,20 +138,24 @@ impl<'de> Deserialize<'de> for Groups {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ports(pub decode::Ports);
 
+impl Ports {
+    /// `none`, `any`, a port, or a list with or without brackets.
+    pub fn parse(text: &str) -> Option<Self> {
+        let list = match text.trim() {
+            "none" => return Some(Ports(decode::Ports::None)),
+            "any" => return Some(Ports(decode::Ports::Any)),
+            list => list.trim_start_matches('[').trim_end_matches(']'),
+        };
+        let ports: Result<_, _> = list.split(',').map(|p| p.trim().parse::<u16>()).collect();
+        ports.ok().map(|p| Ports(decode::Ports::List(p)))
+    }
+}
+
 impl<'de> Deserialize<'de> for Ports {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let GroupText(text) = GroupText::deserialize(d)?;
         let wrong = || format!("`{text}`: write none, any, a port, or a list such as [4789, 8472]");
-        let ports = match text.as_str() {
-            "none" => decode::Ports::None,
-            "any" => decode::Ports::Any,
-            list => {
-                let list = list.trim_start_matches('[').trim_end_matches(']');
-                let ports: Result<_, _> = list.split(',').map(|p| p.trim().parse::<u16>()).collect();
-                decode::Ports::List(ports.map_err(|_| serde_de::Error::custom(wrong()))?)
-            }
-        };
-        Ok(Ports(ports))
+        Ports::parse(&text).ok_or_else(|| serde_de::Error::custom(wrong()))
     }
 }
 
@@ -165,7 +169,7 @@ fn word<'de, D: Deserializer<'de>, T>(
     parse(&text).ok_or_else(|| serde_de::Error::custom(format!("`{text}` is not one of {}", allowed.join(", "))))
 }
 
-const OS_NAMES: [&str; 13] = [
+pub const OS_NAMES: [&str; 13] = [
     "bsd",
     "bsd-right",
     "first",
@@ -249,13 +253,18 @@ struct Net(IpAddr, u8);
 impl<'de> Deserialize<'de> for Net {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let text = Scalar::deserialize(d)?.0;
-        let (net, prefix) = text.split_once('/').map_or((text.as_str(), None), |(n, p)| (n, Some(p)));
         let wrong = || serde_de::Error::custom(format!("`{text}` is not an address range such as 10.0.0.0/8"));
-        let net: IpAddr = net.parse().map_err(|_| wrong())?;
-        let most = if net.is_ipv4() { 32 } else { 128 };
-        let prefix = prefix.map_or(Ok(most), str::parse::<u8>).map_err(|_| wrong())?;
-        if prefix > most { Err(wrong()) } else { Ok(Net(net, prefix)) }
+        net(&text).map(|(ip, prefix)| Net(ip, prefix)).ok_or_else(wrong)
     }
+}
+
+/// An address with an optional prefix.
+pub fn net(text: &str) -> Option<(IpAddr, u8)> {
+    let (net, prefix) = text.split_once('/').map_or((text, None), |(n, p)| (n, Some(p)));
+    let net: IpAddr = net.parse().ok()?;
+    let most = if net.is_ipv4() { 32 } else { 128 };
+    let prefix = prefix.map_or(Ok(most), str::parse::<u8>).ok()?;
+    (prefix <= most).then_some((net, prefix))
 }
 
 /// Exception policies chosen by name of their cause; `all` sets every cause that may take the value.

@@ -1,4 +1,4 @@
-//! `stopgap replay`: captures in; the log, the forwarded frames and a summary out.
+//! Captures in; the log, the forwarded frames and a summary out: `stopgap replay`, and the way `stopgap suricata` runs too.
 //!
 //! Each capture gets workers of its own, unless they are to be one. Whatever the number of workers, what is written comes
 //! in the order of packets: frames go out in rounds, and a round is written when every worker has answered it.
@@ -16,16 +16,17 @@ use capture::{Reader, Receive};
 use control::config::{self, Config};
 use crew::Crew;
 use engine::decode::{Frame, HostPolicies, OverlapPolicy};
+use engine::detect::compile::Ruleset;
 use engine::detect::lang::Severity;
 use engine::types::Cause;
 use engine::worker;
-use events::Events;
+pub use events::Events;
 use outputs::Outputs;
 use progress::Progress;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
-use summary::Summary;
+pub use summary::Summary;
 
 /// Frames of a round.
 const ROUND: usize = 512;
@@ -40,38 +41,82 @@ pub fn run(args: &ReplayArgs) -> Outcome {
     }
     let wanted = args.events.as_ref().or(config.events.as_ref());
     let events = Events::of(wanted.map(Vec::as_slice)).map_err(Failure)?;
-    let loaded = ruleset::load(&args.rules.rules, &config, settings, Reading { disabled: false, quiet: true })?;
+    let loaded = ruleset::load(&args.rules.rules, &config, settings, Reading { quiet: true, ..Reading::default() })?;
     tell_about_rules(&loaded);
     if args.inline {
         tell_policies(&config);
     }
-    // Alerts are counted even where they are not logged.
-    let switches = worker::RecordSwitches { alert: true, ..events.switches(args.log_dir.is_some()) };
-    let mut outputs = Outputs::open(args.log_dir.as_deref(), args.write.as_deref(), events)?;
-    let mut replay =
-        Replay { config, inline: args.inline, jobs: args.jobs.into(), switches, loaded, summary: Summary::default() };
-    let started = Instant::now();
-    let written = if args.continuous {
-        replay.continuous(args, &mut outputs)
-    } else {
-        args.captures.iter().try_for_each(|path| replay.one(path, &mut outputs))
-    };
-    let finished = outputs.finish();
-    written.and(finished)?;
-    replay.summary.elapsed = started.elapsed();
-    replay.summary.take(&outputs);
-    if replay.summary.captures == 0 {
+    let done = Plan {
+        captures: &args.captures,
+        config,
+        loaded: &loaded,
+        events,
+        inline: args.inline,
+        jobs: args.jobs.into(),
+        continuous: args.continuous,
+        log_dir: args.log_dir.as_deref(),
+        write: args.write.as_deref(),
+    }
+    .run()?;
+    if done.summary.captures == 0 {
         return Err(Failure("no capture could be read".into()));
     }
-    let (summary, json) = (&replay.summary, args.json);
-    let text = if json {
-        format!("{}\n", summary.json())
+    let text = if args.json {
+        format!("{}\n", done.summary.json())
     } else {
-        summary.text(args.log_dir.as_deref(), args.write.as_deref())
+        done.summary.text(args.log_dir.as_deref(), args.write.as_deref())
     };
     print(&text)?;
-    let partly = replay.loaded.incomplete() || summary.cut_short > 0 || outputs.lost() > 0;
+    let partly = loaded.incomplete() || done.summary.cut_short > 0 || done.lost > 0;
     Ok(if partly { PARTLY } else { DONE })
+}
+
+/// All that a run over captures needs, whichever command asks for it.
+pub struct Plan<'a> {
+    pub captures: &'a [PathBuf],
+    pub config: Config,
+    pub loaded: &'a Loaded,
+    pub events: Events,
+    pub inline: bool,
+    pub jobs: usize,
+    /// The captures are one: state goes on from each to the next.
+    pub continuous: bool,
+    pub log_dir: Option<&'a Path>,
+    pub write: Option<&'a Path>,
+}
+
+/// What a run came to.
+pub struct Ran {
+    pub summary: Summary,
+    /// Records that could not be written as lines.
+    pub lost: u64,
+}
+
+impl Plan<'_> {
+    pub fn run(self) -> Result<Ran, Failure> {
+        // Alerts are counted even where they are not logged.
+        let switches = worker::RecordSwitches { alert: true, ..self.events.switches(self.log_dir.is_some()) };
+        let mut outputs = Outputs::open(self.log_dir, self.write, self.events)?;
+        let mut replay = Replay {
+            config: self.config,
+            inline: self.inline,
+            jobs: self.jobs,
+            switches,
+            ruleset: self.loaded.ruleset.clone(),
+            summary: Summary::default(),
+        };
+        let started = Instant::now();
+        let written = if self.continuous {
+            replay.continuous(self.captures, &mut outputs)
+        } else {
+            self.captures.iter().try_for_each(|path| replay.one(path, &mut outputs))
+        };
+        let finished = outputs.finish();
+        written.and(finished)?;
+        replay.summary.elapsed = started.elapsed();
+        replay.summary.take(&outputs);
+        Ok(Ran { summary: replay.summary, lost: outputs.lost() })
+    }
 }
 
 fn tell_about_rules(l: &Loaded) {
@@ -102,7 +147,7 @@ struct Replay {
     inline: bool,
     jobs: usize,
     switches: worker::RecordSwitches,
-    loaded: Loaded,
+    ruleset: Arc<Ruleset>,
     summary: Summary,
 }
 
@@ -130,7 +175,7 @@ impl Replay {
     }
 
     fn crew(&self, input: usize) -> Result<Crew, Failure> {
-        Crew::new(self.jobs, &Arc::new(self.worker_config(input)), &self.loaded.ruleset)
+        Crew::new(self.jobs, &Arc::new(self.worker_config(input)), &self.ruleset)
     }
 
     /// A capture that cannot be opened is told and passed over.
@@ -152,10 +197,10 @@ impl Replay {
         fed.and(ended)
     }
 
-    fn continuous(&mut self, args: &ReplayArgs, outputs: &mut Outputs) -> Result<(), Failure> {
+    fn continuous(&mut self, captures: &[PathBuf], outputs: &mut Outputs) -> Result<(), Failure> {
         let mut crew = self.crew(0)?;
         let mut base = 0;
-        for path in &args.captures {
+        for path in captures {
             let Some(reader) = self.open(path) else { continue };
             outputs.begin_input(path, base);
             self.feed(path, reader, &mut crew, outputs, base)?;

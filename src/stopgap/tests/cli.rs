@@ -415,3 +415,39 @@ fn a_cache_serves_the_second_time() {
         assert_eq!((code(&o), json(&o)["alerts"].as_u64(), err(&o)), (0, Some(2), String::new()));
     }
 }
+
+const SURICATA_YAML: &str = "\
+%YAML 1.1
+---
+vars: {address-groups: {HOME_NET: any}}
+outputs:
+  - fast: {enabled: no}
+  - eve-log: {enabled: yes, types: [alert, {flow: }, {http: {enabled: no}}]}
+classification-file: /no/such/classification.config
+af-packet: [{interface: eth0}]
+";
+
+#[test]
+fn suricata_takes_its_options_and_its_configuration() {
+    let d = Dir::new("suricata");
+    let (conf, rules) = (d.file("suricata.yaml", SURICATA_YAML), d.file("a.rules", RULES));
+    let cap = d.file("a.pcap", pcap(&dialogue([10, 0, 0, 1], "/evil")));
+    let set = "outputs.1.eve-log.types.2.http.enabled=yes";
+    let o = run!("suricata", "-c", conf, "-S", rules, "-r", cap, "-l", d.path("out"), "-k", "none", "--runmode=single");
+    assert_eq!(code(&o), 0, "{}", err(&o));
+    let records = eve(&d.path("out"));
+    let count = |records: &[serde_json::Value], kind| of_type(records, kind).len();
+    assert_eq!((count(&records, "alert"), count(&records, "flow"), count(&records, "http")), (2, 1, 0));
+    let o = run!("suricata", "-c", conf, "-r", cap, "-l", d.path("out"), "--set", set, "--strict-rule-keywords");
+    assert_eq!(code(&o), 0, "{}", err(&o));
+    let records = eve(&d.path("out"));
+    assert_eq!((count(&records, "alert"), count(&records, "http")), (0, 1));
+    let bad = d.file("bad.rules", "alert tcp any any -> any any (contant:\"x\"; sid:9;)\n");
+    let o = run!("suricata", "-c", conf, "-S", bad, "-r", cap, "-l", d.path("none"), "--init-errors-fatal");
+    assert_eq!((code(&o), d.path("none").exists()), (1, false));
+    assert!(err(&o).contains("did you mean `content`"), "{}", err(&o));
+    assert_eq!(code(&run!("suricata", "-T", "-c", conf, "-S", bad)), 1);
+    assert_eq!(code(&run!("suricata", "-T", "-c", conf, "-S", rules)), 0);
+    let o = run!("suricata", "-c", conf, "--set", "stream.midstream=perhaps", "-r", cap, "-l", d.path("out"));
+    assert_eq!((code(&o), err(&o).contains("`perhaps` is not yes or no")), (1, true), "{}", err(&o));
+}

@@ -1,0 +1,90 @@
+//! suricata.yaml read into the native configuration: one meaning, two ways to write it.
+//!
+//! The text becomes a [`tree`], `include` files and `--set` laid over it; [`rows`] says for each key what it means as a
+//! native [`Document`]; from there on nothing of Suricata is left. A key without a row is not supported and told once by
+//! its group; a key that means nothing here (live capture, threads) has a row of its own kind that says so.
+
+mod outputs;
+mod rows;
+mod tree;
+
+use super::{Config, Document, Error};
+use std::path::Path;
+use tree::{Node, Value};
+
+/// Files that `include` may open in all.
+const INCLUDES_MAX: usize = 64;
+
+/// A suricata.yaml with its meaning.
+#[derive(Clone, Debug)]
+pub struct Imported {
+    pub document: Document,
+    /// Keys that have no meaning in this engine, with where they were written.
+    pub unsupported: Vec<String>,
+}
+
+impl Imported {
+    pub fn config(&self) -> Result<Config, Error> {
+        Config::of(&self.document)
+    }
+}
+
+/// Reads an optional suricata.yaml, with `--set` assignments laid over it.
+pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Imported, Error> {
+    let mut root = match file {
+        Some(path) => read(path, &mut 0)?,
+        None => tree::parse("", "defaults")?,
+    };
+    for set in sets {
+        root.set(set)?;
+    }
+    rows::apply(&root)
+}
+
+/// A file with what it includes. `include` takes a name or a list of names, relative to the file that says so.
+fn read(path: &Path, opened: &mut usize) -> Result<Node, Error> {
+    let origin = path.display().to_string();
+    let failed = |message: String| Error { origin: origin.clone(), place: None, message };
+    *opened += 1;
+    if *opened > INCLUDES_MAX {
+        return Err(failed(format!("more than {INCLUDES_MAX} files by way of include: does one include itself?")));
+    }
+    let bytes = std::fs::read(path).map_err(|e| failed(e.to_string()))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|e| failed(format!("not UTF-8 text (at byte {})", e.utf8_error().valid_up_to())))?;
+    let mut root = tree::parse(&text, &origin)?;
+    let Value::Map(entries) = &mut root.value else { return Ok(root) };
+    let mut whole = Vec::with_capacity(entries.len());
+    for (key, node) in std::mem::take(entries) {
+        if key != "include" {
+            whole.push((key, node));
+            continue;
+        }
+        let names = node.text().into_iter().chain(node.items().iter().filter_map(Node::text));
+        for name in names.filter(|n| !n.is_empty()) {
+            let beside = path.parent().unwrap_or(Path::new("")).join(name);
+            let place = &node.place;
+            let included = read(&beside, opened).map_err(|e| match e.place {
+                None => place.error(format!("include {}: {}", e.origin, e.message)),
+                Some(_) => e,
+            })?;
+            if let Value::Map(more) = included.value {
+                whole.extend(more);
+            }
+        }
+    }
+    root.value = Value::Map(whole);
+    Ok(root)
+}
+
+/// Reads `data` as a suricata.yaml, its first line as a `--set`. For fuzzing.
+pub fn fuzz_target(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(mut root) = tree::parse(text, "fuzz") {
+        let _ = root.set(text.lines().next().unwrap_or_default());
+        let _ = rows::apply(&root).and_then(|i| i.config());
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,346 @@
+//! What each key of a suricata.yaml means, a row each.
+//!
+//! A row covers its key and all below it. Values are checked where they stand, so that an error has the place of the
+//! value. Rows are applied in the order of the table, each once.
+
+use super::tree::Node;
+use super::{Imported, outputs};
+use crate::config::schema::{Checksums, Document, ProtoTimeouts};
+use crate::config::values::{Hosts, OS_NAMES, Overlap, Ports, Size, StreamOs, Urgent, net};
+use crate::config::{Error, Vars};
+use engine::decode;
+use engine::stream::{OsPolicy, UrgentPolicy};
+use engine::types::{Cause, ExceptionPolicy};
+use std::collections::BTreeSet;
+use std::fmt::Display;
+
+/// What a row may look at besides its own node.
+pub(super) struct Cx<'a> {
+    pub root: &'a Node,
+}
+
+type Apply = fn(&Cx<'_>, &Node, &mut Document) -> Result<(), Error>;
+
+struct Row {
+    /// Names joined by dots.
+    key: &'static str,
+    apply: Apply,
+}
+
+const fn row(key: &'static str, apply: Apply) -> Row {
+    Row { key, apply }
+}
+
+/// Suricata's keys with their meaning.
+const ROWS: &[Row] = &[
+    row("vars.address-groups", |_, n, d| groups(n, &mut d.vars.address_groups.0)),
+    row("vars.port-groups", |_, n, d| groups(n, &mut d.vars.port_groups.0)),
+    row("classification-file", |_, n, d| text(n, &mut d.classification_file)),
+    row("reference-config-file", |_, n, d| text(n, &mut d.reference_file)),
+    row("outputs", outputs::apply),
+    row("pcap-file.checksum-checks", |_, n, d| {
+        d.checksums = Some(if yes(n) == Some(false) { Checksums::None } else { Checksums::All });
+        Ok(())
+    }),
+    row("stream.midstream", |_, n, d| truth(n, &mut d.stream.midstream)),
+    row("stream.async-oneside", |_, n, d| truth(n, &mut d.stream.async_oneside)),
+    row("stream.max-syn-queued", |_, n, d| number(n, &mut d.stream.syn_max)),
+    row("stream.max-synack-queued", |_, n, d| number(n, &mut d.stream.synack_max)),
+    row("stream.memcap-policy", |_, n, d| policy(n, d, &[Cause::StreamMemcap])),
+    row("stream.midstream-policy", |_, n, d| policy(n, d, &[Cause::StreamMidstream])),
+    row("stream.reassembly.depth", |_, n, d| size(n, &mut d.stream.reassembly.depth)),
+    row("stream.reassembly.raw", |_, n, d| truth(n, &mut d.stream.reassembly.raw)),
+    row("stream.reassembly.memcap", |_, n, d| size(n, &mut d.limits.stream_bytes_max)),
+    row("stream.reassembly.memcap-policy", |_, n, d| policy(n, d, &[Cause::StreamReassemblyMemcap])),
+    row("stream.reassembly.urgent.policy", |_, n, d| {
+        d.stream.urgent = Some(word(n, UrgentPolicy::parse, "drop, inline, oob, gap").map(Urgent)?);
+        Ok(())
+    }),
+    row("host-os-policy", host_os),
+    row("defrag.memcap", |_, n, d| size(n, &mut d.limits.defrag_bytes_max)),
+    row("defrag.memcap-policy", |_, n, d| policy(n, d, &[Cause::DefragMemcap])),
+    row("defrag.trackers", |_, n, d| size(n, &mut d.limits.defrag_datagrams_max)),
+    row("defrag.timeout", |_, n, d| number(n, &mut d.defrag.timeout)),
+    row("flow.memcap-policy", |_, n, d| policy(n, d, &[Cause::FlowMemcap])),
+    row("flow-timeouts.default", |_, n, d| timeouts(n, &mut d.flow.timeouts.other)),
+    row("flow-timeouts.tcp", |_, n, d| timeouts(n, &mut d.flow.timeouts.tcp)),
+    row("flow-timeouts.udp", |_, n, d| timeouts(n, &mut d.flow.timeouts.udp)),
+    row("flow-timeouts.icmp", |_, n, d| timeouts(n, &mut d.flow.timeouts.icmp)),
+    row("vlan.use-for-tracking", |_, n, d| {
+        truth(n, &mut d.flow.use_vlan)?;
+        truth(n, &mut d.defrag.use_vlan)
+    }),
+    row("app-layer.error-policy", |_, n, d| policy(n, d, &[Cause::ApplayerError])),
+    row("app-layer.protocols.http.libhtp.default-config.request-body-limit", |_, n, d| {
+        size(n, &mut d.app_layer.http.request_body_limit)
+    }),
+    row("app-layer.protocols.http.libhtp.default-config.response-body-limit", |_, n, d| {
+        size(n, &mut d.app_layer.http.response_body_limit)
+    }),
+    row("app-layer.protocols.http.libhtp.default-config.response-body-decompress-layer-limit", |_, n, d| {
+        size(n, &mut d.app_layer.http.layers_max)
+    }),
+    row("decoder.vxlan", |cx, n, d| tunnel(cx, n, &mut d.decode.vxlan_ports)),
+    row("decoder.geneve", |cx, n, d| tunnel(cx, n, &mut d.decode.geneve_ports)),
+    row("decoder.teredo", |cx, n, d| tunnel(cx, n, &mut d.decode.teredo_ports)),
+    row("exception-policy", |_, n, d| {
+        let all: Vec<Cause> = Cause::TABLE.iter().map(|r| r.cause).collect();
+        policy(n, d, &all)
+    }),
+];
+
+/// Keys that mean nothing to a run over captures, or choose among ways of doing the same.
+const IDLE: &[&str] = &[
+    "suricata-version",
+    "default-log-dir",
+    "run-as",
+    "plugins",
+    "logging",
+    "af-packet",
+    "af-xdp",
+    "dpdk",
+    "pcap",
+    "pfring",
+    "netmap",
+    "ipfw",
+    "nfq",
+    "nflog",
+    "napatech",
+    "security",
+    "coredump",
+    "unix-command",
+    "magic-file",
+    "legacy",
+    "engine-analysis",
+    "heartbeat",
+    "threading",
+    "profiling",
+    "luajit",
+    "mpm-algo",
+    "spm-algo",
+    "host-mode",
+    "max-pending-packets",
+    "runmode",
+    "autofp-scheduler",
+    "default-packet-size",
+    "sensor-name",
+    "pid-file",
+    "daemon-directory",
+    "umask",
+    "cuda",
+    "capture",
+    "flow.hash-size",
+    "flow.prealloc",
+    "flow.managers",
+    "flow.recyclers",
+    "defrag.hash-size",
+    "defrag.prealloc",
+    "host",
+    "ippair",
+    "stream.prealloc-sessions",
+    "stream.reassembly.segment-prealloc",
+    "stream.reassembly.randomize-chunk-size",
+    "stream.reassembly.randomize-chunk-range",
+    "detect.profile",
+    "detect.custom-values",
+    "detect.sgh-mpm-context",
+    "detect.sgh-mpm-caching",
+    "detect.sgh-mpm-caching-path",
+    "detect.prefilter",
+    "detect.grouping",
+    "detect.profiling",
+    "app-layer.protocols.tls.enabled",
+    "app-layer.protocols.http.enabled",
+];
+
+/// The tree's meaning, and the keys that have none here.
+pub(super) fn apply(root: &Node) -> Result<Imported, Error> {
+    let mut document = Document::default();
+    let cx = Cx { root };
+    for row in ROWS {
+        if let Some(node) = root.at(row.key) {
+            (row.apply)(&cx, node, &mut document)?;
+        }
+    }
+    let mut unknown = BTreeSet::new();
+    unsupported(root, "", &mut unknown);
+    Ok(Imported { document, unsupported: unknown.into_iter().collect() })
+}
+
+/// Names the keys that no row covers.
+fn unsupported(node: &Node, path: &str, out: &mut BTreeSet<String>) {
+    let covered = |key: &str| path == key || path.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
+    if ROWS.iter().map(|r| r.key).chain(IDLE.iter().copied()).any(covered) {
+        return;
+    }
+    if !node.entries().is_empty() {
+        for (key, child) in node.entries() {
+            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            unsupported(child, &path, out);
+        }
+    } else if node.text() != Some("") && !path.is_empty() {
+        out.insert(path.to_string());
+    }
+}
+
+/// Suricata's words for a truth.
+pub(super) fn yes(n: &Node) -> Option<bool> {
+    let t = n.text()?.trim();
+    let is = |words: &[&str]| words.iter().any(|w| t.eq_ignore_ascii_case(w));
+    if is(&["yes", "true", "on", "1"]) {
+        Some(true)
+    } else if is(&["no", "false", "off", "0"]) {
+        Some(false)
+    } else {
+        None
+    }
+}
+
+pub(super) fn wrong(n: &Node, what: impl Display) -> Error {
+    let value = n.text().map_or_else(|| "a list or a map".to_string(), |t| format!("`{t}`"));
+    n.place.error(format!("{value} is not {what}"))
+}
+
+/// Nothing was written after the key.
+fn blank(n: &Node) -> bool {
+    n.text().is_some_and(|t| t.trim().is_empty())
+}
+
+pub(super) fn truth(n: &Node, slot: &mut Option<bool>) -> Result<(), Error> {
+    if !blank(n) {
+        *slot = Some(yes(n).ok_or_else(|| wrong(n, "yes or no"))?);
+    }
+    Ok(())
+}
+
+fn text(n: &Node, slot: &mut Option<String>) -> Result<(), Error> {
+    if !blank(n) {
+        *slot = Some(n.text().ok_or_else(|| wrong(n, "a text"))?.to_string());
+    }
+    Ok(())
+}
+
+fn number<T: TryFrom<u64>>(n: &Node, slot: &mut Option<T>) -> Result<(), Error> {
+    if !blank(n) {
+        let v = n.text().and_then(|t| t.trim().parse::<u64>().ok()).and_then(|v| T::try_from(v).ok());
+        *slot = Some(v.ok_or_else(|| wrong(n, "a number that fits here"))?);
+    }
+    Ok(())
+}
+
+fn size(n: &Node, slot: &mut Option<Size>) -> Result<(), Error> {
+    if !blank(n) {
+        let v = n.text().and_then(Size::parse);
+        *slot = Some(v.ok_or_else(|| wrong(n, "a size such as 4096, 64 KiB, 1mb"))?);
+    }
+    Ok(())
+}
+
+fn word<T>(n: &Node, parse: impl Fn(&str) -> Option<T>, allowed: &str) -> Result<T, Error> {
+    n.text().and_then(|t| parse(t.trim())).ok_or_else(|| wrong(n, format!("one of {allowed}")))
+}
+
+fn groups(n: &Node, to: &mut std::collections::BTreeMap<String, String>) -> Result<(), Error> {
+    for (name, value) in n.entries() {
+        let text = match value.text() {
+            Some(t) => t.to_string(),
+            None => {
+                let parts: Vec<&str> = value.items().iter().filter_map(Node::text).collect();
+                format!("[{}]", parts.join(","))
+            }
+        };
+        if text.trim().is_empty() || text == "[]" {
+            return Err(value.place.error(format!("{name} is empty: write `any`, or leave the key out")));
+        }
+        to.insert(name.clone(), text);
+    }
+    Ok(())
+}
+
+fn timeouts(n: &Node, to: &mut ProtoTimeouts) -> Result<(), Error> {
+    let slots = [
+        ("new", &mut to.new),
+        ("established", &mut to.established),
+        ("closed", &mut to.closed),
+        ("bypassed", &mut to.bypassed),
+    ];
+    for (key, slot) in slots {
+        if let Some(n) = n.get(key) {
+            number(n, slot)?;
+        }
+    }
+    Ok(())
+}
+
+/// A policy of some causes. `auto` leaves what the engine does by itself.
+fn policy(n: &Node, d: &mut Document, causes: &[Cause]) -> Result<(), Error> {
+    let value = n.text().unwrap_or_default().trim();
+    let policy = match value {
+        "" | "auto" => return Ok(()),
+        "ignore" => ExceptionPolicy::Ignore,
+        "pass-packet" | "pass-flow" => ExceptionPolicy::Pass,
+        "bypass" => ExceptionPolicy::Bypass,
+        "drop-packet" | "drop-flow" => ExceptionPolicy::Drop,
+        "reject" => ExceptionPolicy::Reject,
+        _ => {
+            let allowed = "one of auto, ignore, pass-packet, pass-flow, drop-packet, drop-flow, bypass, reject";
+            return Err(wrong(n, allowed));
+        }
+    };
+    for cause in causes {
+        if cause.row().allowed.contains(&policy) {
+            d.exception_policies.each.push((*cause, policy));
+        } else if causes.len() == 1 {
+            return Err(wrong(n, format!("a policy of {}", cause.row().name)));
+        }
+    }
+    Ok(())
+}
+
+fn host_os(_: &Cx<'_>, n: &Node, d: &mut Document) -> Result<(), Error> {
+    for (os, nets) in n.entries() {
+        let os = if os == "old-solaris" { "solaris" } else { os };
+        let stream = OsPolicy::parse(os)
+            .ok_or_else(|| nets.place.error(format!("`{os}` is not one of {}", OS_NAMES.join(", "))))?;
+        for item in nets.items().iter().chain(nets.text().filter(|t| !t.trim().is_empty()).map(|_| nets)) {
+            let (ip, prefix) = item
+                .text()
+                .and_then(|t| net(t.trim()))
+                .ok_or_else(|| wrong(item, "an address range such as 10.0.0.0/8"))?;
+            let entry = |h: &mut Hosts| h.0.push((os.to_string(), ip, prefix));
+            if prefix == 0 && ip.is_ipv4() {
+                d.stream.policy.get_or_insert(StreamOs(stream));
+                if let Some(p) = decode::OverlapPolicy::parse(os) {
+                    d.defrag.policy.get_or_insert(Overlap(p));
+                }
+            } else {
+                entry(&mut d.stream.hosts);
+                entry(&mut d.defrag.hosts);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `enabled` and `ports` of a tunnel; `$NAME` is a group of `vars.port-groups`.
+fn tunnel(cx: &Cx<'_>, n: &Node, slot: &mut Option<Ports>) -> Result<(), Error> {
+    if n.get("enabled").and_then(yes) == Some(false) {
+        *slot = Some(Ports(decode::Ports::None));
+        return Ok(());
+    }
+    let Some(ports) = n.get("ports") else { return Ok(()) };
+    let listed = ports.items().iter().filter_map(Node::text).collect::<Vec<_>>().join(",");
+    let mut written = ports.text().map_or(listed, str::to_string);
+    if let Some(name) = written.trim().strip_prefix('$') {
+        let group = cx.root.at("vars.port-groups").and_then(|g| g.get(name));
+        written = match group.and_then(Node::text) {
+            Some(t) => t.to_string(),
+            None => Vars::default().ports.get(name).cloned().unwrap_or_default(),
+        };
+    }
+    if !written.trim().is_empty() {
+        *slot =
+            Some(Ports::parse(&written).ok_or_else(|| wrong(ports, "any, a port, or a list such as [4789, 8472]"))?);
+    }
+    Ok(())
+}
