@@ -32,8 +32,9 @@ bench: build ## speed, memory and load time beside the promises of bench/SPEC.md
 	$(RELEASE)/stopgap-bench load -S $(STOPGAP_DATA)/rules/etopen-2024-04/*.rules
 	$(RELEASE)/stopgap-bench throughput --mix out/mix.pcap -S $(STOPGAP_DATA)/rules/etopen-2024-04/*.rules
 
-parity: build ## alert parity over the captures of STOPGAP_DATA
+parity: build ## parity of alerts, then of inline verdicts, over the captures of STOPGAP_DATA
 	$(CARGO) run -q --release -p stopgap-tests --bin parity
+	$(CARGO) run -q --release -p stopgap-tests --bin verdicts
 
 docs:
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --workspace --no-deps --document-private-items

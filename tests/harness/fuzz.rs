@@ -2,7 +2,7 @@
 
 use ::engine::decode::{Frame, LinkType, PortId};
 use ::engine::detect::compile::Ruleset;
-use ::engine::types::{Policies, Timestamp};
+use ::engine::types::{Cause, ExceptionPolicy, Policies, Timestamp};
 use ::engine::worker::{Config, Mode, Output, Worker};
 use std::sync::{Arc, OnceLock};
 
@@ -44,6 +44,9 @@ pub fn worker(data: &[u8]) {
     }
     config.decode.verify_checksums = choice & 8 != 0;
     config.stream.midstream = choice & 16 != 0;
+    if config.stream.midstream {
+        let _ = config.policies.set(Cause::StreamMidstream, ExceptionPolicy::Ignore);
+    }
     config.limits.flows_max = 64;
     config.limits.stream_bytes_max = 1 << 20;
     let records_max = 1 << 20;

@@ -12,6 +12,7 @@ pub mod engine;
 pub mod fuzz;
 pub mod parity;
 pub mod replay;
+pub mod verdicts;
 
 use std::path::PathBuf;
 

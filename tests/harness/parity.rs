@@ -55,7 +55,7 @@ pub fn rule_protocols(data: &Path) -> io::Result<HashMap<u32, String>> {
 }
 
 /// Fields of a CSV line with quoted fields.
-fn csv_fields(line: &str) -> Vec<String> {
+pub(crate) fn csv_fields(line: &str) -> Vec<String> {
     let (mut fields, mut field, mut quoted) = (Vec::new(), String::new(), false);
     for c in line.chars() {
         match c {
@@ -113,12 +113,12 @@ pub fn oracle(data: &Path) -> io::Result<Rows> {
     Ok(rows)
 }
 
-fn compared(protocols: &HashMap<u32, String>, sid: u32) -> bool {
+pub(crate) fn compared(protocols: &HashMap<u32, String>, sid: u32) -> bool {
     protocols.get(&sid).is_some_and(|p| PROTOCOLS.contains(&p.as_str()))
 }
 
 /// One spelling of an address: engines differ in how they shorten IPv6.
-fn address(text: &str) -> String {
+pub(crate) fn address(text: &str) -> String {
     text.parse::<std::net::IpAddr>().map_or_else(|_| text.to_owned(), |a| a.to_string())
 }
 

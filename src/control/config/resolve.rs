@@ -5,7 +5,7 @@ use super::schema::{Checksums, Document, ProtoTimeouts};
 use super::values::{Causes, Hosts, Size};
 use engine::decode::{HostPolicies, OverlapPolicy};
 use engine::stream::{OsPolicy, PolicyNet};
-use engine::types::{Cause, Limits, Policies};
+use engine::types::{Cause, ExceptionPolicy, Limits, Policies};
 use engine::{decode, flow, proto, stream};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -101,6 +101,10 @@ impl Config {
             return Policies::ids();
         }
         let mut p = Policies::inline();
+        if self.stream.midstream {
+            // Whoever asks for such sessions to be followed does not want them dropped for it.
+            let _ = p.set(Cause::StreamMidstream, ExceptionPolicy::Ignore);
+        }
         if let Some(all) = self.causes.all {
             for row in Cause::TABLE.iter().filter(|r| r.allowed.contains(&all)) {
                 let _ = p.set(row.cause, all);

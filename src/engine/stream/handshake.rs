@@ -21,33 +21,36 @@ impl TcpSession {
         dir: Direction,
         out: &mut SegmentOutcome,
     ) {
-        let follow = cx.settings.midstream || cx.settings.async_oneside;
+        let (syn, ack) = (tcp.flags.has(TcpFlags::SYN), tcp.flags.has(TcpFlags::ACK));
+        let follow = cx.settings.midstream || cx.settings.async_oneside && syn;
         if tcp.flags.has(TcpFlags::RST) {
             return out.invalid(StreamEvent::RstButNoSession);
         }
-        if tcp.flags.has(TcpFlags::FIN) && !follow {
+        if tcp.flags.has(TcpFlags::FIN) && (!cx.settings.midstream || payload.is_empty()) {
+            out.exception(Cause::StreamMidstream);
             return out.invalid(StreamEvent::FinButNoSession);
         }
-        if tcp.flags.has(TcpFlags::SYN) && !tcp.flags.has(TcpFlags::ACK) {
+        if syn && !ack && !tcp.flags.has(TcpFlags::FIN) {
             self.phase = Phase::SynSent;
             self.syns = 1;
             cx.counters.inc(Counter::StreamSessions);
             return self.begin_client(cx, tcp, payload, dir, out);
         }
+        if !ack && !tcp.flags.has(TcpFlags::FIN) {
+            // It asks for nothing and answers nothing.
+            return;
+        }
+        out.exception(Cause::StreamMidstream);
         if !follow {
-            return out.exception(Cause::StreamMidstream);
+            return;
         }
         cx.counters.inc(Counter::StreamSessions);
         cx.counters.inc(Counter::StreamMidstream);
         self.midstream = true;
-        if tcp.flags.has(TcpFlags::SYN) {
+        if syn {
             return self.begin_at_syn_ack(tcp, dir, out);
         }
-        if tcp.flags.has(TcpFlags::ACK) {
-            self.begin_in_the_middle(cx, tcp, payload, dir, out);
-        } else {
-            self.midstream = false;
-        }
+        self.begin_in_the_middle(cx, tcp, payload, dir, out);
     }
 
     /// Takes the client's SYN, with its data if it has any (RFC 7413).
@@ -412,25 +415,23 @@ impl TcpSession {
         }
     }
 
-    /// A RST that answers a SYN: from the server it must acknowledge it (RFC 9293, 3.10.7.3).
+    /// A RST while only the SYN is known: from the server it must acknowledge it (RFC 9293, 3.10.7.3); from the client it
+    /// can have nothing to acknowledge and follows the SYN.
     fn reset_handshake(&mut self, tcp: &TcpHeader, dir: Direction, out: &mut SegmentOutcome) {
+        let acks = tcp.flags.has(TcpFlags::ACK);
         let (sender, peer) = self.half.split(dir);
-        let believed = match dir {
+        match dir {
+            Direction::ToServer if acks && tcp.ack != 0 && !peer.begun => out.invalid(StreamEvent::RstInvalidAck),
+            // Whether the server, which may have answered already, believes it is not known: nothing ends.
+            Direction::ToServer => out.valid = tcp.seq == sender.next_seq,
             // One that answers a segment which the client refused carries that segment's numbers, not the SYN's.
-            Direction::ToServer => tcp.seq == sender.isn,
-            Direction::ToClient => {
-                tcp.flags.has(TcpFlags::ACK)
-                    && seq_le(peer.isn.wrapping_add(1), tcp.ack)
-                    && seq_le(tcp.ack, peer.next_seq)
+            Direction::ToClient
+                if acks && seq_le(peer.isn.wrapping_add(1), tcp.ack) && seq_le(tcp.ack, peer.next_seq) =>
+            {
+                self.enter_reset(dir);
             }
-        };
-        if !believed {
-            if dir == Direction::ToClient {
-                out.invalid(StreamEvent::RstInvalidAck);
-            }
-            return;
+            Direction::ToClient => out.invalid(StreamEvent::RstInvalidAck),
         }
-        self.enter_reset(dir);
     }
 
     /// A SYN or SYN/ACK in an open session changes nothing, but it is odd.

@@ -77,7 +77,8 @@ pub(super) fn reset_believed(sender: &Half, tcp: &TcpHeader, len: usize) -> bool
             let edge = if seq_lt(sender.right_edge, sender.next_seq) { sender.next_seq } else { sender.right_edge };
             seq_le(sender.last_ack, end) && seq_le(tcp.seq, edge)
         }
-        _ => tcp.seq == sender.next_seq || tcp.seq == sender.last_ack,
+        // One that crossed the sender's FIN carries the FIN's own number.
+        _ => tcp.seq == sender.next_seq || sender.fin == Some(tcp.seq),
     }
 }
 
