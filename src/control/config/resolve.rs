@@ -79,6 +79,9 @@ impl Config {
     /// Defaults with `d` laid over them.
     pub fn of(d: &Document) -> Result<Self, Error> {
         let mut c = Config::default();
+        if d.vars.defaults == Some(false) {
+            c.vars = Vars { addresses: BTreeMap::new(), ports: BTreeMap::new() };
+        }
         c.vars.addresses.extend(d.vars.address_groups.0.clone());
         c.vars.ports.extend(d.vars.port_groups.0.clone());
         c.limits = limits(d)?;

@@ -70,6 +70,8 @@ pub enum Checksums {
 section! {
     /// Variables of rules.
     Vars {
+        /// The groups that are there without being written (`HOME_NET`, …).
+        defaults: Option<bool>,
         address_groups: Groups,
         port_groups: Groups,
     }

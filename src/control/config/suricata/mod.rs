@@ -38,7 +38,11 @@ pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Imported, Error> {
     for set in sets {
         root.set(set)?;
     }
-    rows::apply(&root)
+    let mut imported = rows::apply(&root)?;
+    if file.is_none() {
+        imported.document.vars.defaults = None;
+    }
+    Ok(imported)
 }
 
 /// A file with what it includes. `include` takes a name or a list of names, relative to the file that says so.

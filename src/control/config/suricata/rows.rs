@@ -156,6 +156,8 @@ const IDLE: &[&str] = &[
 /// The tree's meaning, and the keys that have none here.
 pub(super) fn apply(root: &Node) -> Result<Imported, Error> {
     let mut document = Document::default();
+    // Suricata knows the groups of its configuration and no others.
+    document.vars.defaults = Some(false);
     let cx = Cx { root };
     for row in ROWS {
         if let Some(node) = root.at(row.key) {
