@@ -10,8 +10,9 @@ use crate::report::{Row, Table};
 use capture::Receive;
 use engine::decode::{Decoder, Frame, PacketList};
 use engine::detect::compile::Ruleset;
+use engine::record::{self, AlertSettings};
 use engine::types::{Counters, Limits};
-use engine::worker::{Config, Output, RecordSwitches, Worker};
+use engine::worker::{Config, Output, Worker};
 use stats_alloc::StatsAlloc;
 use std::alloc::System;
 use std::path::{Path, PathBuf};
@@ -158,16 +159,7 @@ fn settings(all_records: bool) -> Config {
     let mut config = Config::default();
     config.decode.verify_checksums = false;
     if !all_records {
-        config.records = RecordSwitches {
-            alert: true,
-            drop: false,
-            flow: false,
-            netflow: false,
-            transactions: false,
-            files: false,
-            anomaly: false,
-            packet_anomaly: false,
-        };
+        config.records = record::Settings { alert: Some(AlertSettings::default()), ..record::Settings::default() };
     }
     config
 }

@@ -1,5 +1,6 @@
 //! A tree of fields as JSON text.
 
+use data_encoding::BASE64;
 use engine::types::FieldSink;
 use std::io::Write;
 
@@ -48,6 +49,32 @@ impl FieldSink for JsonWriter<'_> {
     fn bytes(&mut self, key: &str, value: &[u8]) {
         self.key(key);
         string(self.out, value);
+    }
+
+    fn base64(&mut self, key: &str, value: &[u8]) {
+        self.key(key);
+        self.out.push(b'"');
+        let start = self.out.len();
+        self.out.resize(start + BASE64.encode_len(value.len()), 0);
+        if let Some(room) = self.out.get_mut(start..) {
+            BASE64.encode_mut(value, room);
+        }
+        self.out.push(b'"');
+    }
+
+    fn printable(&mut self, key: &str, value: &[u8]) {
+        self.key(key);
+        self.out.push(b'"');
+        for &b in value {
+            match b {
+                b'"' | b'\\' => self.out.extend_from_slice(&[b'\\', b]),
+                b'\n' => self.out.extend_from_slice(b"\\n"),
+                b'\r' => self.out.extend_from_slice(b"\\r"),
+                b' '..=b'~' => self.out.push(b),
+                _ => self.out.push(b'.'),
+            }
+        }
+        self.out.push(b'"');
     }
 
     fn uint(&mut self, key: &str, value: u64) {
@@ -124,6 +151,16 @@ mod tests {
         assert_eq!(text("café €".as_bytes()), "\"café €\"");
         assert_eq!(text(b"bad\x80\xff\x01 caf\xc3\xa9"), r#""bad\\x80\\xff\u0001 caf\\xc3\\xa9""#);
         assert_eq!(text(b"\n\r\t\x08\x0c"), r#""\n\r\t\b\f""#);
+    }
+
+    #[test]
+    fn bytes_are_shown_in_base64_and_with_dots() {
+        let mut out = Vec::new();
+        let mut w = JsonWriter::new(&mut out, true);
+        w.base64("b", b"ab\xffc");
+        w.base64("e", b"");
+        w.printable("p", b"GET /\"\\\r\n\x00\t\xc3\xa9~");
+        assert_eq!(String::from_utf8(out).unwrap(), r#""b":"YWL/Yw==","e":"","p":"GET /\"\\\r\n....~""#);
     }
 
     #[test]

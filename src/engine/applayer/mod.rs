@@ -10,7 +10,7 @@ mod parser;
 mod session;
 mod vocabulary;
 
-pub use parser::{AppParser, Buffer, Input, ParseCx, Parsed, Progress, Transaction, TxId};
+pub use parser::{AppParser, Buffer, Input, LogCx, LogPurpose, ParseCx, Parsed, Progress, Transaction, TxId};
 pub use session::{AppCx, AppSession, Fed};
 pub use vocabulary::{
     BufferDef, BufferId, BufferKind, Direct, EventDef, EventId, Probe, ProbeInput, ProtoDef, ProtoId, TxKeyword,

@@ -99,6 +99,24 @@ pub trait AppParser: Send {
     fn as_any(&self) -> &dyn Any;
 }
 
+/// In which record a transaction is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogPurpose {
+    /// Its own.
+    Own,
+    Alert,
+    File,
+}
+
+/// What a transaction is told that writes its object.
+#[derive(Clone, Copy)]
+pub struct LogCx<'a> {
+    pub settings: &'a crate::proto::LogSettings,
+    pub purpose: LogPurpose,
+    /// Which of its own records, from 0.
+    pub part: usize,
+}
+
 /// A request and its response, a query and its answer, a handshake: the unit rules of the protocol match within.
 pub trait Transaction: Any {
     fn progress(&self, dir: Direction) -> Progress;
@@ -111,9 +129,9 @@ pub trait Transaction: Any {
         &[]
     }
 
-    /// Whether it is worth a record of its own (a handshake cut short is not); alerts show its fields all the same.
-    fn loggable(&self) -> bool {
-        true
+    /// Records of its own that it is worth: none for a handshake cut short; alerts show its fields all the same.
+    fn records(&self, _settings: &crate::proto::LogSettings) -> usize {
+        1
     }
 
     /// Its record may be written: all it will show is there, though the transaction may go on.
@@ -132,12 +150,12 @@ pub trait Transaction: Any {
     }
 
     /// The direction whose sender a record of it shows as its source.
-    fn shown_as(&self) -> Direction {
+    fn shown_as(&self, _settings: &crate::proto::LogSettings) -> Direction {
         Direction::ToServer
     }
 
     /// Writes the fields of the protocol's own object in EVE (`http`, `dns`, …) without the enclosing object.
-    fn log(&self, sink: &mut dyn FieldSink);
+    fn log(&self, sink: &mut dyn FieldSink, cx: &LogCx<'_>);
 
     /// Files that this transaction carries in `dir`, for `fileinfo` records and file keywords.
     fn files(&self, _dir: Direction) -> &[super::files::File] {

@@ -4,7 +4,8 @@
 //! Checks the contract as it goes and panics where a parser breaks it; only fuzz targets and tests call it.
 
 use crate::applayer::{
-    AppParser, BufferId, BufferKind, Input, ParseCx, Parsed, ProbeInput, ProtoDef, ProtoId, Transaction, TxId, generic,
+    AppParser, BufferId, BufferKind, Input, LogCx, LogPurpose, ParseCx, Parsed, ProbeInput, ProtoDef, ProtoId,
+    Transaction, TxId, generic,
 };
 use crate::types::{Direction, FieldSink, FiveTuple, IpProto, PerDirection, Timestamp};
 
@@ -92,6 +93,11 @@ pub fn run(def: &ProtoDef, data: &[u8]) {
     visit(def, parser.as_mut(), true);
 }
 
+/// Shows a transaction as its own record does, with every setting's default.
+pub fn log(tx: &dyn Transaction, sink: &mut dyn FieldSink) {
+    tx.log(sink, &LogCx { settings: &crate::proto::LogSettings::default(), purpose: LogPurpose::Own, part: 0 });
+}
+
 /// Asks every live transaction everything, then frees all of them or none.
 pub fn visit(def: &ProtoDef, parser: &mut dyn AppParser, free: bool) {
     let (first, next) = parser.transactions();
@@ -109,7 +115,7 @@ pub fn visit(def: &ProtoDef, parser: &mut dyn AppParser, free: bool) {
             let _ = (tx.progress(dir), tx.files(dir));
         }
         let mut sink = CountingSink::default();
-        tx.log(&mut sink);
+        log(tx, &mut sink);
         assert_eq!(sink.depth, 0, "unbalanced log");
     }
     let _ = parser.take_events();

@@ -12,4 +12,14 @@ mod unparsed;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     pub http: http::Settings,
+    pub tls: tls::Settings,
+    pub log: LogSettings,
+}
+
+/// What records show of each protocol's transactions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogSettings {
+    pub http: http::LogSettings,
+    pub dns: dns::LogSettings,
+    pub tls: tls::LogSettings,
 }

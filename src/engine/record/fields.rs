@@ -8,6 +8,7 @@
 
 use crate::applayer::files::{File, FileState};
 use crate::decode::{IpHeader, L4, Packet, Tunnel, VlanStack};
+use crate::types::text::{Text, ip_text};
 use crate::types::{Counter, Counters, Direction, FieldSink, FiveTuple, IpProto, Reason, Timestamp};
 use std::net::IpAddr;
 
@@ -419,68 +420,6 @@ fn nested(sink: &mut dyn FieldSink, rows: &[(&str, u64)]) {
         nested(sink, &below);
         sink.end();
     }
-}
-
-/// Short text without allocation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Text<const N: usize> {
-    bytes: [u8; N],
-    len: usize,
-}
-
-impl<const N: usize> Text<N> {
-    const fn new() -> Self {
-        Text { bytes: [0; N], len: 0 }
-    }
-
-    fn push(&mut self, b: u8) {
-        if let Some(slot) = self.bytes.get_mut(self.len) {
-            *slot = b;
-            self.len += 1;
-        }
-    }
-
-    /// `n` in decimal with at least `width` digits.
-    fn decimal(&mut self, n: u64, width: u32) {
-        let mut digits = width.max(1);
-        while digits < 20 && n >= 10u64.pow(digits) {
-            digits += 1;
-        }
-        for place in (0..digits).rev() {
-            self.push(b'0' + (n / 10u64.pow(place) % 10) as u8);
-        }
-    }
-
-    pub fn as_str(&self) -> &str {
-        self.bytes.get(..self.len).and_then(|b| std::str::from_utf8(b).ok()).unwrap_or("")
-    }
-}
-
-/// An address as EVE writes it: IPv6 with all eight groups of four digits.
-pub fn ip_text(a: IpAddr) -> Text<39> {
-    let mut t = Text::new();
-    match a {
-        IpAddr::V4(a) => {
-            for (i, o) in a.octets().into_iter().enumerate() {
-                if i > 0 {
-                    t.push(b'.');
-                }
-                t.decimal(o.into(), 1);
-            }
-        }
-        IpAddr::V6(a) => {
-            for (i, s) in a.segments().into_iter().enumerate() {
-                if i > 0 {
-                    t.push(b':');
-                }
-                for shift in [12, 8, 4, 0] {
-                    let digit = (s >> shift & 0xf) as u8;
-                    t.push(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 });
-                }
-            }
-        }
-    }
-    t
 }
 
 /// A time as EVE writes it, UTC: `2023-01-01T00:00:00.123456+0000`.

@@ -16,15 +16,21 @@ mod fields;
 mod flows;
 pub mod fuzz;
 mod head;
+mod settings;
 mod store;
 mod tree;
 
+pub use crate::types::text::ip_text;
 pub use fields::{
     AlertFields, Anomaly, AnomalyLayer, DropFields, PacketSource, Variables, alert, anomaly, app_proto, direction,
-    drop_details, fileinfo, flow_summary, ip_text, packet, stats, time_text, tuple,
+    drop_details, fileinfo, flow_summary, packet, stats, time_text, tuple,
 };
 pub use flows::{FlowEnd, FlowEndTcp, flow_end, netflow_end};
 pub use head::{Head, Kind};
+pub use settings::{
+    AlertSettings, AnomalySettings, Common, DropSettings, FileSettings, FrameSettings, Protocols, Settings,
+    StatsSettings, Xff,
+};
 pub use store::{Record, Records};
 pub use tree::{BodyWriter, DEPTH_MAX, Malformed, walk};
 

@@ -2,7 +2,7 @@
 //!
 //! Each value is a tag byte, the key (length byte, UTF-8 bytes) and the value: unsigned and zig-zag signed integers as
 //! LEB128, floats as eight little-endian bytes, byte strings with a LEB128 length; objects and arrays begin with a key
-//! and close with an end tag.
+//! and close with an end tag. Bytes shown in Base64 or with dots lie here as they are: who makes text of them encodes.
 
 use crate::types::FieldSink;
 
@@ -26,6 +26,8 @@ enum Tag {
     Object = 7,
     Array = 8,
     End = 9,
+    Base64 = 10,
+    Printable = 11,
 }
 
 /// Writes a body at the end of `out`, never past `limit` bytes in all.
@@ -70,6 +72,11 @@ impl<'a> BodyWriter<'a> {
         }
     }
 
+    fn put_bytes(&mut self, tag: Tag, key: &str, value: &[u8]) {
+        let (len, n) = leb128(value.len() as u64);
+        self.put(tag, key, &[len.get(..n).unwrap_or(&[]), value]);
+    }
+
     fn begin(&mut self, tag: Tag, key: &str) {
         if self.skipped > 0 || self.depth >= DEPTH_MAX {
             self.skipped += 1;
@@ -82,8 +89,15 @@ impl<'a> BodyWriter<'a> {
 
 impl FieldSink for BodyWriter<'_> {
     fn bytes(&mut self, key: &str, value: &[u8]) {
-        let (len, n) = leb128(value.len() as u64);
-        self.put(Tag::Bytes, key, &[len.get(..n).unwrap_or(&[]), value]);
+        self.put_bytes(Tag::Bytes, key, value);
+    }
+
+    fn base64(&mut self, key: &str, value: &[u8]) {
+        self.put_bytes(Tag::Base64, key, value);
+    }
+
+    fn printable(&mut self, key: &str, value: &[u8]) {
+        self.put_bytes(Tag::Printable, key, value);
     }
 
     fn uint(&mut self, key: &str, value: u64) {
@@ -161,6 +175,8 @@ fn value<'a>(
     depth: &mut usize,
 ) -> Result<&'a [u8], Malformed> {
     const BYTES: u8 = Tag::Bytes as u8;
+    const BASE64: u8 = Tag::Base64 as u8;
+    const PRINTABLE: u8 = Tag::Printable as u8;
     const UINT: u8 = Tag::Uint as u8;
     const INT: u8 = Tag::Int as u8;
     const FLOAT: u8 = Tag::Float as u8;
@@ -169,11 +185,15 @@ fn value<'a>(
     const OBJECT: u8 = Tag::Object as u8;
     const ARRAY: u8 = Tag::Array as u8;
     Ok(match tag {
-        BYTES => {
+        BYTES | BASE64 | PRINTABLE => {
             let (len, rest) = read_leb128(body)?;
             let len = usize::try_from(len).map_err(|_| Malformed)?;
             let (v, rest) = rest.split_at_checked(len).ok_or(Malformed)?;
-            sink.bytes(key, v);
+            match tag {
+                BASE64 => sink.base64(key, v),
+                PRINTABLE => sink.printable(key, v),
+                _ => sink.bytes(key, v),
+            }
             rest
         }
         UINT => {

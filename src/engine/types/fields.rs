@@ -13,6 +13,16 @@ pub trait FieldSink {
     /// Closes the innermost object or array.
     fn end(&mut self);
 
+    /// Bytes that readers see in Base64. A sink that makes text encodes them; others take them as they are.
+    fn base64(&mut self, key: &str, value: &[u8]) {
+        self.bytes(key, value);
+    }
+
+    /// Bytes of which readers see the characters that print, ends of lines too, and a dot for each other.
+    fn printable(&mut self, key: &str, value: &[u8]) {
+        self.bytes(key, value);
+    }
+
     fn text(&mut self, key: &str, value: &str) {
         self.bytes(key, value.as_bytes());
     }

@@ -8,6 +8,7 @@ mod direction;
 mod exception;
 mod fields;
 mod limits;
+pub mod text;
 mod time;
 mod tuple;
 mod verdict;

@@ -1,7 +1,7 @@
 //! What a worker is told at its beginning: immutable, shared, changed only by a new one under a new epoch.
 
 use crate::types::{Limits, Policies};
-use crate::{decode, flow, proto, stream};
+use crate::{decode, flow, proto, record, stream};
 
 /// Watching or enforcing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,36 +13,6 @@ pub enum Mode {
     Inline,
 }
 
-/// Which records are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RecordSwitches {
-    pub alert: bool,
-    pub drop: bool,
-    pub flow: bool,
-    pub netflow: bool,
-    pub transactions: bool,
-    pub files: bool,
-    /// Events of the application layer.
-    pub anomaly: bool,
-    /// Events of decoding and of streams, which imperfect captures are full of.
-    pub packet_anomaly: bool,
-}
-
-impl Default for RecordSwitches {
-    fn default() -> Self {
-        RecordSwitches {
-            alert: true,
-            drop: true,
-            flow: true,
-            netflow: false,
-            transactions: true,
-            files: true,
-            anomaly: true,
-            packet_anomaly: false,
-        }
-    }
-}
-
 #[derive(Clone, Debug)]
 pub struct Config {
     pub mode: Mode,
@@ -52,7 +22,7 @@ pub struct Config {
     pub proto: proto::Settings,
     pub limits: Limits,
     pub policies: Policies,
-    pub records: RecordSwitches,
+    pub records: record::Settings,
     /// Keys the hashes: random live, fixed in replay.
     pub seed: [u64; 2],
     /// The caller says when silent flows end ([`super::Worker::advance`]); else packets do, a few at a time.
@@ -74,7 +44,7 @@ impl Default for Config {
             proto: proto::Settings::default(),
             limits: Limits::default(),
             policies: Policies::ids(),
-            records: RecordSwitches::default(),
+            records: record::Settings::usual(),
             seed: [0x7374_6f70, 0x6761_7073],
             paced: false,
             input: 0,

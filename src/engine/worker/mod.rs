@@ -13,7 +13,7 @@ mod output;
 mod path;
 mod report;
 
-pub use config::{Config, Mode, RecordSwitches};
+pub use config::{Config, Mode};
 pub use output::{FrameVerdict, Injected, Output};
 
 use crate::decode::{Decoder, Frame, Packet, PacketList};

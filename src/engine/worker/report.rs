@@ -6,7 +6,7 @@
 use super::Output;
 use super::path::Path;
 use crate::applayer::files::{File, FileState};
-use crate::applayer::{AppSession, EventId, Progress, ProtoId, Transaction, TxId};
+use crate::applayer::{AppSession, EventId, LogCx, LogPurpose, Progress, ProtoId, Transaction, TxId};
 use crate::decode::Packet;
 use crate::flow::{EndCause, Flow};
 use crate::record::{self as fields, AlertFields, Anomaly, AnomalyLayer, DropFields, PacketSource, Variables};
@@ -52,6 +52,10 @@ impl Path {
         }
     }
 
+    fn log_cx(&self, purpose: LogPurpose) -> LogCx<'_> {
+        LogCx { settings: &self.config.proto.log, purpose, part: 0 }
+    }
+
     fn names<'a>(&'a self, flow: Option<&Flow<Session>>) -> Names<'a> {
         let Some(flow) = flow else { return Names { bits: Vec::new(), ints: Vec::new() } };
         let detect = &flow.session.detect;
@@ -79,7 +83,7 @@ impl Path {
         flow: Option<&Flow<Session>>,
         out: &mut Output,
     ) {
-        if !self.config.records.alert {
+        if self.config.records.alert.is_none() {
             return;
         }
         let Some(sig) = self.rules.signature(alert.sig) else { return };
@@ -132,7 +136,7 @@ impl Path {
         let Some(tx) = app.parser().and_then(|p| p.transaction(id)) else { return };
         if let Some(def) = self.vocabulary.proto_def(app.protocol()) {
             sink.begin_object(def.name);
-            tx.log(sink);
+            tx.log(sink, &self.log_cx(LogPurpose::Alert));
             sink.end();
         }
         let files = dir.map_or(&[][..], |d| tx.files(d));
@@ -144,7 +148,7 @@ impl Path {
     }
 
     pub(super) fn dropped(&self, reason: Reason, subject: Subject<'_>, flow: Option<&Flow<Session>>, out: &mut Output) {
-        if !self.config.records.drop || !self.inline {
+        if self.config.records.drop.is_none() || !self.inline {
             return;
         }
         out.records.write(&self.head(Kind::Drop, &subject, flow, ""), |sink| {
@@ -177,7 +181,7 @@ impl Path {
 
     /// Decode events of a packet as anomalies.
     pub(super) fn decode_anomalies(&self, subject: Subject<'_>, flow: Option<&Flow<Session>>, out: &mut Output) {
-        if !self.config.records.packet_anomaly {
+        if self.config.records.anomaly.as_ref().is_none_or(|a| !a.decode) {
             return;
         }
         for &e in &subject.packet.events {
@@ -196,7 +200,7 @@ impl Path {
         flow: &Flow<Session>,
         out: &mut Output,
     ) {
-        if !self.config.records.packet_anomaly {
+        if self.config.records.anomaly.as_ref().is_none_or(|a| !a.stream) {
             return;
         }
         for &e in events {
@@ -216,7 +220,7 @@ impl Path {
         flow: &Flow<Session>,
         out: &mut Output,
     ) {
-        if !self.config.records.anomaly {
+        if self.config.records.anomaly.as_ref().is_none_or(|a| !a.applayer) {
             return;
         }
         let Some(event) = self.vocabulary.proto_def(e.proto).and_then(|p| p.events.get(e.local as usize)) else {
@@ -310,23 +314,26 @@ impl Path {
         out: &mut Output,
     ) {
         let Some(def) = self.vocabulary.proto_def(flow.session.app.protocol()) else { return };
-        if !self.config.records.transactions || !tx.loggable() {
+        if !self.config.records.transactions.has(def.id) {
             return;
         }
+        let cx = self.log_cx(LogPurpose::Own);
         // Whatever direction the last packet went, the record shows the sender of what it tells.
-        let client_first = tx.shown_as() == Direction::ToServer;
+        let client_first = tx.shown_as(cx.settings) == Direction::ToServer;
         let ends = if client_first { flow.core.tuple } else { flow.core.tuple.flip() };
         let names = self.names(Some(flow));
-        out.records.write(&self.head(Kind::Tx, &subject, Some(flow), def.name), |sink| {
-            fields::tuple(sink, &ends, &flow.core.vlan, None, Some(subject.source));
-            Variables { flowbits: &names.bits, flowints: &names.ints }.write(sink);
-            if tx.numbered() {
-                sink.uint("tx_id", id.0);
-            }
-            sink.begin_object(def.name);
-            tx.log(sink);
-            sink.end();
-        });
+        for part in 0..tx.records(cx.settings) {
+            out.records.write(&self.head(Kind::Tx, &subject, Some(flow), def.name), |sink| {
+                fields::tuple(sink, &ends, &flow.core.vlan, None, Some(subject.source));
+                Variables { flowbits: &names.bits, flowints: &names.ints }.write(sink);
+                if tx.numbered() {
+                    sink.uint("tx_id", id.0);
+                }
+                sink.begin_object(def.name);
+                tx.log(sink, &LogCx { part, ..cx });
+                sink.end();
+            });
+        }
     }
 
     /// Records of the files of one direction that have ended, in a packet of that direction.
@@ -372,7 +379,7 @@ impl Path {
         out: &mut Output,
     ) {
         let Some(def) = self.vocabulary.proto_def(flow.session.app.protocol()) else { return };
-        if !self.config.records.files {
+        if self.config.records.files.is_none() {
             return;
         }
         let names = self.names(Some(flow));
@@ -381,7 +388,7 @@ impl Path {
             fields::tuple(sink, &t, &flow.core.vlan, None, Some(subject.source));
             Variables { flowbits: &names.bits, flowints: &names.ints }.write(sink);
             sink.begin_object(def.name);
-            tx.log(sink);
+            tx.log(sink, &self.log_cx(LogPurpose::File));
             sink.end();
             fields::app_proto(sink, def.name, [None, None], None);
             fields::fileinfo(sink, "fileinfo", file);

@@ -1,7 +1,6 @@
 //! Which event types are logged.
 
-use engine::record::Kind;
-use engine::worker::RecordSwitches;
+use engine::record::{Kind, Settings};
 
 /// A choice of `event_type`s.
 #[derive(Clone, Debug)]
@@ -38,18 +37,20 @@ impl Events {
         Ok(Events { chosen })
     }
 
-    /// What the engine need write at all, where `logged` anything is.
-    pub fn switches(&self, logged: bool) -> RecordSwitches {
+    /// What the engine need write at all, where `logged` anything is. Alerts are counted even where they are not logged.
+    pub fn settings(&self, logged: bool) -> Settings {
         let has = |name| logged && self.has(name);
-        RecordSwitches {
-            alert: has("alert"),
-            drop: has("drop"),
+        let usual = Settings::usual();
+        let chosen = engine::proto::registry::vocabulary().protocols.iter().skip(1).filter(|p| has(p.name));
+        Settings {
+            drop: usual.drop.filter(|_| has("drop")),
             flow: has("flow"),
             netflow: has("netflow"),
-            transactions: protocols().any(has),
-            files: has("fileinfo"),
-            anomaly: has("anomaly"),
-            packet_anomaly: false,
+            transactions: chosen.map(|p| p.id).collect(),
+            files: usual.files.filter(|_| has("fileinfo")),
+            anomaly: usual.anomaly.filter(|_| has("anomaly")),
+            stats: usual.stats.filter(|_| has("stats")),
+            ..usual
         }
     }
 

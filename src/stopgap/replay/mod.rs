@@ -18,6 +18,7 @@ use crew::Crew;
 use engine::decode::{Frame, HostPolicies, OverlapPolicy};
 use engine::detect::compile::Ruleset;
 use engine::detect::lang::Severity;
+use engine::record;
 use engine::types::Cause;
 use engine::worker;
 pub use events::Events;
@@ -94,8 +95,7 @@ pub struct Ran {
 
 impl Plan<'_> {
     pub fn run(self) -> Result<Ran, Failure> {
-        // Alerts are counted even where they are not logged.
-        let switches = worker::RecordSwitches { alert: true, ..self.events.switches(self.log_dir.is_some()) };
+        let switches = self.events.settings(self.log_dir.is_some());
         let mut outputs = Outputs::open(self.log_dir, self.write, self.events)?;
         let mut replay = Replay {
             config: self.config,
@@ -146,7 +146,7 @@ struct Replay {
     config: Config,
     inline: bool,
     jobs: usize,
-    switches: worker::RecordSwitches,
+    switches: record::Settings,
     ruleset: Arc<Ruleset>,
     summary: Summary,
 }
@@ -167,7 +167,7 @@ impl Replay {
             proto: c.proto.clone(),
             limits: c.limits.clone(),
             policies: c.policies(self.inline),
-            records: self.switches,
+            records: self.switches.clone(),
             paced: true,
             input: u32::try_from(input).unwrap_or(u32::MAX),
             ..worker::Config::default()

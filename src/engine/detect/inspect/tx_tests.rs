@@ -2,8 +2,8 @@
 
 use super::{Detector, HitKind, PacketInput};
 use crate::applayer::{
-    AppParser, Buffer, BufferDef, BufferId, BufferKind, Direct, EventId, Input, ParseCx, Parsed, Probe, Progress,
-    ProtoDef, ProtoId, Transaction, TxId, TxTest, Vocabulary, generic,
+    AppParser, Buffer, BufferDef, BufferId, BufferKind, Direct, EventId, Input, LogCx, ParseCx, Parsed, Probe,
+    Progress, ProtoDef, ProtoId, Transaction, TxId, TxTest, Vocabulary, generic,
 };
 use crate::detect::compile::Ruleset;
 use crate::detect::signature::*;
@@ -113,7 +113,7 @@ impl Transaction for MockTx {
     fn events(&self) -> &[EventId] {
         &self.events
     }
-    fn log(&self, _: &mut dyn FieldSink) {}
+    fn log(&self, _: &mut dyn FieldSink, _: &LogCx<'_>) {}
     fn as_any(&self) -> &dyn Any {
         self
     }

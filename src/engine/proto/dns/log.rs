@@ -1,55 +1,139 @@
-//! The `dns` object of EVE, version 3: one shape for requests and responses, in `dns` and in `alert` records.
+//! The `dns` object of EVE: version 3 has one shape for requests and responses, in `dns` and in `alert` records; version
+//! 2 is the older one, for those whose readers still expect it.
 
-use super::message::{FLAG_QR, FLAG_Z, Message, Record, Section, edns_options, txt_strings};
+use super::message::{FLAG_QR, FLAG_Z, Message, Question, Record, Section, edns_options, txt_strings};
 use super::name::Name;
 use super::rrtype::{RCODES, RRTYPES, name_of, rr};
+use super::settings::LogSettings;
 use super::transaction::DnsTransaction;
+use crate::applayer::{LogCx, LogPurpose};
+use crate::types::text::{Text, ip_text};
 use crate::types::{Direction, FieldSink};
 use std::fmt::Write;
 
 const FLAGS: [(&str, u16); 6] =
     [("qr", FLAG_QR), ("aa", 0x0400), ("tc", 0x0200), ("rd", 0x0100), ("ra", 0x0080), ("z", FLAG_Z)];
 
-pub fn write(tx: &DnsTransaction, sink: &mut dyn FieldSink) {
+/// Records of its own that a message is worth: of requests in the older shape one for each question that is logged.
+pub fn records(tx: &DnsTransaction, s: &LogSettings) -> usize {
+    let chosen = tx.message.questions.iter().filter(|q| s.shows(q.rrtype)).count();
+    match tx.direction {
+        Direction::ToServer if !s.requests => 0,
+        Direction::ToClient if !s.responses => 0,
+        Direction::ToServer if s.version == 2 => chosen,
+        _ => chosen.min(1),
+    }
+}
+
+pub fn write(tx: &DnsTransaction, sink: &mut dyn FieldSink, cx: &LogCx<'_>) {
+    match cx.purpose {
+        LogPurpose::Own if cx.settings.dns.version == 2 => match tx.direction {
+            Direction::ToServer => question(tx, sink, &cx.settings.dns, cx.part),
+            Direction::ToClient => answer(tx, sink, &cx.settings.dns),
+        },
+        LogPurpose::Own => message(tx, sink, &cx.settings.dns),
+        LogPurpose::Alert | LogPurpose::File => message(tx, sink, &IN_ALERTS),
+    }
+}
+
+/// Alerts show all of a message, answers one by one.
+const IN_ALERTS: LogSettings =
+    LogSettings { version: 3, requests: true, responses: true, detailed: true, grouped: false, types: None };
+
+fn message(tx: &DnsTransaction, sink: &mut dyn FieldSink, s: &LogSettings) {
     let m = &tx.message;
     sink.uint("version", 3);
     sink.text("type", if tx.direction == Direction::ToServer { "request" } else { "response" });
     sink.uint("tx_id", tx.id.0);
     sink.uint("id", u64::from(m.header.id));
-    sink.text("flags", &format!("{:x}", m.header.flags));
+    flags(m, sink);
+    name_or_number(sink, "rcode", name_of(RCODES, m.header.rcode()), m.header.rcode());
+    if !m.questions.is_empty() {
+        sink.begin_array("queries");
+        for q in m.questions.iter().filter(|q| s.shows(q.rrtype)) {
+            sink.begin_object("");
+            asked(m, q, sink);
+            sink.end();
+        }
+        sink.end();
+    }
+    answers(m, sink, s);
+    further(m, sink);
+}
+
+/// The older shape of a request: the `part`-th question that is logged.
+fn question(tx: &DnsTransaction, sink: &mut dyn FieldSink, s: &LogSettings, part: usize) {
+    let m = &tx.message;
+    sink.uint("version", 2);
+    let Some(q) = m.questions.iter().filter(|q| s.shows(q.rrtype)).nth(part) else { return };
+    sink.text("type", "query");
+    sink.uint("id", u64::from(m.header.id));
+    asked(m, q, sink);
+    sink.uint("tx_id", tx.id.0);
+    if m.header.flags & FLAG_Z != 0 {
+        sink.bool("z", true);
+    }
+    sink.uint("opcode", u64::from(m.header.opcode()));
+}
+
+/// The older shape of a response.
+fn answer(tx: &DnsTransaction, sink: &mut dyn FieldSink, s: &LogSettings) {
+    let m = &tx.message;
+    sink.uint("version", 2);
+    sink.text("type", "answer");
+    sink.uint("id", u64::from(m.header.id));
+    flags(m, sink);
+    if let Some(q) = m.questions.first() {
+        asked(m, q, sink);
+    }
+    name_or_number(sink, "rcode", name_of(RCODES, m.header.rcode()), m.header.rcode());
+    answers(m, sink, s);
+    further(m, sink);
+}
+
+/// The header's second word, its bits that are set, and the opcode.
+fn flags(m: &Message, sink: &mut dyn FieldSink) {
+    let mut word = Text::<4>::new();
+    word.hex(m.header.flags.into(), 1);
+    sink.text("flags", word.as_str());
     for (key, bit) in FLAGS {
         if m.header.flags & bit != 0 {
             sink.bool(key, true);
         }
     }
     sink.uint("opcode", u64::from(m.header.opcode()));
-    name_or_number(sink, "rcode", name_of(RCODES, m.header.rcode()), m.header.rcode());
-    if !m.questions.is_empty() {
-        sink.begin_array("queries");
-        for q in &m.questions {
-            sink.begin_object("");
-            sink.bytes("rrname", m.text(q.name));
-            rrtype(sink, "rrtype", q.rrtype);
-            truncated(sink, "rrname_truncated", q.name);
-            sink.end();
-        }
-        sink.end();
-    }
+}
+
+fn asked(m: &Message, q: &Question, sink: &mut dyn FieldSink) {
+    sink.bytes("rrname", m.text(q.name));
+    rrtype(sink, "rrtype", q.rrtype);
+    truncated(sink, "rrname_truncated", q.name);
+}
+
+fn answers(m: &Message, sink: &mut dyn FieldSink, s: &LogSettings) {
     let answers = m.records(Section::Answer);
-    if !answers.is_empty() {
-        records(m, "answers", answers, sink);
+    if answers.is_empty() {
+        return;
+    }
+    if s.detailed {
+        records_of(m, "answers", answers, sink);
+    }
+    if s.grouped {
         sink.begin_object("grouped");
         grouped(m, answers, sink);
         sink.end();
     }
+}
+
+fn further(m: &Message, sink: &mut dyn FieldSink) {
     let authorities = m.records(Section::Authority);
     if !authorities.is_empty() {
-        records(m, "authorities", authorities, sink);
+        records_of(m, "authorities", authorities, sink);
     }
     // An OPT record without options only says that EDNS is spoken.
     let additionals = m.records(Section::Additional);
     if additionals.iter().any(|r| !bare_opt(m, r)) {
-        records(m, "additionals", additionals, sink);
+        records_of(m, "additionals", additionals, sink);
     }
 }
 
@@ -57,7 +141,7 @@ fn bare_opt(m: &Message, record: &Record) -> bool {
     record.rrtype == rr::OPT && m.rdata(record).is_empty()
 }
 
-fn records(m: &Message, key: &str, records: &[Record], sink: &mut dyn FieldSink) {
+fn records_of(m: &Message, key: &str, records: &[Record], sink: &mut dyn FieldSink) {
     sink.begin_array(key);
     for record in records.iter().filter(|r| key != "additionals" || !bare_opt(m, r)) {
         if record.rrtype == rr::TXT {
@@ -137,7 +221,7 @@ fn groups(rrtype: u16) -> bool {
 /// Data that is one value.
 fn simple(m: &Message, record: &Record, key: &str, sink: &mut dyn FieldSink) {
     match record.rrtype {
-        rr::A | rr::AAAA => sink.text(key, &address(m.rdata(record))),
+        rr::A | rr::AAAA => sink.text(key, address(m.rdata(record)).as_str()),
         rr::NULL => sink.bytes(key, m.rdata(record)),
         rr::CNAME | rr::MX | rr::NS | rr::PTR => sink.bytes(key, record.target.map_or(&[], |name| m.text(name))),
         _ => {}
@@ -191,25 +275,20 @@ fn rrtype(sink: &mut dyn FieldSink, key: &str, number: u16) {
 fn name_or_number(sink: &mut dyn FieldSink, key: &str, name: Option<&str>, number: u16) {
     match name {
         Some(name) => sink.text(key, name),
-        None => sink.text(key, &number.to_string()),
+        None => {
+            let mut t = Text::<5>::new();
+            t.decimal(number.into(), 1);
+            sink.text(key, t.as_str());
+        }
     }
 }
 
-/// IPv6 in full, two bytes to a group; nothing where the length is neither 4 nor 16.
-fn address(data: &[u8]) -> String {
-    match data {
-        [a, b, c, d] => format!("{a}.{b}.{c}.{d}"),
-        _ if data.len() == 16 => {
-            let mut text = String::with_capacity(39);
-            for (i, byte) in data.iter().enumerate() {
-                if i > 0 && i % 2 == 0 {
-                    text.push(':');
-                }
-                let _ = write!(text, "{byte:02x}");
-            }
-            text
-        }
-        _ => String::new(),
+/// IPv6 in full; nothing where the length is neither 4 nor 16.
+fn address(data: &[u8]) -> Text<39> {
+    match (data.try_into().ok(), data.try_into().ok()) {
+        (Some::<[u8; 4]>(v4), _) => ip_text(v4.into()),
+        (None, Some::<[u8; 16]>(v6)) => ip_text(v6.into()),
+        (None, None) => Text::new(),
     }
 }
 

@@ -14,12 +14,14 @@ mod name;
 mod parser;
 mod probe;
 mod rrtype;
+mod settings;
 mod transaction;
 
 #[cfg(test)]
 mod tests;
 
 pub use parser::DnsParser;
+pub use settings::LogSettings;
 pub use transaction::DnsTransaction;
 
 use crate::applayer::{BufferDef, BufferId, BufferKind, Direct, EventDef, EventId, Progress, ProtoDef, ProtoId};

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::applayer::{AppParser, Input, ParseCx, Parsed, Probe, ProbeInput, Transaction, TxId};
-use crate::proto::exercise::{CountingSink, visit};
+use crate::proto::exercise::{CountingSink, log, visit};
 use crate::types::{Direction, FiveTuple, IpProto, Timestamp};
 use Direction::{ToClient, ToServer};
 
@@ -137,7 +137,7 @@ fn the_log_of_a_response() {
         }
     }
     let mut sink = Text::default();
-    datagram(ToClient, &response()).transaction(TxId(0)).unwrap().log(&mut sink);
+    log(datagram(ToClient, &response()).transaction(TxId(0)).unwrap(), &mut sink);
     for part in [
         "version=3 type=response tx_id=0 id=4660 flags=8180 qr=true rd=true ra=true opcode=0 rcode=NOERROR ",
         "queries[ { rrname=www.example.test rrtype=A ; ; ",
@@ -354,6 +354,6 @@ fn the_fuzz_target_runs() {
     data[0] = 1;
     fuzz::fuzz_target(&data);
     let mut sink = CountingSink::default();
-    datagram(ToClient, &response()).transaction(TxId(0)).unwrap().log(&mut sink);
+    log(datagram(ToClient, &response()).transaction(TxId(0)).unwrap(), &mut sink);
     assert!(sink.fields > 40 && sink.depth == 0);
 }

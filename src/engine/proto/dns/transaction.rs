@@ -4,7 +4,8 @@ use super::message::{Message, Record, Section};
 use super::name::Name;
 use super::rrtype::rr;
 use super::{buffer, event, log};
-use crate::applayer::{Buffer, BufferId, EventId, Progress, Transaction, TxId};
+use crate::applayer::{Buffer, BufferId, EventId, LogCx, Progress, Transaction, TxId};
+use crate::proto::LogSettings;
 use crate::types::{Direction, FieldSink};
 use smallvec::SmallVec;
 use std::any::Any;
@@ -88,12 +89,16 @@ impl Transaction for DnsTransaction {
         &self.events
     }
 
-    fn shown_as(&self) -> Direction {
-        self.direction
+    fn records(&self, settings: &LogSettings) -> usize {
+        log::records(self, &settings.dns)
     }
 
-    fn log(&self, sink: &mut dyn FieldSink) {
-        log::write(self, sink);
+    fn shown_as(&self, settings: &LogSettings) -> Direction {
+        if settings.dns.version == 2 { Direction::ToServer } else { self.direction }
+    }
+
+    fn log(&self, sink: &mut dyn FieldSink, cx: &LogCx<'_>) {
+        log::write(self, sink, cx);
     }
 
     fn as_any(&self) -> &dyn Any {

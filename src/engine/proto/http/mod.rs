@@ -94,6 +94,24 @@ impl Default for Settings {
     }
 }
 
+/// What the log shows of transactions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// More than where, by whom and what for.
+    pub extended: bool,
+    /// Headers shown beside, by name (`custom`).
+    pub custom: Vec<String>,
+    /// Every header of requests, of responses (`dump-all-headers`).
+    pub request_headers: bool,
+    pub response_headers: bool,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        LogSettings { extended: true, custom: Vec::new(), request_headers: false, response_headers: false }
+    }
+}
+
 pub mod fuzz {
     /// Any bytes as a dialogue: parsed, read in every buffer, logged and freed.
     pub fn fuzz_target(data: &[u8]) {

@@ -103,7 +103,7 @@ impl Talk {
             }
             out += &format!("{:?}\n", self.events(id));
             let mut log = Log::default();
-            tx.log(&mut log);
+            crate::proto::exercise::log(tx, &mut log);
             out += &log.0;
         }
         out
@@ -215,7 +215,7 @@ Accept-Language: en\r\nReferer: http://r/\r\nConnection: close\r\nX: 1, 2\r\n",
     }
     assert_eq!(t.events(0), ["request_header_repetition"]);
     let mut log = Log::default();
-    crate::applayer::Transaction::log(t.tx(0), &mut log);
+    crate::proto::exercise::log(t.tx(0), &mut log);
     assert_eq!(
         log.0,
         "hostname=example.com;http_port=8080;url=/a//b/../c.php?x=%41;http_user_agent=ua/1;http_content_type=text/html;\

@@ -9,7 +9,7 @@ use super::tables::buffer;
 use super::text::Version;
 use super::uri::{self, Target};
 use crate::applayer::files::File;
-use crate::applayer::{Buffer, BufferId, EventId, Progress, Transaction, TxId, generic};
+use crate::applayer::{Buffer, BufferId, EventId, LogCx, Progress, Transaction, TxId, generic};
 use crate::types::{Direction, FieldSink};
 use std::any::Any;
 use std::cell::OnceCell;
@@ -368,7 +368,7 @@ impl Transaction for HttpTx {
         NAMES.get(dir as usize).and_then(|n| n.get(at)).copied()
     }
 
-    fn log(&self, sink: &mut dyn FieldSink) {
+    fn log(&self, sink: &mut dyn FieldSink, _cx: &LogCx<'_>) {
         super::log::write(self, sink);
     }
 

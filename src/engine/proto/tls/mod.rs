@@ -13,6 +13,7 @@ mod hello;
 mod keywords;
 mod log;
 mod parser;
+mod settings;
 mod transaction;
 mod version;
 
@@ -20,6 +21,7 @@ mod version;
 mod tests;
 
 pub use parser::TlsParser;
+pub use settings::{Encryption, Fields, Fingerprint, LogSettings, Settings};
 pub use transaction::TlsTransaction;
 
 use crate::applayer::{

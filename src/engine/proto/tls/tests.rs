@@ -191,7 +191,7 @@ fn a_hello_in_records_of_one_byte() {
     assert_eq!(feed(&mut parser, ToServer, Input::Data(&stream)), Parsed::Consumed(stream.len()));
     let tx = parser.transaction(TxId(0)).unwrap();
     assert_eq!(text(tx, buffer::SNI, ToServer, 0).unwrap(), "www.example.test");
-    assert!(tx.loggable());
+    assert!(tx.records(&crate::proto::LogSettings::default()) == 1);
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn versions() {
     feed(&mut parser, ToServer, Input::Data(&record(22, &client_hello(&[]))));
     feed(&mut parser, ToClient, Input::Data(&record(22, &server_hello(&[], &extension(43, &[3, 4])))));
     let tx = parser.transaction(TxId(0)).unwrap();
-    assert!(tx.loggable());
+    assert!(tx.records(&crate::proto::LogSettings::default()) == 1);
     let test = |keyword: &str, option: &str, dir| {
         let row = keywords::KEYWORDS.iter().find(|k| k.name == keyword).unwrap();
         (row.parse)(option).unwrap().matches(tx, dir)
@@ -271,7 +271,7 @@ fn a_resumed_session_says_so() {
     feed(&mut parser, ToServer, Input::Data(&record(22, &client_hello(&[]))));
     feed(&mut parser, ToClient, Input::Data(&record(22, &server_hello(&[9; 32], &[]))));
     let tx = parser.transaction(TxId(0)).unwrap();
-    assert!(tx.loggable());
+    assert!(tx.records(&crate::proto::LogSettings::default()) == 1);
     assert!(tx.as_any().downcast_ref::<TlsTransaction>().unwrap().resumed());
 }
 
@@ -287,7 +287,7 @@ fn ssl_2() {
         assert_eq!(tx.progress(ToServer), progress::HELLO);
         // Its bigger sister answers in TLS.
         feed(&mut parser, ToClient, Input::Data(&record(22, &[server_hello(&[], &[]), chain()].concat())));
-        assert!(parser.transaction(TxId(0)).unwrap().loggable());
+        assert!(parser.transaction(TxId(0)).unwrap().records(&crate::proto::LogSettings::default()) == 1);
     }
     assert_eq!(events(ToServer, &[0x80, 3, 0, 0, 1]).1, [event::ERROR_MESSAGE]);
     assert_eq!(events(ToServer, &[0x80, 3, 99, 0, 1]), (Parsed::Failed, vec![event::INVALID_SSLV2_HEADER]));
@@ -393,12 +393,12 @@ fn probing() {
 fn the_log_and_the_fuzz_target() {
     let mut parser = handshake(0);
     let mut sink = CountingSink::default();
-    parser.transaction(TxId(0)).unwrap().log(&mut sink);
+    exercise::log(parser.transaction(TxId(0)).unwrap(), &mut sink);
     let without = sink.fields;
     let tx = parser.transaction(TxId(0)).unwrap();
     assert!(tx.buffer(generic::JA3_HASH, ToServer, 0).is_some());
     sink = CountingSink::default();
-    tx.log(&mut sink);
+    exercise::log(tx, &mut sink);
     assert!(without < sink.fields, "JA3 is logged once a rule has asked for it");
     assert!(sink.depth == 0 && sink.fields >= 17, "{}", sink.fields);
     visit(&DEF, &mut parser, true);

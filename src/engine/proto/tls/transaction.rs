@@ -5,7 +5,8 @@ use super::fingerprint::{ja3, ja3s, ja4, md5_hex};
 use super::hello::Hello;
 use super::version::Version;
 use super::{buffer, event, log};
-use crate::applayer::{Buffer, BufferId, EventId, Progress, Transaction, generic};
+use crate::applayer::{Buffer, BufferId, EventId, LogCx, Progress, Transaction, generic};
+use crate::proto::LogSettings;
 use crate::types::{Direction, FieldSink, PerDirection, Timestamp};
 use smallvec::SmallVec;
 use std::any::Any;
@@ -231,10 +232,14 @@ impl Transaction for TlsTransaction {
         NAMES.get(dir as usize).and_then(|n| n.get(at)).copied()
     }
 
-    fn loggable(&self) -> bool {
+    fn records(&self, settings: &LogSettings) -> usize {
         let certificate = |s: &Side| s.chain.as_ref().is_some_and(|c| c.first.is_some());
         // A hello alone says who was asked for what, even where the rest is hidden (TLS 1.3), refused or never came.
-        self.client.hello.is_some() || certificate(&self.server) || certificate(&self.client) || self.resumed()
+        let worth = self.client.hello.is_some()
+            || certificate(&self.server)
+            || certificate(&self.client)
+            || self.resumed() && settings.tls.session_resumption;
+        usize::from(worth)
     }
 
     fn log_ready(&self) -> bool {
@@ -243,8 +248,8 @@ impl Transaction for TlsTransaction {
             || Direction::BOTH.into_iter().all(|dir| self.progress(dir) == Progress::DONE)
     }
 
-    fn log(&self, sink: &mut dyn FieldSink) {
-        log::write(self, sink);
+    fn log(&self, sink: &mut dyn FieldSink, cx: &LogCx<'_>) {
+        log::write(self, sink, cx);
     }
 
     fn as_any(&self) -> &dyn Any {
