@@ -1,7 +1,7 @@
 //! Headers of one message: one arena of raw bytes, and spans into it.
 //!
-//! Lines are taken one by one as they end; a line that folds continues the header before it, so the last header stays
-//! open until the next line. A header that occurs again is joined to the first with `, ` (RFC 9110 section 5.3). Bounds:
+//! Lines are taken one by one as they end; a line that folds continues the header before it, its name too where no colon
+//! has come, so the last header stays open until the next line. A header that occurs again is joined to the first with `, ` (RFC 9110 section 5.3). Bounds:
 //! `count_max` headers, `REPETITIONS_MAX` joins, `FOLDS_MAX` folds of one header, `JOINED_MAX` bytes of joined values;
 //! the raw block is bounded by the parser. Nothing is allocated per header.
 
@@ -49,13 +49,23 @@ struct Header {
     has_nul: bool,
 }
 
+/// The last header, which the next line may continue.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    header: Header,
+    /// Where its first line begins in the raw block.
+    at: usize,
+    odd: Odd,
+    /// No colon yet; a continuation that begins with a space may bring it.
+    nameless: bool,
+}
+
 #[derive(Debug, Default)]
 pub struct Headers {
     raw: Vec<u8>,
     rebuilt: Vec<u8>,
     list: Vec<Header>,
-    /// The last header, which the next line may continue.
-    open: Option<Header>,
+    open: Option<Open>,
     repetitions: u32,
 }
 
@@ -98,39 +108,72 @@ impl Headers {
             .map(|h| self.bytes(h.value))
     }
 
+    /// A header is open, so that a line that begins with white space continues it.
+    pub fn continues(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Bytes between lines that belong to neither.
+    pub fn skip(&mut self, bytes: &[u8]) {
+        self.raw.extend_from_slice(bytes);
+    }
+
     /// Takes one line with its end. `response`: apply what clients do with folding (a continuation that reads as a
     /// header is one).
     pub fn push_line(&mut self, line: &[u8], response: bool, count_max: usize) -> Odd {
         let at = self.raw.len();
         self.raw.extend_from_slice(line);
         let text = strip_eol(line, response);
-        let folds = matches!(text.first(), Some(b' ' | b'\t' | 0));
-        let continues = folds && !(response && reads_as_header(text));
-        if let Some(mut h) = self.open.take_if(|h| continues && h.folds < FOLDS_MAX) {
-            self.fold(&mut h, text);
-            self.open = Some(h);
-            return Odd(0);
+        if matches!(text.first(), Some(b' ' | b'\t' | 0))
+            && let Some(mut open) = self.open.take()
+        {
+            if self.late_colon(&mut open, at, text) {
+                self.open = Some(open);
+                return Odd(0);
+            }
+            if open.header.folds < FOLDS_MAX && !(response && reads_as_header(text)) {
+                open.nameless &= text.first() == Some(&b' ');
+                self.fold(&mut open.header, text);
+                self.open = Some(open);
+                return Odd(0);
+            }
+            self.open = Some(open);
         }
-        let mut odd = self.close(count_max);
-        let (name, value) = match memchr::memchr(b':', text) {
-            Some(i) => (text.get(..i).unwrap_or_default(), text.get(i + 1..).unwrap_or_default()),
-            None => (&[][..], text),
+        let odd = self.close(count_max);
+        let (name, value, colon) = match memchr::memchr(b':', text) {
+            Some(i) => (text.get(..i).unwrap_or_default(), text.get(i + 1..).unwrap_or_default(), true),
+            None => (&[][..], text, false),
         };
-        if name.len() == text.len() || (name.is_empty() && text.first() != Some(&b':')) {
-            odd.0 |= Odd::MISSING_COLON;
-        } else {
-            odd.0 |= odd_name(name);
-        }
         let trimmed = trim(name);
-        self.open = Some(Header {
-            hash: hash(trimmed),
-            name: span(at, text, trimmed),
-            value: span(at, text, trim(value)),
-            repeated: false,
-            folds: 0,
-            has_nul: memchr::memchr(0, trimmed).is_some(),
+        self.open = Some(Open {
+            header: Header {
+                hash: hash(trimmed),
+                name: span(at, text, trimmed),
+                value: span(at, text, trim(value)),
+                repeated: false,
+                folds: 0,
+                has_nul: memchr::memchr(0, trimmed).is_some(),
+            },
+            at,
+            odd: Odd(if colon { odd_name(name) } else { Odd::MISSING_COLON }),
+            nameless: !colon,
         });
         odd
+    }
+
+    /// A name that is folded before its colon: all from its first line on up to the colon is the name.
+    fn late_colon(&self, open: &mut Open, at: usize, text: &[u8]) -> bool {
+        let colon = memchr::memchr(b':', text).filter(|_| open.nameless && text.first() == Some(&b' '));
+        let Some(colon) = colon else { return false };
+        let Some(name) = self.raw.get(open.at..at.saturating_add(colon)) else { return false };
+        let trimmed = trim(name);
+        open.odd = Odd(odd_name(name));
+        open.nameless = false;
+        open.header.hash = hash(trimmed);
+        open.header.name = span(open.at, name, trimmed);
+        open.header.value = span(at, text, trim(text.get(colon + 1..).unwrap_or_default()));
+        open.header.has_nul = memchr::memchr(0, trimmed).is_some();
+        true
     }
 
     /// The empty line that ends the block, or the end of the message.
@@ -168,7 +211,7 @@ impl Headers {
     }
 
     fn close(&mut self, count_max: usize) -> Odd {
-        let Some(mut h) = self.open.take() else { return Odd(0) };
+        let Some(Open { header: mut h, odd, .. }) = self.open.take() else { return Odd(0) };
         if h.value.rebuilt {
             let v = self.bytes(h.value);
             let t = trim(v);
@@ -181,12 +224,12 @@ impl Headers {
             .position(|o| o.hash == h.hash && self.bytes(o.name).eq_ignore_ascii_case(self.bytes(h.name)));
         let Some(i) = same else {
             if self.list.len() > count_max {
-                return Odd(Odd::TOO_MANY);
+                return Odd(odd.0 | Odd::TOO_MANY);
             }
             self.list.push(h);
-            return Odd(0);
+            return odd;
         };
-        self.join(i, h)
+        Odd(odd.0 | self.join(i, h).0)
     }
 
     fn join(&mut self, i: usize, h: Header) -> Odd {
@@ -313,6 +356,26 @@ mod tests {
         let (h, odd) = parse(lines, false);
         assert_eq!(h.value(b"a"), Some(&b"1 B: 2"[..]));
         assert_eq!(odd, 0);
+    }
+
+    #[test]
+    fn a_name_folded_before_its_colon() {
+        for lines in [
+            &[&b"Transfer-Encoding\r\n"[..], b" :\r\n", b" chunked\r\n"][..],
+            &[b"Transfer-Encoding\r\n", b" \r\n", b" : chunked\r\n"],
+            &[b"Transfer-Encoding\n", b" :chunked\n"],
+        ] {
+            for response in [false, true] {
+                let (h, odd) = parse(lines, response);
+                assert_eq!(h.value(b"transfer-encoding"), Some(&b"chunked"[..]));
+                assert_eq!((h.len(), odd), (1, Odd::SPACE_AFTER_NAME));
+            }
+        }
+        // A tab does not continue a name.
+        let (h, odd) = parse(&[b"Host\r\n", b"\t: x\r\n"], false);
+        assert_eq!((h.value(b"host"), odd), (None, Odd::MISSING_COLON));
+        let (h, odd) = parse(&[b"stray\r\n", b" Host: x\r\n"], true);
+        assert_eq!((h.value(b"host"), odd), (None, Odd::NOT_TOKEN));
     }
 
     #[test]

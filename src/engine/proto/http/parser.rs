@@ -6,10 +6,9 @@
 //! was there before this call (then it has been inspected), else the parser fails; past the second bodies are no longer
 //! kept. `request` and `response` hold the steps of each half.
 
-use super::headers::Odd;
 use super::payload::Place;
 use super::tables::event;
-use super::text;
+use super::text::{self, Eol};
 use super::tx::HttpTx;
 use super::{ID, Settings};
 use crate::applayer::inflate::{Bounds, Encoding, Inflater};
@@ -58,6 +57,17 @@ pub enum Step {
     Switch(usize),
 }
 
+impl Step {
+    /// The same, of so many bytes.
+    pub fn and_took(self, n: usize) -> Step {
+        match self {
+            Step::Took(_) => Step::Took(n),
+            Step::Switch(_) => Step::Switch(n),
+            other => other,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct Half {
     pub state: State,
@@ -68,6 +78,12 @@ pub struct Half {
     pub tx: Option<TxId>,
     /// Bytes of the header block at hand.
     pub block: usize,
+    /// How the header line before ended.
+    pub eol: Eol,
+    /// The header line before was one blank: it ends the block unless another continuation follows.
+    pub blank: bool,
+    /// Line ends of which only further bytes tell whether they are one, two or three; read again in front of those.
+    pub undecided: Vec<u8>,
 }
 
 /// A line out of `held` and new bytes.
@@ -248,7 +264,7 @@ impl HttpParser {
         let m = tx.message_mut(dir);
         let mut events = Vec::new();
         let encodings = match m.headers.value(b"content-encoding") {
-            Some(v) if decode => encodings(v, layers, &mut events),
+            Some(v) if decode => encodings(&text::without_nul(v), layers, &mut events),
             _ => Vec::new(),
         };
         let inflater = (!encodings.is_empty()).then(|| Inflater::new(&encodings, bounds));
@@ -280,61 +296,21 @@ impl HttpParser {
         }
     }
 
-    /// Raises events for the oddities of header lines.
-    pub(super) fn odd_headers(&mut self, dir: Direction, odd: Odd) {
-        if odd == Odd(0) {
-            return;
-        }
-        let Some(tx) = self.current(dir) else { return };
-        for (bit, request, response) in [
-            (Odd::MISSING_COLON, event::REQUEST_FIELD_MISSING_COLON, event::RESPONSE_FIELD_MISSING_COLON),
-            (Odd::EMPTY_NAME, event::REQUEST_INVALID_EMPTY_NAME, event::RESPONSE_INVALID_EMPTY_NAME),
-            (Odd::LEADING_SPACE, event::INVALID_REQUEST_FIELD_FOLDING, event::INVALID_RESPONSE_FIELD_FOLDING),
-            (Odd::SPACE_AFTER_NAME, event::REQUEST_INVALID_LWS_AFTER_NAME, event::RESPONSE_INVALID_LWS_AFTER_NAME),
-            (Odd::NOT_TOKEN, event::REQUEST_HEADER_INVALID, event::RESPONSE_HEADER_INVALID),
-            (Odd::NOT_TOKEN, event::REQUEST_HEADER_INVALID, event::RESPONSE_HEADER_NAME_NOT_TOKEN),
-            (Odd::REPEATED, event::REQUEST_HEADER_REPETITION, event::RESPONSE_HEADER_REPETITION),
-            (Odd::LENGTH_DIFFERS, event::DUPLICATE_CL_REQUEST, event::DUPLICATE_CL_RESPONSE),
-            (Odd::TOO_MANY, event::REQUEST_TOO_MANY_HEADERS, event::RESPONSE_TOO_MANY_HEADERS),
-        ] {
-            if odd.has(bit) {
-                tx.event(if dir == Direction::ToServer { request } else { response });
-            }
-        }
-    }
-
-    /// One line of a header block: `Some(true)` at its end, `None` when the parser must give up.
-    pub(super) fn header_line(&mut self, dir: Direction, line: &[u8]) -> Option<bool> {
-        let response = dir == Direction::ToClient;
-        let (count, block_max) = (self.cfg.headers_max, self.cfg.header_block_max);
-        let half = self.half(dir);
-        half.block = half.block.saturating_add(line.len());
-        if half.block > block_max {
-            self.too_long(dir);
-            return None;
-        }
-        let end = matches!(line, b"\r\n" | b"\n") || (response && line == b"\r");
-        let Some(tx) = self.current(dir) else { return Some(end) };
-        let headers = &mut tx.message_mut(dir).headers;
-        let odd = if end { headers.finish(line, count) } else { headers.push_line(line, response, count) };
-        self.odd_headers(dir, odd);
-        if odd.has(Odd::TOO_MANY) { None } else { Some(end) }
-    }
-
-    pub(super) fn too_long(&mut self, dir: Direction) {
-        let e = match dir {
-            Direction::ToServer => event::REQUEST_FIELD_TOO_LONG,
-            Direction::ToClient => event::RESPONSE_FIELD_TOO_LONG,
-        };
-        if self.half(dir).tx.is_none() {
-            // Nothing to say it of: the line itself never ended.
-            let tx = self.open();
-            self.half(dir).tx = tx;
-        }
-        self.event(dir, e);
-    }
-
     fn data(&mut self, cx: &ParseCx<'_>, dir: Direction, data: &[u8]) -> Parsed {
+        let mut joined = std::mem::take(&mut self.half(dir).undecided);
+        if joined.is_empty() {
+            return self.bytes(cx, dir, data);
+        }
+        let before = joined.len();
+        joined.extend_from_slice(data);
+        match self.bytes(cx, dir, &joined) {
+            Parsed::Consumed(n) => Parsed::Consumed(n.saturating_sub(before)),
+            Parsed::Switch { consumed, expect } => Parsed::Switch { consumed: consumed.saturating_sub(before), expect },
+            other => other,
+        }
+    }
+
+    fn bytes(&mut self, cx: &ParseCx<'_>, dir: Direction, data: &[u8]) -> Parsed {
         self.fresh = self.txs.next();
         let mut at = 0usize;
         let parsed = loop {
@@ -397,13 +373,16 @@ impl HttpParser {
         self.event(dir, event::INVALID_GAP);
         self.complete(dir, false);
         let half = self.half(dir);
-        half.held = Vec::new();
-        half.block = 0;
-        half.state = State::Resync;
+        *half = Half { state: State::Resync, ..Half::default() };
         Parsed::Consumed(0)
     }
 
     fn eof(&mut self, cx: &ParseCx<'_>, dir: Direction) -> Parsed {
+        let undecided = std::mem::take(&mut self.half(dir).undecided);
+        if !undecided.is_empty() {
+            self.half(dir).eol = Eol::Done;
+            self.bytes(cx, dir, &undecided);
+        }
         self.fresh = self.txs.next();
         match dir {
             Direction::ToServer => self.request_eof(cx),

@@ -1,5 +1,6 @@
 //! The client's half: request line, headers, body.
 
+use super::block::HeaderStart;
 use super::multipart::Multipart;
 use super::parser::{HttpParser, Line, State, Step};
 use super::tables::{self, event};
@@ -69,6 +70,16 @@ impl HttpParser {
             State::Identity | State::Chunk => return self.request_body(rest),
             State::After | State::UntilEof => return self.request_after(rest),
             _ => {}
+        }
+        if matches!(self.req.state, State::Headers | State::Trailer) {
+            match self.header_start(DIR, rest) {
+                None => {}
+                Some(HeaderStart::Skip(n)) => return Step::Took(n),
+                Some(HeaderStart::End(n)) => {
+                    let whole = self.request_text(cx, rest.get(..n).unwrap_or_default(), true);
+                    return if whole { Step::Took(n) } else { Step::Fail };
+                }
+            }
         }
         match self.req.line(rest, false, self.cfg.field_limit) {
             Line::Partial => Step::Took(rest.len()),
@@ -441,7 +452,7 @@ enum Framing {
 /// RFC 9112 section 6.3, with what contradicts it reported and resolved the way servers do.
 fn framing(tx: &mut HttpTx) -> Framing {
     let h = &tx.request.m.headers;
-    let te = h.value(b"transfer-encoding").map(|v| text::contains_nocase(v, b"chunked"));
+    let te = h.value(b"transfer-encoding").map(|v| text::contains_nocase(&text::without_nul(v), b"chunked"));
     let cl = h.value(b"content-length").map(text::content_length);
     match te {
         Some(true) => {

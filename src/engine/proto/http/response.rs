@@ -1,5 +1,6 @@
 //! The server's half: status line, headers, body.
 
+use super::block::HeaderStart;
 use super::multipart;
 use super::parser::{HttpParser, Line, State, Step};
 use super::tables::{self, event};
@@ -32,6 +33,13 @@ impl HttpParser {
             }
             _ => {}
         }
+        if matches!(self.resp.state, State::Headers | State::Trailer) {
+            match self.header_start(DIR, rest) {
+                None => {}
+                Some(HeaderStart::Skip(n)) => return Step::Took(n),
+                Some(HeaderStart::End(n)) => return self.response_text(rest.get(..n).unwrap_or_default()).and_took(n),
+            }
+        }
         let cr_ends = matches!(self.resp.state, State::Line | State::Headers | State::Trailer | State::Resync);
         match self.resp.line(rest, cr_ends, self.cfg.field_limit) {
             Line::Partial => Step::Took(rest.len()),
@@ -43,11 +51,7 @@ impl HttpParser {
                 self.too_long(DIR);
                 Step::Fail
             }
-            Line::Whole { line, used } => match self.response_text(&line) {
-                Step::Took(_) => Step::Took(used),
-                Step::Switch(_) => Step::Switch(used),
-                other => other,
-            },
+            Line::Whole { line, used } => self.response_text(&line).and_took(used),
         }
     }
 
@@ -351,7 +355,7 @@ fn continues(tx: &HttpTx) -> bool {
 fn framing(tx: &mut HttpTx) -> (State, u64) {
     let code = tx.response.code.unwrap_or(0);
     let h = &tx.response.m.headers;
-    let te = h.value(b"transfer-encoding").map(<[u8]>::to_vec);
+    let te = h.value(b"transfer-encoding").map(|v| text::without_nul(v).into_owned());
     let cl = h.value(b"content-length").map(text::content_length);
     if tx.request.kind == Method::Head {
         return (State::After, 0);

@@ -94,6 +94,81 @@ pub fn line_end(held: &[u8], data: &[u8], cr_ends: bool) -> Option<usize> {
     data.get(i + 1).map(|c| if *c == b'\n' { i + 2 } else { i + 1 })
 }
 
+/// How the line before ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Eol {
+    /// There is none, or nothing more may belong to it.
+    #[default]
+    Done,
+    Lf,
+    CrLf,
+}
+
+impl Eol {
+    pub fn of(line: &[u8]) -> Eol {
+        match line {
+            [.., b'\r', b'\n'] => Eol::CrLf,
+            [.., b'\n'] => Eol::Lf,
+            _ => Eol::Done,
+        }
+    }
+}
+
+/// What stands where a header line should begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineStart {
+    Line,
+    /// Not to be said without more bytes.
+    More,
+    /// So many bytes still belong to the line end before; `deformed`: as no sender means them.
+    Eol {
+        len: usize,
+        deformed: bool,
+    },
+}
+
+/// Line ends that mix carriage returns and line feeds, as lenient clients (and in part servers) read them: LF CR is one
+/// end in a response; CR LF CR and more carriage returns or blanks are one unless an empty line follows; LF CR CR LF is
+/// one before an empty line.
+pub fn line_start(before: Eol, data: &[u8], response: bool) -> LineStart {
+    let empty_line = |s: &[u8]| match s {
+        [] | [b'\r'] => None,
+        [b'\n', ..] | [b'\r', b'\n', ..] => Some(true),
+        _ => Some(false),
+    };
+    match (before, data) {
+        (Eol::Lf, [b'\r'] | [b'\r', b'\r']) | (Eol::CrLf, [b'\r']) if response || before == Eol::Lf => LineStart::More,
+        (Eol::Lf, [b'\r', b'\r', b'\n', rest @ ..]) => match empty_line(rest) {
+            None => LineStart::More,
+            Some(true) => LineStart::Eol { len: 3, deformed: true },
+            Some(false) => LineStart::Eol { len: 1, deformed: !response },
+        },
+        (Eol::Lf, [b'\r', ..]) if response => LineStart::Eol { len: 1, deformed: false },
+        (Eol::CrLf, [b'\r', b'\r' | b' ' | b'\t', ..]) if response => {
+            let run = data.iter().take_while(|c| matches!(c, b'\r' | b' ' | b'\t')).count();
+            let end = match data.get(run) {
+                None => return LineStart::More,
+                Some(b'\n') => run + 1,
+                Some(_) => run,
+            };
+            match empty_line(data.get(end..).unwrap_or_default()) {
+                None => LineStart::More,
+                Some(true) => LineStart::Line,
+                Some(false) => LineStart::Eol { len: end, deformed: true },
+            }
+        }
+        _ => LineStart::Line,
+    }
+}
+
+/// Without NUL bytes, which readers written in C skip or stop at.
+pub fn without_nul(s: &[u8]) -> std::borrow::Cow<'_, [u8]> {
+    match memchr(0, s) {
+        None => s.into(),
+        Some(_) => s.iter().copied().filter(|c| *c != 0).collect::<Vec<u8>>().into(),
+    }
+}
+
 /// The number in a Content-Length and whether text stands before or after it: the first run of digits counts.
 pub fn content_length(value: &[u8]) -> Option<(u64, bool, bool)> {
     let v = trim_start(value);
@@ -189,6 +264,32 @@ mod tests {
         assert_eq!(line_end(b"", b"ab\r", true), None);
         assert_eq!(line_end(b"ab\r", b"\ncd", true), Some(1));
         assert_eq!(line_end(b"ab\r", b"cd", true), Some(0));
+    }
+
+    #[test]
+    fn mixed_line_ends() {
+        let eol = |len, deformed| LineStart::Eol { len, deformed };
+        for (before, data, response, want) in [
+            (Eol::CrLf, &b"A: b"[..], true, LineStart::Line),
+            (Eol::CrLf, b"\r\nbody", true, LineStart::Line),
+            (Eol::CrLf, b"\r", true, LineStart::More),
+            (Eol::CrLf, b"\rbody", true, LineStart::Line),
+            (Eol::CrLf, b"\r\r\nA: b", true, eol(3, true)),
+            (Eol::CrLf, b"\r \rA: b", true, eol(3, true)),
+            (Eol::CrLf, b"\r\r\n\r\nbody", true, LineStart::Line),
+            (Eol::CrLf, b"\r\r\n", true, LineStart::More),
+            (Eol::CrLf, b"\r\r\nA: b", false, LineStart::Line),
+            (Eol::CrLf, b"\r", false, LineStart::Line),
+            (Eol::Lf, b"\r\nbody", true, eol(1, false)),
+            (Eol::Lf, b"\r\nbody", false, LineStart::Line),
+            (Eol::Lf, b"\r\r\nbody", false, eol(1, true)),
+            (Eol::Lf, b"\r\r\n\r\nbody", false, eol(3, true)),
+            (Eol::Lf, b"\r\r\n\nbody", true, eol(3, true)),
+            (Eol::Lf, b"\r\r\n\r", true, LineStart::More),
+            (Eol::Done, b"\r\r\n", true, LineStart::Line),
+        ] {
+            assert_eq!(line_start(before, data, response), want, "{data:?} {response}");
+        }
     }
 
     #[test]

@@ -7,6 +7,8 @@ use crate::applayer::{BufferId, Input, ParseCx, Parsed, Probe, ProbeInput, Progr
 use crate::types::Direction::{self, ToClient, ToServer};
 use crate::types::{FieldSink, FiveTuple, Timestamp};
 
+mod evasion;
+
 struct Talk {
     parser: HttpParser,
     last: Parsed,
