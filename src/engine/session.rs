@@ -61,7 +61,7 @@ impl Session {
     /// Notes an exception once per cause. What every imperfect stream meets is worth a word only where a policy acted.
     pub fn note(&mut self, cause: Cause, policy: ExceptionPolicy) {
         let common = matches!(cause, Cause::StreamInvalid | Cause::StreamGap);
-        if common && policy == ExceptionPolicy::Ignore {
+        if (common || cause.row().eve.is_none()) && policy == ExceptionPolicy::Ignore {
             return;
         }
         if !self.exceptions.iter().any(|(c, _)| *c == cause) {

@@ -97,24 +97,21 @@ impl Config {
         Ok(c)
     }
 
-    /// The effective policy of every cause, watching or enforcing. Watching, only what the document chose is enforced
-    /// on nothing: every value stays `ignore`.
+    /// The effective policy of every cause, watching or enforcing. Watching, nothing is withheld: what was chosen holds
+    /// as far as it spares work.
     pub fn policies(&self, inline: bool) -> Policies {
-        if !inline {
-            return Policies::ids();
-        }
-        let mut p = Policies::inline();
+        let mut p = if inline { Policies::inline() } else { Policies::ids() };
         if self.stream.midstream {
             // Whoever asks for such sessions to be followed does not want them dropped for it.
             let _ = p.set(Cause::StreamMidstream, ExceptionPolicy::Ignore);
         }
-        if let Some(all) = self.causes.all {
-            for row in Cause::TABLE.iter().filter(|r| r.allowed.contains(&all)) {
-                let _ = p.set(row.cause, all);
+        let all = self.causes.all.into_iter().flat_map(|all| Cause::TABLE.iter().map(move |r| (r.cause, all)));
+        for (cause, policy) in all.chain(self.causes.each.iter().copied()) {
+            // `all` sets those that may take it.
+            if let Some(policy) = policy.for_cause(cause) {
+                let effective = if policy.withholds() && !inline { ExceptionPolicy::Ignore } else { policy };
+                let _ = p.set(cause, effective);
             }
-        }
-        for (cause, policy) in &self.causes.each {
-            let _ = p.set(*cause, *policy);
         }
         p
     }

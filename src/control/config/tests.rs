@@ -59,8 +59,10 @@ exception-policies: {stream-midstream: pass}
     let http = &c.proto.http;
     assert_eq!((http.request_body_limit, http.hashes.sha256, http.bombs_max), (1 << 20, true, 2));
     assert_eq!(c.events, Some(vec!["alert".into(), "drop".into()]));
-    assert_eq!(c.policies(true).of(Cause::StreamMidstream), ExceptionPolicy::Pass);
-    assert_eq!(c.policies(false).of(Cause::StreamMidstream), ExceptionPolicy::Ignore);
+    assert_eq!(c.policies(true).of(Cause::StreamMidstream), ExceptionPolicy::PassFlow);
+    assert_eq!(c.policies(false).of(Cause::StreamMidstream), ExceptionPolicy::PassFlow);
+    assert_eq!(c.policies(true).of(Cause::DefragMemcap), ExceptionPolicy::DropPacket);
+    assert_eq!(c.policies(false).of(Cause::DefragMemcap), ExceptionPolicy::Ignore);
 }
 
 #[test]
@@ -73,9 +75,13 @@ fn errors_have_a_place_and_say_what_is_allowed() {
         (
             "exception-policies:\n  stream-gap: maybe\n",
             "c.yaml:2:3: ",
-            &["maybe", "ignore, pass, bypass, drop, reject"],
+            &["maybe", "ignore, pass-packet, pass-flow, bypass, drop-packet, drop-flow, reject, rejectboth"],
         ),
-        ("exception-policies: {defrag-memcap: bypass}\n", "c.yaml:1:", &["bypass", "ignore, pass, drop, reject"]),
+        (
+            "exception-policies: {defrag-memcap: bypass}\n",
+            "c.yaml:1:",
+            &["bypass", "ignore, pass-packet, drop-packet, reject"],
+        ),
         ("exception-policies: {nonsense: drop}\n", "c.yaml:1:", &["nonsense", "stream-midstream"]),
         ("stream: {hosts: {amiga: [10.0.0.0/8]}}\n", "c.yaml:1:", &["amiga", "solaris"]),
         ("stream: {hosts: {linux: [10.0.0.0/33]}}\n", "c.yaml:1:", &["10.0.0.0/33"]),

@@ -301,9 +301,10 @@ impl<'de> Deserialize<'de> for Causes {
                         return Err(serde_de::Error::custom(what));
                     }
                     use ExceptionPolicy as E;
-                    let allowed = row.map_or(&[E::Ignore, E::Pass, E::Bypass, E::Drop, E::Reject][..], |r| r.allowed);
+                    let allowed = row.map_or(&E::ALL[..], |r| r.allowed);
                     let Scalar(value) = map.next_value()?;
-                    let policy = E::parse(&value).filter(|p| allowed.contains(p)).ok_or_else(|| {
+                    let chosen = E::parse(&value).and_then(|p| row.map_or(Some(p), |r| p.for_cause(r.cause)));
+                    let policy = chosen.ok_or_else(|| {
                         let words: Vec<_> = allowed.iter().map(|p| p.name()).collect();
                         serde_de::Error::custom(format!(
                             "`{value}` is not a policy of {name}; allowed: {}",

@@ -72,8 +72,11 @@ pub fn flow_end(sink: &mut dyn FieldSink, f: &FlowEnd<'_>) {
         sink.begin_array("exception_policy");
         for (cause, policy) in f.exceptions {
             sink.begin_object("");
-            sink.bytes("target", &underscored(cause.row().name));
-            sink.text("policy", policy.name());
+            match cause.row().eve {
+                Some(eve) => sink.text("target", eve.target),
+                None => sink.bytes("target", &underscored(cause.row().name)),
+            }
+            sink.text("policy", policy.eve_name());
             sink.end();
         }
         sink.end();

@@ -102,6 +102,26 @@ counters! {
     Rejected "ips.rejected" "frames rejected";
     Replaced "ips.replaced" "frames forwarded rewritten";
     Injected "ips.injected" "frames we built and sent";
+    DropDecodeError "ips.drop_reason.decode_error" "packets dropped: their headers do not hold together";
+    DropDefragMemcap "ips.drop_reason.defrag_memcap" "packets dropped: no room in the defragmenter";
+    DropFlowMemcap "ips.drop_reason.flow_memcap" "packets dropped: no room for their flow";
+    DropFlow "ips.drop_reason.flow_drop" "packets dropped: a rule dropped their flow";
+    DropFlowByPolicy "ips.drop_reason.exception_policy_flow_drop" "packets dropped: an exception policy dropped their flow";
+    DropStreamError "ips.drop_reason.stream_error" "packets dropped: not valid in their session";
+    DropStreamMemcap "ips.drop_reason.stream_memcap" "packets dropped: no room for their session";
+    DropMidstream "ips.drop_reason.stream_midstream" "packets dropped: their session's beginning was not seen";
+    DropUrgent "ips.drop_reason.stream_urgent" "packets dropped: urgent data";
+    DropReassembly "ips.drop_reason.stream_reassembly" "packets dropped: no room for their bytes";
+    DropApplayerError "ips.drop_reason.applayer_error" "packets dropped: a parser gave up on their flow";
+    DropRules "ips.drop_reason.rules" "packets dropped or rejected by a rule";
+    DropThreshold "ips.drop_reason.threshold_detection_filter" "packets dropped by a rate filter";
+    DropInner "ips.drop_reason.tunnel_packet_drop" "packets dropped: a packet inside them was";
+    DropChecksum "ips.drop_reason.checksum" "packets dropped: their checksum is wrong";
+    DropBlind "ips.drop_reason.blind" "packets dropped: the engine failed on their flow";
+    DropBudget "ips.drop_reason.budget" "packets dropped: inspecting them took more work than is allowed";
+    BypassedPackets "flow_bypassed.local_pkts" "packets of flows that are followed no more";
+    BypassedBytes "flow_bypassed.local_bytes" "their bytes";
+    BypassedFlows "flow.bypassed" "flows that began to be bypassed";
     RecordsLost "output.records_lost" "records that found no room in the ring";
     Panics "engine.panics" "packets the engine failed on";
 }

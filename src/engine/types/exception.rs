@@ -10,19 +10,20 @@ use super::Reason;
 pub enum ExceptionPolicy {
     /// Go on as if nothing happened.
     Ignore,
-    /// Forward without inspecting this packet's payload (packet scope) or the rest of the flow (flow scope).
-    Pass,
-    /// Like pass, and stop tracking the flow's payload at all.
+    /// Forward this packet without inspecting it.
+    PassPacket,
+    /// Forward the rest of the flow without inspecting it; it is still followed and logged.
+    PassFlow,
+    /// Forward the rest of the flow, and follow it no more.
     Bypass,
-    Drop,
+    /// Drop this packet.
+    DropPacket,
+    /// Drop this packet and the rest of the flow.
+    DropFlow,
+    /// The same, and answer its sender.
     Reject,
-}
-
-/// How far a policy's answer reaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Scope {
-    Packet,
-    Flow,
+    /// The same, and answer both ends.
+    RejectBoth,
 }
 
 /// Each way the engine can lose sight of traffic. Numbers are stable.
@@ -51,7 +52,9 @@ pub struct CauseRow {
     pub cause: Cause,
     /// The configuration key.
     pub name: &'static str,
-    pub scope: Scope,
+    /// As EVE's `flow.exception_policy` names it, and its path in `stats`; `None` for causes that only this engine has a
+    /// policy for.
+    pub eve: Option<EveCause>,
     /// Default when enforcing.
     pub inline_default: ExceptionPolicy,
     pub allowed: &'static [ExceptionPolicy],
@@ -60,9 +63,21 @@ pub struct CauseRow {
     pub doc: &'static str,
 }
 
-use ExceptionPolicy::{Bypass, Drop, Ignore, Pass, Reject};
-const FLOW_VALUES: &[ExceptionPolicy] = &[Ignore, Pass, Bypass, Drop, Reject];
-const PACKET_VALUES: &[ExceptionPolicy] = &[Ignore, Pass, Drop, Reject];
+/// What EVE calls a cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EveCause {
+    pub target: &'static str,
+    pub stats: &'static str,
+}
+
+use ExceptionPolicy::{Bypass, DropFlow, DropPacket, Ignore, PassFlow, PassPacket, Reject, RejectBoth};
+const FLOW_VALUES: &[ExceptionPolicy] =
+    &[Ignore, PassPacket, PassFlow, Bypass, DropPacket, DropFlow, Reject, RejectBoth];
+const PACKET_VALUES: &[ExceptionPolicy] = &[Ignore, PassPacket, DropPacket, Reject, RejectBoth];
+
+const fn eve(target: &'static str, stats: &'static str) -> Option<EveCause> {
+    Some(EveCause { target, stats })
+}
 
 impl Cause {
     pub const COUNT: usize = 15;
@@ -71,8 +86,8 @@ impl Cause {
         row(
             Cause::DefragMemcap,
             "defrag-memcap",
-            Scope::Packet,
-            Drop,
+            eve("defrag_memcap", "exception_policy.defrag.memcap"),
+            DropPacket,
             PACKET_VALUES,
             Reason::DefragMemcap,
             "a fragment found no room in the defragmenter",
@@ -80,8 +95,8 @@ impl Cause {
         row(
             Cause::FlowMemcap,
             "flow-memcap",
-            Scope::Packet,
-            Drop,
+            eve("flow_memcap", "exception_policy.flow.memcap"),
+            DropPacket,
             PACKET_VALUES,
             Reason::FlowMemcap,
             "no room for a new flow, and none could be evicted",
@@ -89,8 +104,8 @@ impl Cause {
         row(
             Cause::StreamMidstream,
             "stream-midstream",
-            Scope::Flow,
-            Drop,
+            eve("stream_midstream", "exception_policy.tcp.midstream"),
+            DropFlow,
             FLOW_VALUES,
             Reason::StreamMidstream,
             "a TCP session whose beginning was not seen",
@@ -98,8 +113,8 @@ impl Cause {
         row(
             Cause::StreamMemcap,
             "stream-memcap",
-            Scope::Flow,
-            Drop,
+            eve("stream_memcap", "exception_policy.tcp.ssn_memcap"),
+            DropFlow,
             FLOW_VALUES,
             Reason::StreamMemcap,
             "no room for a TCP session",
@@ -107,8 +122,8 @@ impl Cause {
         row(
             Cause::StreamReassemblyMemcap,
             "stream-reassembly-memcap",
-            Scope::Flow,
-            Drop,
+            eve("stream_reassembly_memcap", "exception_policy.tcp.reassembly"),
+            DropFlow,
             FLOW_VALUES,
             Reason::StreamReassembly,
             "no room for a segment's bytes",
@@ -116,8 +131,8 @@ impl Cause {
         row(
             Cause::StreamInvalid,
             "stream-invalid",
-            Scope::Packet,
-            Drop,
+            None,
+            DropPacket,
             PACKET_VALUES,
             Reason::StreamError,
             "a segment that is not valid in its session",
@@ -125,7 +140,7 @@ impl Cause {
         row(
             Cause::StreamUrgent,
             "stream-urgent",
-            Scope::Packet,
+            None,
             Ignore,
             PACKET_VALUES,
             Reason::StreamUrgent,
@@ -134,7 +149,7 @@ impl Cause {
         row(
             Cause::StreamGap,
             "stream-gap",
-            Scope::Flow,
+            None,
             Ignore,
             FLOW_VALUES,
             Reason::StreamReassembly,
@@ -143,8 +158,8 @@ impl Cause {
         row(
             Cause::ApplayerError,
             "app-layer-error",
-            Scope::Flow,
-            Drop,
+            eve("app_layer_error", "exception_policy.app_layer.error"),
+            DropFlow,
             FLOW_VALUES,
             Reason::ApplayerError,
             "an application-layer parser gave up on a flow",
@@ -152,8 +167,8 @@ impl Cause {
         row(
             Cause::Panic,
             "panic",
-            Scope::Flow,
-            Drop,
+            None,
+            DropFlow,
             FLOW_VALUES,
             Reason::Blind,
             "the engine failed on a packet of the flow",
@@ -161,7 +176,7 @@ impl Cause {
         row(
             Cause::PcreLimit,
             "pcre-limit",
-            Scope::Packet,
+            None,
             Ignore,
             PACKET_VALUES,
             Reason::Budget,
@@ -170,7 +185,7 @@ impl Cause {
         row(
             Cause::ParkedOverflow,
             "parked-overflow",
-            Scope::Packet,
+            None,
             Ignore,
             PACKET_VALUES,
             Reason::Budget,
@@ -179,7 +194,7 @@ impl Cause {
         row(
             Cause::InspectionBudget,
             "inspection-budget",
-            Scope::Packet,
+            None,
             Ignore,
             PACKET_VALUES,
             Reason::Budget,
@@ -188,7 +203,7 @@ impl Cause {
         row(
             Cause::DecodeInvalid,
             "decode-invalid",
-            Scope::Packet,
+            None,
             Ignore,
             PACKET_VALUES,
             Reason::DecodeError,
@@ -197,8 +212,8 @@ impl Cause {
         row(
             Cause::DefragOverlap,
             "defrag-overlap",
-            Scope::Packet,
-            Drop,
+            None,
+            DropPacket,
             PACKET_VALUES,
             Reason::DecodeError,
             "a fragment that contradicts an earlier one of its datagram, in line",
@@ -214,28 +229,69 @@ impl Cause {
 const fn row(
     cause: Cause,
     name: &'static str,
-    scope: Scope,
+    eve: Option<EveCause>,
     inline_default: ExceptionPolicy,
     allowed: &'static [ExceptionPolicy],
     reason: Reason,
     doc: &'static str,
 ) -> CauseRow {
-    CauseRow { cause, name, scope, inline_default, allowed, reason, doc }
+    CauseRow { cause, name, eve, inline_default, allowed, reason, doc }
 }
 
 impl ExceptionPolicy {
+    pub const ALL: [ExceptionPolicy; 8] =
+        [Ignore, PassPacket, PassFlow, Bypass, DropPacket, DropFlow, Reject, RejectBoth];
+
+    /// As configurations write it.
     pub const fn name(self) -> &'static str {
         match self {
             Ignore => "ignore",
-            Pass => "pass",
+            PassPacket => "pass-packet",
+            PassFlow => "pass-flow",
             Bypass => "bypass",
-            Drop => "drop",
+            DropPacket => "drop-packet",
+            DropFlow => "drop-flow",
             Reject => "reject",
+            RejectBoth => "rejectboth",
         }
     }
 
+    /// As EVE writes it.
+    pub const fn eve_name(self) -> &'static str {
+        match self {
+            PassPacket => "pass_packet",
+            PassFlow => "pass_flow",
+            DropPacket => "drop_packet",
+            DropFlow => "drop_flow",
+            RejectBoth => "reject_both",
+            Ignore | Bypass | Reject => self.name(),
+        }
+    }
+
+    /// `pass` and `drop` alone mean the flow, where there is one.
     pub fn parse(word: &str) -> Option<Self> {
-        [Ignore, Pass, Bypass, Drop, Reject].into_iter().find(|p| p.name() == word)
+        match word {
+            "pass" => Some(PassFlow),
+            "drop" => Some(DropFlow),
+            _ => Self::ALL.into_iter().find(|p| p.name() == word),
+        }
+    }
+
+    /// What it comes to for `cause`: of a flow's policy the packet's, where the cause concerns packets only. `None` where
+    /// the cause may not take it.
+    pub fn for_cause(self, cause: Cause) -> Option<Self> {
+        let allowed = cause.row().allowed;
+        let narrow = match self {
+            PassFlow => PassPacket,
+            DropFlow => DropPacket,
+            other => other,
+        };
+        [self, narrow].into_iter().find(|p| allowed.contains(p))
+    }
+
+    /// Keeps packets from leaving.
+    pub const fn withholds(self) -> bool {
+        matches!(self, DropPacket | DropFlow | Reject | RejectBoth)
     }
 }
 
@@ -264,11 +320,7 @@ impl Policies {
 
     /// Errors with the allowed words when `policy` is not one that `cause` may take.
     pub fn set(&mut self, cause: Cause, policy: ExceptionPolicy) -> Result<(), &'static [ExceptionPolicy]> {
-        let row = cause.row();
-        if !row.allowed.contains(&policy) {
-            return Err(row.allowed);
-        }
-        self.0[cause as usize] = policy;
+        self.0[cause as usize] = policy.for_cause(cause).ok_or(cause.row().allowed)?;
         Ok(())
     }
 }

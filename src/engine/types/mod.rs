@@ -15,7 +15,7 @@ mod verdict;
 
 pub use counters::{Counter, Counters};
 pub use direction::{Direction, PerDirection};
-pub use exception::{Cause, ExceptionPolicy, Policies, Scope};
+pub use exception::{Cause, EveCause, ExceptionPolicy, Policies};
 pub use fields::FieldSink;
 pub use limits::Limits;
 pub use time::Timestamp;

@@ -1,5 +1,7 @@
 //! What becomes of a packet, and why: one verdict, one reason.
 
+use super::Counter;
+
 /// Whom a reject answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RejectTarget {
@@ -60,10 +62,12 @@ pub enum Reason {
     Blind = 16,
     /// A work budget (pcre limit, parked candidates, …) ran out.
     Budget = 17,
+    /// The flow was condemned by an exception policy on an earlier packet.
+    ExceptionFlowDrop = 18,
 }
 
 impl Reason {
-    pub const ALL: [Reason; 17] = [
+    pub const ALL: [Reason; 18] = [
         Reason::Rules,
         Reason::Reject,
         Reason::FlowDrop,
@@ -81,7 +85,31 @@ impl Reason {
         Reason::InnerPacket,
         Reason::Blind,
         Reason::Budget,
+        Reason::ExceptionFlowDrop,
     ];
+
+    /// What counts packets dropped for it.
+    pub const fn counter(self) -> Counter {
+        match self {
+            Reason::Rules | Reason::Reject => Counter::DropRules,
+            Reason::FlowDrop => Counter::DropFlow,
+            Reason::Threshold => Counter::DropThreshold,
+            Reason::DecodeError => Counter::DropDecodeError,
+            Reason::DefragMemcap => Counter::DropDefragMemcap,
+            Reason::FlowMemcap => Counter::DropFlowMemcap,
+            Reason::StreamMidstream => Counter::DropMidstream,
+            Reason::StreamMemcap => Counter::DropStreamMemcap,
+            Reason::StreamReassembly => Counter::DropReassembly,
+            Reason::StreamError => Counter::DropStreamError,
+            Reason::Checksum => Counter::DropChecksum,
+            Reason::ApplayerError => Counter::DropApplayerError,
+            Reason::StreamUrgent => Counter::DropUrgent,
+            Reason::InnerPacket => Counter::DropInner,
+            Reason::Blind => Counter::DropBlind,
+            Reason::Budget => Counter::DropBudget,
+            Reason::ExceptionFlowDrop => Counter::DropFlowByPolicy,
+        }
+    }
 
     /// The word EVE's `drop.reason` carries.
     pub const fn name(self) -> &'static str {
@@ -103,6 +131,7 @@ impl Reason {
             Reason::InnerPacket => "tunnel packet drop",
             Reason::Blind => "blind",
             Reason::Budget => "budget",
+            Reason::ExceptionFlowDrop => "exception policy flow drop",
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::decode::{Decoder, Frame, Packet, PacketList};
 use crate::detect::compile::Ruleset;
 use crate::flow::{EndCause, Flow, FlowTable, Keyer, Lookup};
 use crate::session::Session;
-use crate::types::{Cause, Counter, Counters, IpProto, Timestamp, Verdict};
+use crate::types::{Cause, Counter, Counters, ExceptionPolicy, IpProto, Timestamp, Verdict};
 use path::{Fate, Path};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -39,7 +39,12 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub fn new(config: Arc<Config>, rules: Arc<Ruleset>) -> Result<Self, crate::detect::matching::MatcherError> {
+    pub fn new(mut config: Arc<Config>, rules: Arc<Ruleset>) -> Result<Self, crate::detect::matching::MatcherError> {
+        let midstream = config.policies.of(Cause::StreamMidstream);
+        if !matches!(midstream, ExceptionPolicy::Ignore | ExceptionPolicy::PassFlow) {
+            // Sessions that are turned away are not taken up.
+            Arc::make_mut(&mut config).stream.midstream = false;
+        }
         let flows = FlowTable::new(config.flow, config.seed, config.limits.flows_max);
         let mut decode = config.decode.clone();
         decode.defrag.refuse_contradictions |= config.mode == Mode::Inline;
@@ -200,6 +205,9 @@ impl Path {
                 self.counters.inc(Counter::Injected);
                 out.injected.push(Injected { after: index, port: reply.port, data: reply.data, sid: fate.sid });
             }
+        }
+        if let Some(reason) = fate.verdict.reason() {
+            self.counters.inc(reason.counter());
         }
         let Some(slot) = out.frames.get_mut(index as usize) else { return };
         let merged = slot.verdict.merge(fate.verdict);

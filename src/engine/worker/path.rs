@@ -20,7 +20,7 @@ use crate::record::PacketSource;
 use crate::session::Session;
 use crate::stream::{Account, SegmentCx, StreamEvents, TcpSession};
 use crate::types::{
-    Cause, Counter, Counters, Direction, ExceptionPolicy, IpProto, Reason, RejectTarget, Scope, Timestamp, Verdict,
+    Cause, Counter, Counters, Direction, ExceptionPolicy, IpProto, Reason, RejectTarget, Timestamp, Verdict,
 };
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -143,9 +143,16 @@ impl Path {
         let mut fate = Fate::default();
         let subject = |dir| Subject { packet, source: PacketSource::of(packet), dir: Some(dir) };
         note_ttl(&mut flow.session, dir, packet);
-        if flow.core.flags.condemned.is_some() {
-            fate.verdict = Verdict::Drop(Reason::FlowDrop);
-            self.dropped(Reason::FlowDrop, subject(dir), Some(flow), out);
+        if let Some(reason) = flow.core.flags.condemned {
+            let by_rule = reason == Reason::FlowDrop;
+            let reason = if by_rule { Reason::FlowDrop } else { Reason::ExceptionFlowDrop };
+            fate.verdict = Verdict::Drop(reason);
+            self.dropped(reason, subject(dir), Some(flow), out);
+            return fate;
+        }
+        if flow.core.state == FlowState::Bypassed {
+            self.counters.inc(Counter::BypassedPackets);
+            self.counters.add(Counter::BypassedBytes, packet.bytes.as_slice().len() as u64);
             return fate;
         }
         if flow.session.blind {
@@ -311,29 +318,39 @@ impl Path {
         }
         let policy = self.config.policies.of(cause);
         let row = cause.row();
-        let whole_flow = row.scope == Scope::Flow;
         match policy {
             ExceptionPolicy::Ignore => {}
-            ExceptionPolicy::Pass | ExceptionPolicy::Bypass => fate.uninspected = true,
-            ExceptionPolicy::Drop => fate.decide(Verdict::Drop(row.reason), None),
-            ExceptionPolicy::Reject => fate.decide(Verdict::Reject(row.reason, RejectTarget::Both), None),
+            ExceptionPolicy::PassPacket | ExceptionPolicy::PassFlow | ExceptionPolicy::Bypass => {
+                fate.uninspected = true;
+            }
+            ExceptionPolicy::DropPacket | ExceptionPolicy::DropFlow => {
+                fate.decide(Verdict::Drop(row.reason), None);
+            }
+            ExceptionPolicy::Reject => fate.decide(Verdict::Reject(row.reason, RejectTarget::Source), None),
+            ExceptionPolicy::RejectBoth => fate.decide(Verdict::Reject(row.reason, RejectTarget::Both), None),
         }
+        // What is lost from sight altogether is not inspected; an odd segment has events that rules may name.
+        fate.uninspected |= policy.withholds() && row.eve.is_some();
         let Some(flow) = flow else { return };
         flow.session.note(cause, policy);
-        if !whole_flow {
-            return;
-        }
         match policy {
-            ExceptionPolicy::Ignore => {}
-            ExceptionPolicy::Pass => flow.core.flags.no_payload_inspection = true,
-            ExceptionPolicy::Bypass => {
-                flow.core.flags.no_payload_inspection = true;
-                flow.core.flags.passed = true;
-                flow.core.state = FlowState::Bypassed;
+            ExceptionPolicy::Ignore | ExceptionPolicy::PassPacket | ExceptionPolicy::DropPacket => {}
+            ExceptionPolicy::PassFlow => flow.core.flags.passed = true,
+            ExceptionPolicy::Bypass => self.bypass(flow),
+            ExceptionPolicy::DropFlow | ExceptionPolicy::Reject | ExceptionPolicy::RejectBoth => {
+                // A cause that concerns single packets may be answered to those alone.
+                if row.allowed.contains(&ExceptionPolicy::DropFlow) {
+                    flow.core.flags.condemned.get_or_insert(row.reason);
+                }
             }
-            ExceptionPolicy::Drop | ExceptionPolicy::Reject => {
-                flow.core.flags.condemned.get_or_insert(row.reason);
-            }
+        }
+    }
+
+    /// The flow is followed no more from its next packet on.
+    pub fn bypass(&mut self, flow: &mut Flow<Session>) {
+        if flow.core.state != FlowState::Bypassed {
+            self.counters.inc(Counter::BypassedFlows);
+            flow.core.state = FlowState::Bypassed;
         }
     }
 

@@ -33,6 +33,11 @@ const fn row(key: &'static str, apply: Apply) -> Row {
 
 /// Suricata's keys with their meaning.
 const ROWS: &[Row] = &[
+    // First, since the others choose over it.
+    row("exception-policy", |_, n, d| {
+        let all: Vec<Cause> = Cause::TABLE.iter().filter(|r| r.eve.is_some()).map(|r| r.cause).collect();
+        policy(n, d, &all)
+    }),
     row("vars.address-groups", |_, n, d| groups(n, &mut d.vars.address_groups.0)),
     row("vars.port-groups", |_, n, d| groups(n, &mut d.vars.port_groups.0)),
     row("classification-file", |_, n, d| text(n, &mut d.classification_file)),
@@ -83,10 +88,6 @@ const ROWS: &[Row] = &[
     row("decoder.vxlan", |cx, n, d| tunnel(cx, n, &mut d.decode.vxlan_ports)),
     row("decoder.geneve", |cx, n, d| tunnel(cx, n, &mut d.decode.geneve_ports)),
     row("decoder.teredo", |cx, n, d| tunnel(cx, n, &mut d.decode.teredo_ports)),
-    row("exception-policy", |_, n, d| {
-        let all: Vec<Cause> = Cause::TABLE.iter().map(|r| r.cause).collect();
-        policy(n, d, &all)
-    }),
 ];
 
 /// Keys that mean nothing to a run over captures, or choose among ways of doing the same.
@@ -279,22 +280,18 @@ fn policy(n: &Node, d: &mut Document, causes: &[Cause]) -> Result<(), Error> {
     let value = n.text().unwrap_or_default().trim();
     let policy = match value {
         "" | "auto" => return Ok(()),
-        "ignore" => ExceptionPolicy::Ignore,
-        "pass-packet" | "pass-flow" => ExceptionPolicy::Pass,
-        "bypass" => ExceptionPolicy::Bypass,
-        "drop-packet" | "drop-flow" => ExceptionPolicy::Drop,
-        "reject" => ExceptionPolicy::Reject,
-        _ => {
-            let allowed = "one of auto, ignore, pass-packet, pass-flow, drop-packet, drop-flow, bypass, reject";
-            return Err(wrong(n, allowed));
-        }
+        word => match ExceptionPolicy::ALL.into_iter().find(|p| p.name() == word) {
+            Some(policy) => policy,
+            None => {
+                let words: Vec<&str> = ExceptionPolicy::ALL.iter().map(|p| p.name()).collect();
+                return Err(wrong(n, format!("one of auto, {}", words.join(", "))));
+            }
+        },
     };
     for cause in causes {
-        if cause.row().allowed.contains(&policy) {
-            d.exception_policies.each.push((*cause, policy));
-        } else if causes.len() == 1 {
-            return Err(wrong(n, format!("a policy of {}", cause.row().name)));
-        }
+        // A flow cannot be bypassed over what concerns single packets.
+        let policy = policy.for_cause(*cause).unwrap_or(ExceptionPolicy::Ignore);
+        d.exception_policies.each.push((*cause, policy));
     }
     Ok(())
 }
