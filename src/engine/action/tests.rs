@@ -303,7 +303,7 @@ fn what_cannot_be_rewritten_says_so() {
     let other = data.clone();
     assert_eq!(rewrite(&mut out, &other, &p, &[]), Err(Unrewritable::Outside));
     let mut sctp = p.clone();
-    sctp.l4 = L4::Sctp { header: Span::new(20, 32), vtag: 0 };
+    sctp.l4 = L4::Sctp { header: Span::new(20, 32), vtag: 0, chunks: Span::new(32, 32), count: 0 };
     assert_eq!(rewrite(&mut out, &data, &sctp, &[]), Err(Unrewritable::Checksum));
     assert_eq!(out, None);
 }

@@ -5,7 +5,6 @@ use super::settings::Settings;
 use super::{Decoder, events, ipv4, ipv6, link, tunnel};
 use crate::types::{Counter, Counters, Limits, Timestamp};
 use crate::wire::checksum;
-use crate::wire::link::ether_type;
 
 /// Where decoding of a packet begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +17,8 @@ pub(super) enum Entry {
     Vlan,
     Arp,
     Mpls,
+    /// ERSPAN type I, which has no header of its own.
+    ErspanI,
     Erspan,
 }
 
@@ -64,25 +65,38 @@ pub(super) struct Cx<'s> {
     pub layers: u8,
     layers_max: u8,
     pub then: Then,
+    /// The IPv4 header's protocol field holds a connection's slot: the packet is TCP.
+    pub compressed_slot: bool,
 }
 
 impl<'s> Cx<'s> {
     pub fn new(settings: &'s Settings, counters: &'s mut Counters, layers: u8, layers_max: u8) -> Self {
-        Cx { settings, counters, layers, layers_max, then: Then::Done }
+        Cx { settings, counters, layers, layers_max, then: Then::Done, compressed_slot: false }
     }
 
-    pub fn run(&mut self, entry: Entry, p: &mut Packet<'_>, data: &[u8]) {
+    /// Whether the first header holds, with those that it answers for: else there is no such packet, if it was in a
+    /// tunnel.
+    pub fn run(&mut self, entry: Entry, p: &mut Packet<'_>, data: &[u8]) -> bool {
         match entry {
             Entry::Link(l) => link::by_link_type(self, p, data, l),
             Entry::Ethernet => link::ethernet(self, p, data, 0),
             Entry::Ipv4 => ipv4::decode(self, p, data, 0),
             Entry::Ipv6 => ipv6::decode(self, p, data, 0),
             Entry::Ppp => link::ppp(self, p, data, 0),
-            Entry::Vlan => link::by_ether_type(self, p, data, 0, ether_type::VLAN, events::VLAN_UNKNOWN_TYPE),
-            Entry::Arp => link::by_ether_type(self, p, data, 0, ether_type::ARP, events::ETHERNET_UNKNOWN_ETHERTYPE),
+            Entry::Vlan => link::vlan(self, p, data, 0),
+            Entry::Arp => link::arp(self, p, data, 0),
             Entry::Mpls => link::mpls(self, p, data, 0),
+            Entry::ErspanI => {
+                self.counters.inc(Counter::DecodeErspan);
+                link::ethernet(self, p, data, 0)
+            }
             Entry::Erspan => tunnel::erspan(self, p, data),
         }
+    }
+
+    /// Whether one encapsulation more may begin.
+    pub const fn room(&self) -> bool {
+        self.layers.saturating_add(1) < self.layers_max
     }
 
     /// Verifies the transport checksum of the datagram that begins at `at`, where settings ask for it.
@@ -176,12 +190,12 @@ pub(super) fn check(p: &Packet<'_>) {
     }
     match p.l4 {
         L4::None | L4::Other => {}
-        L4::Tcp(TcpHeader { header, .. })
-        | L4::Udp { header }
-        | L4::Icmp4 { header, .. }
-        | L4::Icmp6 { header, .. }
-        | L4::Sctp { header, .. } => {
+        L4::Tcp(TcpHeader { header, .. }) | L4::Udp { header } | L4::Icmp4 { header, .. } | L4::Sctp { header, .. } => {
             assert!(inside(header) && header.start >= at && header.end <= p.payload.start);
+        }
+        // Its second word is header to some and message to others.
+        L4::Icmp6 { header, .. } => {
+            assert!(inside(header) && header.start >= at && header.end <= p.payload.start + 4);
         }
     }
     assert!(p.events.len() <= events::EVENTS.len());

@@ -123,7 +123,7 @@ events! {
     IPV6_RH_TYPE_0 "ipv6.rh_type_0" "routing header of type 0, deprecated by RFC 5095";
     IPV6_TRUNC_EXTHDR "ipv6.trunc_exthdr" "bytes end inside an extension header";
     IPV6_TRUNC_PKT "ipv6.trunc_pkt" "IPv6 payload length claims more bytes than there are";
-    IPV6_UNKNOWN_NEXT_HEADER "ipv6.unknown_next_header" "next header is not known";
+    IPV6_UNKNOWN_NEXT_HEADER "ipv6.unknown_next_header" "next header is not known, or not at this place";
     IPV6_WRONG_IP_VERSION "ipv6.wrong_ip_version" "version of an IPv6 header is not 6";
     IPV6_ZERO_LEN_PADN "ipv6.zero_len_padn" "PadN option of length zero";
     LTNULL_PKT_TOO_SMALL "ltnull.pkt_too_small" "bytes end inside the null/loopback header";

@@ -12,26 +12,31 @@ use std::net::IpAddr;
 pub(super) fn v4(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
     cx.counters.inc(Counter::DecodeIcmp4);
     let Some(h) = data.get(at..).and_then(Icmp::parse) else { return p.invalid(events::ICMPV4_PKT_TOO_SMALL) };
-    let body = at + Icmp::LEN;
+    let fixed = at + Icmp::LEN;
+    let rest = data.get(fixed..).unwrap_or(&[]);
     let (kind, code) = (h.kind(), h.code());
+    let (mut embedded, mut more) = (None, 0);
     match codes_v4(kind) {
         None => p.event(events::ICMPV4_UNKNOWN_TYPE),
         Some(max) if code > max => p.event(events::ICMPV4_UNKNOWN_CODE),
+        Some(_) if t4::is_error(kind) => match quoted_v4(rest) {
+            Quoted::Nothing if kind != t4::SOURCE_QUENCH => {}
+            Quoted::Nothing | Quoted::Short => p.malformed(events::ICMPV4_IPV4_TRUNC_PKT),
+            Quoted::Version => p.malformed(events::ICMPV4_IPV4_UNKNOWN_VER),
+            Quoted::Tuple(t) => embedded = Some(t),
+        },
         Some(_) => {}
     }
-    let mut embedded = None;
-    if t4::is_error(kind) {
-        match quoted_v4(data.get(body..).unwrap_or(&[])) {
-            Quoted::Nothing if kind != t4::SOURCE_QUENCH => {}
-            Quoted::Nothing => p.event(events::ICMPV4_IPV4_TRUNC_PKT),
-            Quoted::Tuple(t) => embedded = Some(t),
-            Quoted::Short => p.event(events::ICMPV4_IPV4_TRUNC_PKT),
-            Quoted::Version => p.event(events::ICMPV4_IPV4_UNKNOWN_VER),
+    if let Some(n) = header_more_v4(kind, data.get(at..).unwrap_or(&[])) {
+        if n > rest.len() {
+            p.event(events::ICMPV4_IPV4_TRUNC_PKT);
+        } else {
+            more = n;
         }
     }
     let id_seq = t4::has_id(kind).then(|| h.id_seq());
-    p.payload = Span::new(body, data.len());
-    p.l4 = L4::Icmp4 { header: Span::new(at, body), kind, code, id_seq, embedded };
+    p.payload = Span::new(fixed + more, data.len());
+    p.l4 = L4::Icmp4 { header: Span::new(at, fixed + more), kind, code, id_seq, embedded };
     cx.verify(p, data.get(at..).unwrap_or(&[]), Sum::Plain);
 }
 
@@ -47,35 +52,53 @@ const fn codes_v4(kind: u8) -> Option<u8> {
     })
 }
 
+/// What a message's header has beyond its first 8 bytes: three times (RFC 792), the addresses of routers (RFC 1256 3.1).
+fn header_more_v4(kind: u8, message: &[u8]) -> Option<usize> {
+    match kind {
+        t4::TIMESTAMP | t4::TIMESTAMP_REPLY => Some(12),
+        t4::ROUTER_ADVERT => match message {
+            [_, _, _, _, count, words, ..] => Some(usize::from(*count) * usize::from(*words) * 4),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 pub(super) fn v6(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
     cx.counters.inc(Counter::DecodeIcmp6);
     let Some(h) = data.get(at..).and_then(Icmp::parse) else { return p.invalid(events::ICMPV6_PKT_TOO_SMALL) };
-    let body = at + Icmp::LEN;
+    let fixed = at + Icmp::LEN;
     let (kind, code) = (h.kind(), h.code());
-    kind_v6(p, kind, code);
+    let known = kind_v6(p, kind, code);
     let mut embedded = None;
-    if t6::is_error(kind) {
-        match quoted_v6(data.get(body..).unwrap_or(&[])) {
+    if known && t6::is_error(kind) {
+        match quoted_v6(data.get(fixed..).unwrap_or(&[])) {
             Quoted::Tuple(t) => embedded = Some(t),
-            Quoted::Nothing | Quoted::Short => p.event(events::ICMPV6_IPV6_TRUNC_PKT),
-            Quoted::Version => p.event(events::ICMPV6_IPV6_UNKNOWN_VERSION),
+            Quoted::Nothing | Quoted::Short => p.malformed(events::ICMPV6_IPV6_TRUNC_PKT),
+            Quoted::Version => p.malformed(events::ICMPV6_IPV6_UNKNOWN_VERSION),
         }
     }
     let id_seq = t6::has_id(kind).then(|| h.id_seq());
+    // Of errors and echoes the second word is header; of all others it is the message's own (RFC 4443 2.1).
+    let body = if known && (t6::is_error(kind) || t6::has_id(kind)) { fixed } else { at + Icmp::COMMON };
     p.payload = Span::new(body, data.len());
-    p.l4 = L4::Icmp6 { header: Span::new(at, body), kind, code, id_seq, embedded };
+    p.l4 = L4::Icmp6 { header: Span::new(at, fixed), kind, code, id_seq, embedded };
     cx.verify(p, data.get(at..).unwrap_or(&[]), Sum::Under(58));
 }
 
-/// Events of type and code (IANA "ICMPv6 parameters").
-fn kind_v6(p: &mut Packet<'_>, kind: u8, code: u8) {
-    if matches!(kind, t6::MLD_QUERY..=t6::MLD_DONE) && !matches!(p.ip, Some(IpHeader::V6 { hop_limit: 1, .. })) {
-        p.event(events::ICMPV6_MLD_MESSAGE_WITH_INVALID_HL);
+/// Events of type and code (IANA "ICMPv6 parameters"); whether both are known.
+fn kind_v6(p: &mut Packet<'_>, kind: u8, code: u8) -> bool {
+    let odd_type = match kind {
+        0 | 127 => Some(events::ICMPV6_UNKNOWN_TYPE),
+        100 | 101 | 200 | 201 => Some(events::ICMPV6_EXPERIMENTATION_TYPE),
+        5..=99 | 102..=126 | 160..=199 | 202..=255 => Some(events::ICMPV6_UNASSIGNED_TYPE),
+        _ => None,
+    };
+    if let Some(event) = odd_type {
+        p.event(event);
+        return false;
     }
     let unknown = match kind {
-        0 | 127 => return p.event(events::ICMPV6_UNKNOWN_TYPE),
-        100 | 101 | 200 | 201 => return p.event(events::ICMPV6_EXPERIMENTATION_TYPE),
-        5..=99 | 102..=126 | 160..=199 | 202..=255 => return p.event(events::ICMPV6_UNASSIGNED_TYPE),
         t6::DEST_UNREACHABLE => code > 6,
         t6::TIME_EXCEEDED => code > 1,
         t6::PARAMETER_PROBLEM | t6::NODE_QUERY | t6::NODE_REPLY => code > 2,
@@ -90,6 +113,10 @@ fn kind_v6(p: &mut Packet<'_>, kind: u8, code: u8) {
     if unknown {
         p.event(events::ICMPV6_UNKNOWN_CODE);
     }
+    if matches!(kind, t6::MLD_QUERY..=t6::MLD_DONE) && !matches!(p.ip, Some(IpHeader::V6 { hop_limit: 1, .. })) {
+        p.event(events::ICMPV6_MLD_MESSAGE_WITH_INVALID_HL);
+    }
+    !unknown
 }
 
 enum Quoted {

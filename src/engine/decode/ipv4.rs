@@ -5,20 +5,24 @@ use super::packet::{IpHeader, L4, Packet, Span, Tunnel};
 use super::{events, icmp, transport, tunnel};
 use crate::types::{Counter, FiveTuple, IpProto};
 use crate::wire::checksum;
-use crate::wire::ip::{Ipv4, Ipv6, option};
+use crate::wire::ip::{Ipv4, option};
 use smallvec::SmallVec;
 use std::net::IpAddr;
 
 const MORE_FRAGMENTS: u16 = 0x2000;
 const OFFSET: u16 = 0x1fff;
 
+/// Whether the header holds; what it carries may still be odd.
 #[inline]
-pub(super) fn decode(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
+pub(super) fn decode(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) -> bool {
     cx.counters.inc(Counter::DecodeIpv4);
     if !cx.layer(p) {
-        return;
+        return false;
     }
-    let Some((h, granted, body)) = header(p, data, at) else { return };
+    let Some((h, granted, body)) = header(p, data, at) else { return false };
+    if body > at + Ipv4::LEN && !options(p, granted.get(at + Ipv4::LEN..body).unwrap_or(&[])) {
+        return false;
+    }
     let frag = h.frag();
     let proto = IpProto(h.proto());
     p.tuple = FiveTuple { src: IpAddr::V4(h.src()), dst: IpAddr::V4(h.dst()), sport: 0, dport: 0, proto };
@@ -32,9 +36,6 @@ pub(super) fn decode(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize
         proto,
     });
     p.payload = Span::new(body, granted.len());
-    if body > at + Ipv4::LEN && !options(p, granted.get(at + Ipv4::LEN..body).unwrap_or(&[])) {
-        return;
-    }
     if cx.settings.verify_checksums && !checksum::plain_ok(granted.get(at..body).unwrap_or(&[])) {
         p.flags.checksum_bad = true;
         cx.counters.inc(Counter::ChecksumInvalid);
@@ -49,9 +50,10 @@ pub(super) fn decode(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize
             more: frag & MORE_FRAGMENTS != 0,
             data: p.payload,
         });
-        return;
+        return true;
     }
     by_proto(cx, p, granted, body, proto);
+    true
 }
 
 /// The header with the bytes it grants and where its payload begins; `None`, with the event, when it does not hold.
@@ -98,19 +100,14 @@ fn by_rarer_proto(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize, p
         IpProto::GRE => tunnel::gre(cx, p, data, at),
         IpProto::ESP => transport::esp(cx, p, data, at),
         IpProto(2) => transport::igmp(cx, p, data, at),
-        IpProto::IPV6 => {
-            if data.len().saturating_sub(at) >= Ipv6::LEN {
-                cx.counters.inc(Counter::DecodeIp6in4);
-                cx.then = Then::Inner(Tunnel::Ipv4, Entry::Ipv6, Span::new(at, data.len()));
-            }
+        IpProto::IPV6 => cx.then = Then::Inner(Tunnel::Ipv4, Entry::Ipv6, Span::new(at, data.len())),
+        IpProto::IPIP => cx.then = Then::Inner(Tunnel::Ipv4, Entry::Ipv4, Span::new(at, data.len())),
+        IpProto::ICMPV6 => p.malformed(events::IPV4_ICMPV6),
+        // Van Jacobson's uncompressed TCP has the connection's slot where the protocol was (RFC 1144 3.2.2).
+        IpProto::HOPOPT if cx.compressed_slot => {
+            p.tuple.proto = IpProto::TCP;
+            transport::tcp(cx, p, data, at);
         }
-        IpProto::IPIP => {
-            if data.len().saturating_sub(at) >= Ipv4::LEN {
-                cx.counters.inc(Counter::DecodeIp4in4);
-                cx.then = Then::Inner(Tunnel::Ipv4, Entry::Ipv4, Span::new(at, data.len()));
-            }
-        }
-        IpProto::ICMPV6 => p.invalid(events::IPV4_ICMPV6),
         IpProto::HOPOPT => {}
         _ => p.event(events::IPV4_UNKNOWN_PROTOCOL),
     }
@@ -142,9 +139,13 @@ fn options(p: &mut Packet<'_>, area: &[u8]) -> bool {
             return false;
         };
         rest = next;
+        if seen.contains(&kind) {
+            p.event(events::IPV4_OPT_DUPLICATE);
+            continue;
+        }
         match one_option(kind, whole) {
-            Some(e) => p.event(e),
-            None if seen.contains(&kind) => p.event(events::IPV4_OPT_DUPLICATE),
+            Some(events::IPV4_OPT_INVALID) => p.event(events::IPV4_OPT_INVALID),
+            Some(e) => p.malformed(e),
             None => seen.push(kind),
         }
     }

@@ -7,25 +7,32 @@ use crate::types::{Counter, FiveTuple, IpProto};
 use crate::wire::ip::{ExtHeader, Ipv4, Ipv6};
 use std::net::IpAddr;
 
+/// The fragment header (RFC 8200 4.5).
+const FRAGMENT: u8 = 44;
+
 /// Mobility, host identity, shim6 (RFC 6275, 7401, 5533): walked by their length like the options headers.
 const MOBILITY: u8 = 135;
 const HIP: u8 = 139;
 const SHIM6: u8 = 140;
 
-pub(super) fn decode(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
+/// Whether the fixed header holds; what it carries may still be odd.
+pub(super) fn decode(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) -> bool {
     cx.counters.inc(Counter::DecodeIpv6);
     if !cx.layer(p) {
-        return;
+        return false;
     }
     let Some(h) = data.get(at..).and_then(Ipv6::parse) else {
-        return p.invalid(events::IPV6_PKT_TOO_SMALL);
+        p.invalid(events::IPV6_PKT_TOO_SMALL);
+        return false;
     };
     if h.version() != 6 {
-        return p.invalid(events::IPV6_WRONG_IP_VERSION);
+        p.invalid(events::IPV6_WRONG_IP_VERSION);
+        return false;
     }
     let body = at + Ipv6::LEN;
     let Some(granted) = data.get(..body + usize::from(h.payload_len())) else {
-        return p.invalid(events::IPV6_TRUNC_PKT);
+        p.invalid(events::IPV6_TRUNC_PKT);
+        return false;
     };
     p.tuple = FiveTuple {
         src: IpAddr::V6(h.src()),
@@ -41,25 +48,30 @@ pub(super) fn decode(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize
         6 | 17 | 58 => true,
         _ => walk.run(p, granted),
     };
+    // What a piece of a datagram carries is known when the datagram is whole.
+    let proto = if walk.fragment.is_some() { IpProto(FRAGMENT) } else { IpProto(walk.next) };
     p.ip = Some(IpHeader::V6 {
         header: Span::new(at, walk.at),
         traffic_class: h.traffic_class(),
         flow_label: h.flow_label(),
         payload_len: h.payload_len(),
         hop_limit: h.hop_limit(),
-        proto: IpProto(walk.next),
+        proto,
         fragmented: walk.seen.fragment,
     });
-    p.tuple.proto = IpProto(walk.next);
+    p.tuple.proto = proto;
     p.payload = Span::new(walk.at, granted.len());
     if let Some(f) = walk.fragment {
         cx.then = Then::Fragment(f);
     } else if whole {
-        by_proto(cx, p, granted, walk.at, IpProto(walk.next));
+        by_proto(cx, p, granted, walk.at, IpProto(walk.next), walk.at > body);
     }
+    true
 }
 
-fn by_proto(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize, proto: IpProto) {
+/// `extended`: extension headers stand before it, where tunnels are not looked for by others; they are taken all the same
+/// if they hold, since receivers take them.
+fn by_proto(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize, proto: IpProto, extended: bool) {
     match proto {
         IpProto::TCP => return transport::tcp(cx, p, data, at),
         IpProto::UDP => return transport::udp(cx, p, data, at),
@@ -70,8 +82,19 @@ fn by_proto(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize, proto: 
     p.l4 = L4::Other;
     match proto {
         IpProto::IPIP => inner(cx, p, data, at, 4),
+        IpProto::IPV6 if extended => {
+            p.event(events::IPV6_UNKNOWN_NEXT_HEADER);
+            if data.get(at).is_some_and(|b| b >> 4 == 6) {
+                cx.then = Then::Inner(Tunnel::Ipv6, Entry::Ipv6, Span::new(at, data.len()));
+            }
+        }
         IpProto::IPV6 => inner(cx, p, data, at, 6),
-        IpProto::GRE => tunnel::gre(cx, p, data, at),
+        IpProto::GRE => {
+            if extended {
+                p.event(events::IPV6_UNKNOWN_NEXT_HEADER);
+            }
+            tunnel::gre(cx, p, data, at);
+        }
         IpProto::ESP if data.len().saturating_sub(at) < 2 => p.invalid(events::IPV6_TRUNC_EXTHDR),
         IpProto::ESP => transport::esp(cx, p, data, at),
         IpProto::ICMP => p.event(events::IPV6_ICMPV4),
@@ -86,22 +109,10 @@ fn by_proto(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize, proto: 
 
 fn inner(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize, version: u8) {
     let left = data.len().saturating_sub(at);
-    let (min, small, wrong, counter, entry) = if version == 4 {
-        (
-            Ipv4::LEN,
-            events::IPV6_IPV4_IN_IPV6_TOO_SMALL,
-            events::IPV6_IPV4_IN_IPV6_WRONG_VERSION,
-            Counter::DecodeIp4in6,
-            Entry::Ipv4,
-        )
+    let (min, small, wrong, entry) = if version == 4 {
+        (Ipv4::LEN, events::IPV6_IPV4_IN_IPV6_TOO_SMALL, events::IPV6_IPV4_IN_IPV6_WRONG_VERSION, Entry::Ipv4)
     } else {
-        (
-            Ipv6::LEN,
-            events::IPV6_IPV6_IN_IPV6_TOO_SMALL,
-            events::IPV6_IPV6_IN_IPV6_WRONG_VERSION,
-            Counter::DecodeIp6in6,
-            Entry::Ipv6,
-        )
+        (Ipv6::LEN, events::IPV6_IPV6_IN_IPV6_TOO_SMALL, events::IPV6_IPV6_IN_IPV6_WRONG_VERSION, Entry::Ipv6)
     };
     if left < min {
         return p.invalid(small);
@@ -109,7 +120,6 @@ fn inner(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize, version: u
     if data.get(at).is_none_or(|b| b >> 4 != version) {
         return p.invalid(wrong);
     }
-    cx.counters.inc(counter);
     cx.then = Then::Inner(Tunnel::Ipv6, entry, Span::new(at, data.len()));
 }
 
@@ -225,7 +235,7 @@ impl Walk {
         }
         let begins = self.at + ExtHeader::MIN;
         if h.more_fragments() && !data.len().saturating_sub(begins).is_multiple_of(8) {
-            p.invalid(events::IPV6_FRAG_INVALID_LENGTH);
+            p.event(events::IPV6_FRAG_INVALID_LENGTH);
         }
         self.fragment = Some(Fragment {
             header: Span::new(self.start, self.at),
@@ -253,14 +263,14 @@ fn options(p: &mut Packet<'_>, mut area: &[u8], unknown: u16, only_padding: u16)
         }
         let split = rest.split_first().and_then(|(len, value)| Some((*len, value.get(usize::from(*len)..)?)));
         let Some((len, next)) = split else {
-            p.event(events::IPV6_EXTHDR_INVALID_OPTLEN);
+            p.malformed(events::IPV6_EXTHDR_INVALID_OPTLEN);
             break;
         };
         // Router alert, jumbo payload, home address: lengths are fixed.
         let short = matches!((*kind, len), (0x05, 0..2) | (0xc2, 0..4)) || (*kind == 0xc9 && len < 16);
         match *kind {
             _ if short => {
-                p.event(events::IPV6_EXTHDR_INVALID_OPTLEN);
+                p.malformed(events::IPV6_EXTHDR_INVALID_OPTLEN);
                 break;
             }
             1 => {

@@ -33,6 +33,9 @@ use crate::types::{Cause, Counter, Counters, Limits};
 use context::{Cx, Entry, Then};
 use defrag::{Defrag, Outcome};
 
+/// Packets of one frame: tunnels, and datagrams of which one completes the next, each with tunnels of its own.
+const PACKETS_MAX: usize = 64;
+
 /// Decodes frames and puts fragments together. One per worker.
 pub struct Decoder {
     settings: Settings,
@@ -49,17 +52,46 @@ impl Decoder {
     }
 
     /// Pushes the packets of `frame`, outermost first, each beside `index`: one at least. A frame that completes a
-    /// datagram gives the fragment itself (flagged so) and then the datagram.
+    /// datagram gives the fragment itself (flagged so) and then the datagram. What a tunnel carries is a packet if its
+    /// first header holds; else the tunnel's own packet is all there is, and its payload is looked at.
     pub fn decode<'a>(&mut self, frame: &Frame<'a>, index: u32, out: &mut PacketList<'a>, counters: &mut Counters) {
         counters.inc(Counter::Packets);
         counters.add(Counter::Bytes, u64::from(frame.wire_len));
+        counters.max(Counter::PacketSizeMax, u64::from(frame.wire_len));
         let mut layers = 0;
+        let first = out.len();
         // Decoded in its place in the list: a packet is too large to move for nothing.
         out.push((index, Packet::new(frame)));
-        let mut next = self.last(Entry::Link(frame.link), Bytes::Frame(frame.data), &mut layers, out, counters);
+        let mut next = self.last(Entry::Link(frame.link), Bytes::Frame(frame.data), &mut layers, out, counters).next;
         while let Some((packet, entry, bytes)) = next {
+            if out.len() - first >= PACKETS_MAX {
+                return self.too_many(out, counters);
+            }
+            let tunnel = packet.tunnel.filter(|_| packet.flags.tunnelled && !packet.flags.reassembled);
             out.push((index, packet));
-            next = self.last(entry, bytes, &mut layers, out, counters);
+            let decoded = self.last(entry, bytes, &mut layers, out, counters);
+            next = decoded.next;
+            // Teredo is recognised by what it carries alone.
+            let odd = |p: &Packet<'_>| p.tunnel == Some(Tunnel::Teredo) && p.flags.malformed;
+            let sound = decoded.sound && !out.last().is_some_and(|(_, p)| odd(p));
+            if !sound && tunnel.is_some() {
+                let deep = out.pop().is_some_and(|(_, p)| p.events.contains(&events::TOO_MANY_LAYERS));
+                // What cannot be decoded is not seen: the operator's policy answers for it.
+                if let Some((_, outer)) = out.last_mut() {
+                    outer.exceptions.push(Cause::DecodeInvalid);
+                    if deep {
+                        self.late(outer, events::TOO_MANY_LAYERS, counters);
+                    }
+                }
+                continue;
+            }
+            let at = out.len() - 1;
+            if let Some((_, outer)) = at.checked_sub(1).and_then(|i| out.get_mut(i)) {
+                outer.flags.carrier = true;
+            }
+            if let Some(counter) = tunnel.and_then(|t| carried(t, entry)) {
+                counters.inc(counter);
+            }
         }
     }
 
@@ -72,21 +104,31 @@ impl Decoder {
         layers: &mut u8,
         out: &mut PacketList<'a>,
         counters: &mut Counters,
-    ) -> Option<Next<'a>> {
-        let (_, packet) = out.last_mut()?;
+    ) -> Decoded<'a> {
+        let Some((_, packet)) = out.last_mut() else { return Decoded { sound: false, next: None } };
         let mut cx = Cx::new(&self.settings, counters, *layers, self.layers_max);
-        cx.run(entry, packet, bytes.as_slice());
+        let sound = cx.run(entry, packet, bytes.as_slice());
         *layers = cx.layers;
-        let then = cx.then;
-        if packet.flags.invalid || !packet.events.is_empty() {
+        let mut then = cx.then;
+        if let Then::Inner(..) = then {
+            if cx.room() {
+                *layers += 1;
+            } else {
+                packet.malformed(events::TOO_MANY_LAYERS);
+                cx.counters.inc(Counter::DecodeTooManyLayers);
+                then = Then::Done;
+            }
+        }
+        // A packet that a tunnel does not carry after all leaves no trace of its own.
+        if (packet.flags.malformed || !packet.events.is_empty()) && (sound || !packet.flags.tunnelled) {
             note(&mut self.event_counts, packet, counters);
         }
         let next = match then {
             Then::Done => None,
-            then => self.following(then, packet, &bytes, counters),
+            then => self.following(then, packet, &bytes, layers, counters),
         };
         packet.bytes = bytes;
-        next
+        Decoded { sound, next }
     }
 
     /// The packet that comes after `packet` in the list: what it carries, or the datagram it completes.
@@ -96,6 +138,7 @@ impl Decoder {
         then: Then,
         packet: &mut Packet<'a>,
         bytes: &Bytes<'a>,
+        layers: &mut u8,
         counters: &mut Counters,
     ) -> Option<Next<'a>> {
         match then {
@@ -105,16 +148,18 @@ impl Decoder {
                 packet.flags.fragment = true;
                 let key = self.defrag.key(packet, &f);
                 packet.datagram = self.defrag.name(&key);
-                let (had, was_invalid) = (packet.events.len(), packet.flags.invalid);
+                let (had, was_malformed) = (packet.events.len(), packet.flags.malformed);
                 let outcome = self.defrag.insert(key, &f, bytes.as_slice(), packet, counters);
                 for &e in packet.events.iter().skip(had) {
                     count(&mut self.event_counts, e);
                 }
-                if packet.flags.invalid && !was_invalid {
+                if packet.flags.malformed && !was_malformed {
                     counters.inc(Counter::DecodeInvalid);
                 }
                 match outcome {
                     Outcome::Whole(datagram) => {
+                        // Headers in front of it were counted with its pieces.
+                        *layers = 0;
                         let entry = if packet.tuple.src.is_ipv6() { Entry::Ipv6 } else { Entry::Ipv4 };
                         Some((reassembled_of(packet), entry, Bytes::Reassembled(datagram)))
                     }
@@ -132,6 +177,23 @@ impl Decoder {
         }
     }
 
+    /// A frame of more packets than are followed.
+    #[cold]
+    fn too_many(&mut self, out: &mut PacketList<'_>, counters: &mut Counters) {
+        let Some((_, last)) = out.last_mut() else { return };
+        counters.inc(Counter::DecodeTooManyLayers);
+        self.late(last, events::TOO_MANY_LAYERS, counters);
+    }
+
+    /// Notes of a packet that is decoded and counted already what its contents have shown.
+    fn late(&mut self, packet: &mut Packet<'_>, event: u16, counters: &mut Counters) {
+        if !packet.flags.malformed {
+            counters.inc(Counter::DecodeInvalid);
+        }
+        packet.malformed(event);
+        count(&mut self.event_counts, event);
+    }
+
     /// How often each event was raised, by its row in [`events::EVENTS`].
     pub fn event_counts(&self) -> &[u64] {
         &self.event_counts
@@ -146,11 +208,30 @@ impl Decoder {
 /// A packet to decode: blank, where to begin, its bytes.
 type Next<'a> = (Packet<'a>, Entry, Bytes<'a>);
 
+/// What became of one packet.
+struct Decoded<'a> {
+    /// Its first header holds.
+    sound: bool,
+    next: Option<Next<'a>>,
+}
+
+/// What is counted of a tunnel when what it carries is a packet.
+const fn carried(tunnel: Tunnel, entry: Entry) -> Option<Counter> {
+    Some(match (tunnel, entry) {
+        (Tunnel::Ipv4, Entry::Ipv4) => Counter::DecodeIp4in4,
+        (Tunnel::Ipv4, Entry::Ipv6) => Counter::DecodeIp6in4,
+        (Tunnel::Ipv6, Entry::Ipv4) => Counter::DecodeIp4in6,
+        (Tunnel::Ipv6, Entry::Ipv6) => Counter::DecodeIp6in6,
+        (Tunnel::Teredo, _) => Counter::DecodeTeredo,
+        _ => return None,
+    })
+}
+
 /// Counts what is odd about a packet.
 #[cold]
 fn note(event_counts: &mut [u64], packet: &Packet<'_>, counters: &mut Counters) {
     packet.events.iter().for_each(|e| count(event_counts, *e));
-    if packet.flags.invalid {
+    if packet.flags.malformed {
         counters.inc(Counter::DecodeInvalid);
     }
 }

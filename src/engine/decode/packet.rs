@@ -218,6 +218,10 @@ pub enum L4 {
     Sctp {
         header: Span,
         vtag: u32,
+        /// From the first chunk to the datagram's end.
+        chunks: Span,
+        /// How many there are.
+        count: u16,
     },
     /// GRE, ESP, AH and others inspected as bytes only.
     Other,
@@ -227,6 +231,11 @@ pub enum L4 {
 pub struct PacketFlags {
     /// Headers do not hold together: not a packet its receiver would take.
     pub invalid: bool,
+    /// A header is not as its standard wants it, though a receiver may take the packet: counted as invalid, and followed.
+    /// What is `invalid` is malformed too.
+    pub malformed: bool,
+    /// What it carries is a packet of its own, here after it: its payload is inspected there.
+    pub carrier: bool,
     /// Network or transport checksum verified and wrong.
     pub checksum_bad: bool,
     /// A fragment not yet whole: no flow, no payload inspection.
@@ -253,8 +262,11 @@ pub enum Tunnel {
     Geneve,
 }
 
-/// Decode events seen in a packet: rows of the event table of `decode`.
+/// Decode events seen in a packet, in the order met: rows of the event table of `decode`.
 pub type DecodeEvents = SmallVec<[u16; 4]>;
+
+/// Events noted of one packet.
+pub const EVENTS_MAX: usize = 15;
 
 /// One decoded packet.
 #[derive(Clone, Debug)]
@@ -358,16 +370,22 @@ impl<'a> Packet<'a> {
         })
     }
 
-    /// Notes an odd thing, once.
+    /// Notes an odd thing, each time it is met; past the bound it is not noted.
     pub(super) fn event(&mut self, event: u16) {
-        if !self.events.contains(&event) {
+        if self.events.len() < EVENTS_MAX {
             self.events.push(event);
         }
     }
 
+    /// Notes a thing that no standard allows, in a packet that receivers take all the same.
+    pub(super) fn malformed(&mut self, event: u16) {
+        self.event(event);
+        self.flags.malformed = true;
+    }
+
     /// Notes a thing that makes the packet one its receiver would not take.
     pub(super) fn invalid(&mut self, event: u16) {
-        self.event(event);
+        self.malformed(event);
         self.flags.invalid = true;
     }
 }

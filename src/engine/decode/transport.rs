@@ -8,8 +8,10 @@ use crate::wire::be16;
 use crate::wire::ip::{OptError, Options};
 use crate::wire::transport::{Sctp, SctpChunk, Tcp, Udp, tcp_option};
 
-/// SCTP chunks looked at in one packet.
+/// More SCTP chunks in one packet, or user messages, are odd.
 const SCTP_CHUNKS_MAX: usize = 16;
+
+const ESP_HEADER: usize = 8;
 
 #[inline]
 pub(super) fn tcp(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
@@ -57,7 +59,7 @@ fn tcp_options(p: &mut Packet<'_>, t: &mut TcpHeader, area: &[u8]) {
             Ok(o) => o,
             // One last octet that may be padding gone wrong, and receivers pass over.
             Err(OptError::NoLength(_)) => return,
-            Err(OptError::BadLength(_)) => return p.event(events::TCP_OPT_INVALID_LEN),
+            Err(OptError::BadLength(_)) => return p.malformed(events::TCP_OPT_INVALID_LEN),
         };
         let right = match (o.kind, o.value.len()) {
             (tcp_option::MSS, n) => n == 2,
@@ -72,11 +74,20 @@ fn tcp_options(p: &mut Packet<'_>, t: &mut TcpHeader, area: &[u8]) {
             _ => true,
         };
         if !right {
-            p.event(events::TCP_OPT_INVALID_LEN);
+            match o.kind {
+                tcp_option::MD5 | tcp_option::AUTHENTICATION => p.malformed(events::TCP_OPT_INVALID_LEN),
+                _ => p.event(events::TCP_OPT_INVALID_LEN),
+            }
             continue;
         }
+        // Fast Open has two numbers. Of an empty acknowledgment of blocks, which is common, there may be many.
+        let kind = match (o.kind, o.value) {
+            (tcp_option::EXPERIMENT_1 | tcp_option::EXPERIMENT_2, [0xf9, 0x89, ..]) => tcp_option::FAST_OPEN,
+            (tcp_option::SACK, []) => tcp_option::NOP,
+            (kind, _) => kind,
+        };
         let counted = matches!(
-            o.kind,
+            kind,
             tcp_option::MSS
                 | tcp_option::WINDOW_SCALE
                 | tcp_option::SACK_PERMITTED
@@ -84,7 +95,7 @@ fn tcp_options(p: &mut Packet<'_>, t: &mut TcpHeader, area: &[u8]) {
                 | tcp_option::TIMESTAMPS
                 | tcp_option::FAST_OPEN
         );
-        let bit = 1u64 << (o.kind & 63);
+        let bit = 1u64 << (kind & 63);
         if counted && seen & bit != 0 {
             p.event(events::TCP_OPT_DUPLICATE);
             continue;
@@ -100,8 +111,7 @@ fn tcp_options(p: &mut Packet<'_>, t: &mut TcpHeader, area: &[u8]) {
                 let (value, echo) = (u32::from_be_bytes([*a, *b, *c, *d]), u32::from_be_bytes([*e, *f, *g, *h]));
                 t.timestamps = Some((value, echo));
             }
-            (tcp_option::FAST_OPEN, _) => t.fast_open = true,
-            (tcp_option::EXPERIMENT_1 | tcp_option::EXPERIMENT_2, [0xf9, 0x89, ..]) => t.fast_open = true,
+            _ if kind == tcp_option::FAST_OPEN => t.fast_open = true,
             _ => {}
         }
     }
@@ -121,7 +131,7 @@ pub(super) fn udp(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
         if len > 0 || p.tuple.src.is_ipv4() {
             return p.invalid(events::UDP_LEN_INVALID);
         }
-        p.event(events::UDP_LEN_INVALID);
+        p.malformed(events::UDP_LEN_INVALID);
         end = data.len();
     }
     p.tuple.sport = h.sport();
@@ -138,56 +148,104 @@ pub(super) fn sctp(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) 
     let body = at + Sctp::LEN;
     p.tuple.sport = h.sport();
     p.tuple.dport = h.dport();
-    p.l4 = L4::Sctp { header: Span::new(at, body), vtag: h.vtag() };
-    p.payload = Span::new(body, data.len());
-    sctp_chunks(p, data.get(body..).unwrap_or(&[]), h.vtag());
+    let chunks = Span::new(body, data.len());
+    let walked = sctp_chunks(p, data.get(body..).unwrap_or(&[]), h.vtag());
+    if !walked.sound {
+        return p.flags.invalid = true;
+    }
+    p.l4 = L4::Sctp { header: Span::new(at, body), vtag: h.vtag(), chunks, count: walked.count };
+    // A rule's payload is the first user message; `chunks` has all of them.
+    p.payload = walked.data.map_or(Span::new(data.len(), data.len()), |(from, to)| Span::new(body + from, body + to));
+    for (seen, counter) in [
+        (walked.init, Counter::SctpInit),
+        (walked.init_ack, Counter::SctpInitAck),
+        (walked.any_data, Counter::SctpData),
+        (walked.abort, Counter::SctpAbort),
+        (walked.shutdown, Counter::SctpShutdown),
+    ] {
+        cx.counters.add(counter, u64::from(seen));
+    }
 }
 
-/// Walks the chunks for their events (RFC 9260 3.2, 8.5.1).
-fn sctp_chunks(p: &mut Packet<'_>, mut rest: &[u8], vtag: u32) {
-    const DATA: u8 = 0;
-    const INIT: u8 = 1;
-    const INIT_ACK: u8 = 2;
-    let (mut chunks, mut data_chunks, mut init) = (0usize, 0usize, false);
-    while !rest.is_empty() {
-        let Some(c) = SctpChunk::parse(rest) else {
-            p.event(events::SCTP_CHUNK_TOO_SMALL);
+/// What a walk over SCTP chunks saw.
+#[derive(Default)]
+struct Chunks {
+    /// A receiver finds something in it.
+    sound: bool,
+    count: u16,
+    init: bool,
+    init_ack: bool,
+    any_data: bool,
+    abort: bool,
+    shutdown: bool,
+    /// The first user message, from the first chunk on.
+    data: Option<(usize, usize)>,
+}
+
+/// Walks the chunks for their events (RFC 9260 3.2, 6.10, 8.5.1).
+fn sctp_chunks(p: &mut Packet<'_>, all: &[u8], vtag: u32) -> Chunks {
+    let mut c = Chunks { sound: true, ..Chunks::default() };
+    let (mut at, mut messages) = (0, 0usize);
+    while let Some(rest) = all.get(at..).filter(|r| !r.is_empty()) {
+        let Some(chunk) = SctpChunk::parse(rest) else {
+            p.malformed(events::SCTP_CHUNK_TOO_SMALL);
+            c.sound = c.count > 0;
             break;
         };
-        let len = usize::from(c.len);
+        let len = usize::from(chunk.len);
         if len < SctpChunk::HEADER || len > rest.len() {
-            p.event(events::SCTP_CHUNK_LEN_INVALID);
+            p.malformed(events::SCTP_CHUNK_LEN_INVALID);
+            c.sound = c.count > 0;
             break;
         }
-        chunks += 1;
-        // A data chunk has a header of 16 bytes.
-        data_chunks += usize::from(c.kind == DATA && len >= 16);
-        if chunks > SCTP_CHUNKS_MAX {
+        let nth = usize::from(c.count);
+        c.count = c.count.saturating_add(1);
+        if nth == SCTP_CHUNKS_MAX {
             p.event(events::SCTP_TOO_MANY_CHUNKS);
-            if data_chunks > SCTP_CHUNKS_MAX {
-                p.event(events::SCTP_TOO_MANY_DATA_CHUNKS);
-            }
-            break;
         }
-        init |= matches!(c.kind, INIT | INIT_ACK);
-        match c.kind {
-            DATA if vtag == 0 => p.event(events::SCTP_DATA_WITH_ZERO_VTAG),
-            INIT if vtag != 0 => p.event(events::SCTP_INIT_WITH_NON_ZERO_VTAG),
+        match chunk.kind {
+            SctpChunk::INIT => {
+                c.init = true;
+                if vtag != 0 {
+                    p.event(events::SCTP_INIT_WITH_NON_ZERO_VTAG);
+                }
+            }
+            SctpChunk::INIT_ACK => c.init_ack = true,
+            SctpChunk::ABORT => c.abort = true,
+            SctpChunk::SHUTDOWN => c.shutdown |= nth < SCTP_CHUNKS_MAX,
+            SctpChunk::DATA => {
+                c.any_data = true;
+                if len >= SctpChunk::DATA_HEADER {
+                    c.data.get_or_insert((at + SctpChunk::DATA_HEADER, at + len));
+                    messages += 1;
+                    if messages > SCTP_CHUNKS_MAX {
+                        p.event(events::SCTP_TOO_MANY_DATA_CHUNKS);
+                    }
+                }
+                if vtag == 0 {
+                    p.event(events::SCTP_DATA_WITH_ZERO_VTAG);
+                }
+            }
             _ => {}
         }
-        rest = rest.get(len.next_multiple_of(4)..).unwrap_or(&[]);
+        at = at.saturating_add(len.next_multiple_of(4));
     }
-    if init && chunks > 1 {
+    if (c.init || c.init_ack) && c.count > 1 {
         p.event(events::SCTP_INIT_CHUNK_BUNDLED);
     }
+    c
 }
 
 /// ESP (RFC 4303): identifier and sequence number, then ciphertext.
 pub(super) fn esp(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
     cx.counters.inc(Counter::DecodeEsp);
-    if data.len().saturating_sub(at) < 8 {
-        p.invalid(events::ESP_PKT_TOO_SMALL);
+    if !cx.layer(p) {
+        return;
     }
+    if data.len().saturating_sub(at) < ESP_HEADER {
+        return p.invalid(events::ESP_PKT_TOO_SMALL);
+    }
+    p.payload = Span::new(at + ESP_HEADER, data.len());
 }
 
 /// IGMP (RFC 2236, RFC 3376): length, sources of a version 3 query, group records of a version 3 report.

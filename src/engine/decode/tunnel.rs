@@ -31,12 +31,14 @@ pub(super) fn gre(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
             _ => events::GRE_VERSION1_HDR_TOO_BIG,
         });
     }
-    let at = at + header_len;
+    let (start, at) = (at, at + header_len);
     p.payload = Span::new(at, data.len());
     let inner = |entry| Then::Inner(Tunnel::Gre, entry, Span::new(at, data.len()));
     cx.then = match h.proto() {
         ether_type::IPV4 => inner(Entry::Ipv4),
         ether_type::IPV6 => inner(Entry::Ipv6),
+        // An acknowledgment of version 1 carries nothing.
+        ether_type::PPP if h.version() == 1 && be16(data, start + 4) == Some(0) => Then::Done,
         ether_type::PPP => inner(Entry::Ppp),
         ether_type::BRIDGE => inner(Entry::Ethernet),
         ether_type::VLAN => inner(Entry::Vlan),
@@ -44,7 +46,7 @@ pub(super) fn gre(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
         ether_type::MPLS_UNICAST | ether_type::MPLS_MULTICAST => inner(Entry::Mpls),
         ether_type::ERSPAN => {
             // Without a sequence number it is type I, which has no header of its own.
-            if h.sequence_present() { inner(Entry::Erspan) } else { inner(Entry::Ethernet) }
+            if h.sequence_present() { inner(Entry::Erspan) } else { inner(Entry::ErspanI) }
         }
         _ => Then::Done,
     };
@@ -122,19 +124,24 @@ fn gre_v1(p: &mut Packet<'_>, h: Gre<'_>) -> Option<usize> {
 }
 
 /// ERSPAN type II: VLAN of the mirrored frame, then the frame.
-pub(super) fn erspan(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8]) {
+pub(super) fn erspan(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8]) -> bool {
     cx.counters.inc(Counter::DecodeErspan);
-    let Some(h) = Erspan::parse(data) else { return p.invalid(events::ERSPAN_HEADER_TOO_SMALL) };
+    let Some(h) = Erspan::parse(data) else {
+        p.invalid(events::ERSPAN_HEADER_TOO_SMALL);
+        return false;
+    };
     if !cx.layer(p) {
-        return;
+        return false;
     }
     if h.version() != 1 {
-        return p.invalid(events::ERSPAN_UNSUPPORTED_VERSION);
+        p.invalid(events::ERSPAN_UNSUPPORTED_VERSION);
+        return false;
     }
     if h.vlan() > 0 && !p.vlan.push(h.vlan()) {
-        return p.invalid(events::ERSPAN_TOO_MANY_VLAN_LAYERS);
+        p.invalid(events::ERSPAN_TOO_MANY_VLAN_LAYERS);
+        return false;
     }
-    link::ethernet(cx, p, data, Erspan::LEN);
+    link::ethernet(cx, p, data, Erspan::LEN)
 }
 
 /// Tunnels known by port. A datagram that does not look like one stays plain UDP.
@@ -142,60 +149,69 @@ pub(super) fn erspan(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8]) {
 pub(super) fn over_udp(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
     let (sport, dport) = (p.tuple.sport, p.tuple.dport);
     let settings = cx.settings;
-    if settings.vxlan.has(dport) && vxlan(cx, p, data, at) {
+    if (settings.teredo.has(dport) || settings.teredo.has(sport)) && teredo(cx, p, data, at) {
         return;
     }
-    if settings.geneve.has(dport) && geneve(cx, p, data, at) {
+    if (settings.geneve.has(dport) || settings.geneve.has(sport)) && geneve(cx, p, data, at) {
         return;
     }
-    if settings.teredo.has(dport) || settings.teredo.has(sport) {
-        teredo(cx, data, at);
+    if settings.vxlan.has(dport) {
+        vxlan(cx, p, data, at);
     }
 }
 
-fn vxlan(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) -> bool {
-    let Some(h) = data.get(at..).and_then(Vxlan::parse) else { return false };
-    if !h.vni_valid() || (cx.settings.vxlan_strict && !h.reserved_zero()) {
-        return false;
-    }
-    if !cx.layer(p) {
-        return true;
+fn vxlan(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
+    let inner = at.saturating_add(Vxlan::LEN);
+    // Whether a frame follows shows in its EtherType.
+    let (Some(h), Some(kind)) = (data.get(at..).and_then(Vxlan::parse), be16(data, inner.saturating_add(12))) else {
+        return;
+    };
+    if !cx.layer(p) || !h.vni_valid() || (cx.settings.vxlan_strict && !h.reserved_zero()) {
+        return;
     }
     cx.counters.inc(Counter::DecodeVxlan);
-    let inner = at + Vxlan::LEN;
-    // Whether a frame follows shows in its EtherType.
-    match be16(data, inner.saturating_add(12)) {
-        Some(kind) if carried(kind) => {
-            cx.then = Then::Inner(Tunnel::Vxlan, Entry::Ethernet, Span::new(inner, data.len()));
-        }
-        Some(_) => p.event(events::VXLAN_UNKNOWN_PAYLOAD_TYPE),
-        None => {}
+    if carried(kind) {
+        cx.then = Then::Inner(Tunnel::Vxlan, Entry::Ethernet, Span::new(inner, data.len()));
+    } else {
+        p.malformed(events::VXLAN_UNKNOWN_PAYLOAD_TYPE);
     }
-    true
 }
 
+/// Whether it is Geneve.
 fn geneve(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) -> bool {
     let Some(h) = data.get(at..).and_then(Geneve::parse) else { return false };
-    let inner = at.saturating_add(Geneve::LEN + h.options_len());
-    if h.version() != 0 || !h.reserved_zero() || inner > data.len() {
+    if !cx.layer(p) {
         return false;
     }
-    if !cx.layer(p) {
-        return true;
+    let inner = at.saturating_add(Geneve::LEN + h.options_len());
+    let options = data.get(at.saturating_add(Geneve::LEN)..inner);
+    if h.version() != 0 || !h.reserved_zero() || !options.is_some_and(geneve_options_sound) {
+        return false;
     }
     cx.counters.inc(Counter::DecodeGeneve);
     let entry = match h.proto() {
         ether_type::IPV4 => Entry::Ipv4,
         ether_type::IPV6 => Entry::Ipv6,
-        ether_type::ARP => Entry::Arp,
         ether_type::BRIDGE => Entry::Ethernet,
+        ether_type::ARP => return true,
         _ => {
-            p.event(events::GENEVE_UNKNOWN_PAYLOAD_TYPE);
+            p.malformed(events::GENEVE_UNKNOWN_PAYLOAD_TYPE);
             return true;
         }
     };
     cx.then = Then::Inner(Tunnel::Geneve, entry, Span::new(inner, data.len()));
     true
+}
+
+/// Whether the options' lengths add up to theirs (RFC 8926 3.5): class, type, length of the rest in units of 4 bytes.
+fn geneve_options_sound(mut options: &[u8]) -> bool {
+    while let [_, _, _, len, ..] = options {
+        match options.get(4 + usize::from(len & 0x1f) * 4..) {
+            Some(rest) => options = rest,
+            None => return false,
+        }
+    }
+    options.is_empty()
 }
 
 /// EtherTypes a frame inside VXLAN may begin with.
@@ -212,8 +228,9 @@ const fn carried(kind: u16) -> bool {
 }
 
 /// Teredo (RFC 4380 5.1.1): authentication and origin indications are passed over, and what follows is an IPv6 packet that
-/// fills the datagram exactly; anything else is not Teredo, whatever its port.
-fn teredo(cx: &mut Cx<'_>, data: &[u8], at: usize) {
+/// fills the datagram exactly; anything else is not Teredo, whatever its port. Many protocols have bytes that look so
+/// by chance: a hop limit of zero, or options announced in a packet too short for them, is taken for that.
+fn teredo(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) -> bool {
     let mut start = at;
     if let Some([0, 1, id_len, auth_len]) = data.get(start..).and_then(|d| d.first_chunk()) {
         // Identifier, authentication value, nonce and confirmation byte.
@@ -222,41 +239,60 @@ fn teredo(cx: &mut Cx<'_>, data: &[u8], at: usize) {
     if let Some([0, 0]) = data.get(start..).and_then(|d| d.first_chunk()) {
         start += 8;
     }
-    let Some(h) = data.get(start..).and_then(Ipv6::parse) else { return };
-    let fills = start + Ipv6::LEN + usize::from(h.payload_len()) == data.len();
-    if h.version() == 6 && fills {
-        cx.counters.inc(Counter::DecodeTeredo);
-        cx.then = Then::Inner(Tunnel::Teredo, Entry::Ipv6, Span::new(start, data.len()));
+    let Some(h) = data.get(start..).and_then(Ipv6::parse) else { return false };
+    let len = usize::from(h.payload_len());
+    let fills = start + Ipv6::LEN + len == data.len();
+    if h.version() != 6 || !fills || h.hop_limit() == 0 || (h.next_header() == 0 && len < 8) {
+        return false;
     }
+    if !cx.room() {
+        p.malformed(events::TOO_MANY_LAYERS);
+        return false;
+    }
+    cx.then = Then::Inner(Tunnel::Teredo, Entry::Ipv6, Span::new(start, data.len()));
+    true
 }
 
 /// Network service header (RFC 8300).
-pub(super) fn nsh(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
+pub(super) fn nsh(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) -> bool {
     cx.counters.inc(Counter::DecodeNsh);
-    let Some(h) = data.get(at..).and_then(Nsh::parse) else { return p.invalid(events::NSH_HEADER_TOO_SMALL) };
+    let Some(h) = data.get(at..).and_then(Nsh::parse) else {
+        p.invalid(events::NSH_HEADER_TOO_SMALL);
+        return false;
+    };
     if !cx.layer(p) {
-        return;
+        return false;
     }
     if h.version() != 0 {
-        return p.invalid(events::NSH_UNSUPPORTED_VERSION);
+        p.event(events::NSH_UNSUPPORTED_VERSION);
+        return true;
     }
     let len = h.header_len();
     let inner = at + len;
-    if inner >= data.len() {
-        return p.invalid(events::NSH_BAD_HEADER_LENGTH);
-    }
+    let fits = inner < data.len() && (h.md_type() != 1 || len == 24) && (h.md_type() != 2 || len >= Nsh::LEN);
     match h.md_type() {
-        0 => return p.invalid(events::NSH_RESERVED_TYPE),
-        1 if len != 24 => return p.invalid(events::NSH_BAD_HEADER_LENGTH),
-        2 if len < 8 => return p.invalid(events::NSH_BAD_HEADER_LENGTH),
+        0 | 15 if inner < data.len() => {
+            p.event(events::NSH_RESERVED_TYPE);
+            return true;
+        }
+        _ if !fits => {
+            p.invalid(events::NSH_BAD_HEADER_LENGTH);
+            return false;
+        }
         1 | 2 => {}
-        _ => return p.invalid(events::NSH_UNSUPPORTED_TYPE),
+        _ => {
+            p.event(events::NSH_UNSUPPORTED_TYPE);
+            return true;
+        }
     }
     match h.next_protocol() {
         1 => super::ipv4::decode(cx, p, data, inner),
         2 => super::ipv6::decode(cx, p, data, inner),
         3 => link::ethernet(cx, p, data, inner),
         5 => link::mpls(cx, p, data, inner),
-        _ => p.event(events::NSH_UNKNOWN_PAYLOAD),
+        _ => {
+            p.event(events::NSH_UNKNOWN_PAYLOAD);
+            true
+        }
     }
 }

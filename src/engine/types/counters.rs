@@ -63,6 +63,12 @@ counters! {
     DecodeIp4in6 "decoder.ipv4_in_ipv6" "IPv4 packets inside IPv6";
     DecodeIp6in6 "decoder.ipv6_in_ipv6" "IPv6 packets inside IPv6";
     DecodeUnknownEtherType "decoder.unknown_ethertype" "frames whose EtherType is not known";
+    PacketSizeMax "decoder.max_pkt_size" "bytes of the largest frame";
+    SctpInit "sctp.init" "SCTP packets with an INIT chunk";
+    SctpInitAck "sctp.init_ack" "SCTP packets with an INIT ACK chunk";
+    SctpData "sctp.data" "SCTP packets with a DATA chunk";
+    SctpAbort "sctp.abort" "SCTP packets with an ABORT chunk";
+    SctpShutdown "sctp.shutdown" "SCTP packets with a SHUTDOWN chunk";
     DecodeTooManyLayers "decoder.too_many_layers" "packets with more layers than are decoded";
     ChecksumInvalid "decoder.checksum_invalid" "packets whose checksum was wrong, where checked";
     DefragFragments "defrag.fragments" "fragments seen";
@@ -145,15 +151,22 @@ impl Counters {
         self.add(c, 1);
     }
 
+    /// Raises a count that is a largest value.
+    pub fn max(&mut self, c: Counter, n: u64) {
+        self.0[c as usize] = self.0[c as usize].max(n);
+    }
+
     pub const fn of(&self, c: Counter) -> u64 {
         self.0[c as usize]
     }
 
-    /// Adds every count of `other`: the sum over workers.
+    /// Adds every count of `other`: the sum over workers, of a largest value the larger.
     pub fn merge(&mut self, other: &Counters) {
+        let largest = self.of(Counter::PacketSizeMax).max(other.of(Counter::PacketSizeMax));
         for (a, b) in self.0.iter_mut().zip(&other.0) {
             *a = a.wrapping_add(*b);
         }
+        self.0[Counter::PacketSizeMax as usize] = largest;
     }
 }
 

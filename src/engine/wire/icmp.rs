@@ -5,6 +5,8 @@ pub struct Icmp<'a>(&'a [u8; 8]);
 
 impl<'a> Icmp<'a> {
     pub const LEN: usize = 8;
+    /// Type, code and checksum.
+    pub const COMMON: usize = 4;
 
     pub fn parse(data: &'a [u8]) -> Option<Self> {
         data.first_chunk().map(Icmp)

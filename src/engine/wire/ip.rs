@@ -220,9 +220,9 @@ impl<'a> ExtHeader<'a> {
         false
     }
 
-    /// Length in bytes of an authentication header (RFC 4302 2.2).
+    /// Length in bytes of an authentication header (RFC 4302 2.2), whose fixed part alone is 12.
     pub fn auth_len(self) -> usize {
-        (usize::from(self.0[1]) + 2) * 4
+        ((usize::from(self.0[1]) + 2) * 4).max(12)
     }
 
     /// Reserved field of an authentication header (RFC 4302 2.3).

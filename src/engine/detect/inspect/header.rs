@@ -1,7 +1,7 @@
 //! The rule's header and its `flow` keyword against a packet.
 
 use super::PacketInput;
-use crate::decode::IpHeader;
+use crate::decode::{IpHeader, Packet};
 use crate::detect::compile::Compiled;
 use crate::detect::prefilter::Transport;
 use crate::detect::signature::{Header, RuleProto};
@@ -21,7 +21,7 @@ const ETHER_TYPE_ARP: u16 = 0x0806;
 pub(super) fn matches(c: &Compiled, input: &PacketInput<'_>, t: Transport) -> Answer {
     let facts = &input.facts;
     let h = &c.sig.header;
-    if !c.admits(facts.direction) || !proto(&h.proto, input, t) || !flow(c, input) || !ends(h, &facts.packet.tuple, t) {
+    if !c.admits(facts.direction) || !proto(&h.proto, input, t) || !flow(c, input) || !ends(h, facts.packet, t) {
         return Answer::No;
     }
     match h.proto {
@@ -74,10 +74,14 @@ fn flow(c: &Compiled, input: &PacketInput<'_>) -> bool {
     }
 }
 
-fn ends(h: &Header, tuple: &FiveTuple, t: Transport) -> bool {
+fn ends(h: &Header, packet: &Packet<'_>, t: Transport) -> bool {
+    let tuple = &packet.tuple;
+    // A fragment has no ports: not the ones a rule names, nor others than those.
+    let portless = packet.flags.fragment;
     let one_way = |x: &FiveTuple| {
         let ports = !matches!(t, Transport::Tcp | Transport::Udp | Transport::Sctp)
-            || (h.dport.contains(x.dport) && h.sport.contains(x.sport));
+            || (portless && h.dport.is_any() && h.sport.is_any())
+            || (!portless && h.dport.contains(x.dport) && h.sport.contains(x.sport));
         ports && (t == Transport::NoIp || (h.src.contains(x.src) && h.dst.contains(x.dst)))
     };
     one_way(tuple) || (h.bidirectional && one_way(&tuple.flip()))

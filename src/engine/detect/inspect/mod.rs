@@ -220,7 +220,7 @@ impl Detector {
         out: &mut Vec<Hit>,
     ) {
         let p = input.facts.packet;
-        if p.ip.is_none() || p.flags.invalid || rs.addresses.is_empty() {
+        if p.ip.is_none() || rs.addresses.is_empty() {
             return;
         }
         match (flow, input.facts.direction) {

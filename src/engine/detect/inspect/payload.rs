@@ -33,7 +33,10 @@ struct Bytes<'a> {
 
 impl<'a> Bytes<'a> {
     fn of(input: &PacketInput<'a>) -> Self {
-        let payload = if input.flow_end || input.opaque { &[] } else { input.facts.packet.payload() };
+        let flags = &input.facts.packet.flags;
+        // What a packet carries that is a packet itself is inspected as that one's.
+        let none = input.flow_end || input.opaque || flags.carrier || flags.invalid;
+        let payload = if none { &[] } else { input.facts.packet.payload() };
         let stream = input.stream.filter(|s| !s.bytes.is_empty() && !input.opaque);
         let fresh = stream.and_then(|s| s.bytes.get(s.bytes.len().saturating_sub(s.fresh)..)).unwrap_or(&[]);
         let same = input.in_stream && !fresh.is_empty() && fresh == payload;
@@ -55,9 +58,7 @@ impl Detector {
         if odd && !input.flow_end {
             rs.events.iter().for_each(|s| self.candidates.add(*s));
         }
-        if !facts.packet.flags.invalid {
-            self.packet_candidates(rs, input, &bytes, flow.as_deref_mut());
-        }
+        self.packet_candidates(rs, input, &bytes, flow.as_deref_mut());
         let mut hint = 0;
         while let Some(idx) = self.candidates.pop(&mut hint) {
             self.counters.inc(Counter::DetectCandidates);

@@ -41,11 +41,15 @@ impl Transport {
             L4::Udp { .. } => Transport::Udp,
             L4::Icmp4 { .. } | L4::Icmp6 { .. } => Transport::Icmp,
             L4::Sctp { .. } => Transport::Sctp,
-            L4::None | L4::Other if p.ip.is_some() => Transport::OtherIp,
-            // No header at all: what stands in for a packet when a flow ends still names the flow's transport.
+            // The transport's own header is not there: a fragment's is in another one, a broken one's does not hold. What
+            // stands in for a packet when a flow ends has no header at all, but names the flow's transport.
             L4::None | L4::Other => match p.tuple.proto {
                 IpProto::TCP => Transport::Tcp,
                 IpProto::UDP => Transport::Udp,
+                IpProto::ICMP if p.src().is_ipv4() => Transport::Icmp,
+                IpProto::ICMPV6 if p.src().is_ipv6() => Transport::Icmp,
+                IpProto::SCTP => Transport::Sctp,
+                _ if p.ip.is_some() => Transport::OtherIp,
                 _ => Transport::NoIp,
             },
         }
