@@ -8,6 +8,7 @@ type Target = (&'static str, fn(&[u8]));
 const TARGETS: &[Target] = &[
     ("compressed", capture::fuzz::fuzz_compressed),
     ("config", control::config::fuzz_target),
+    ("dataset", engine::detect::lang::fuzz::dataset),
     ("decode", engine::decode::fuzz_target),
     ("defrag", engine::decode::fuzz_defrag),
     ("dns", engine::proto::dns::fuzz::fuzz_target),
@@ -15,9 +16,11 @@ const TARGETS: &[Target] = &[
     ("inflate", engine::applayer::inflate::fuzz::fuzz_target),
     ("pcap", capture::fuzz::fuzz_target),
     ("record", engine::record::fuzz::fuzz_target),
+    ("reputation", engine::detect::lang::fuzz::reputation),
     ("rule", harness::fuzz::rule),
     ("stream", engine::stream::fuzz::fuzz_target),
     ("suricata", control::config::suricata::fuzz_target),
+    ("thresholds", engine::detect::lang::fuzz::thresholds),
     ("tls", engine::proto::tls::fuzz::fuzz_target),
     ("worker", harness::fuzz::worker),
 ];

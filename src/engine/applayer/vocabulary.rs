@@ -169,6 +169,9 @@ pub mod generic {
     pub const JA3S_STRING: BufferId = BufferId::new(ProtoId::ANY, 12);
     pub const JA4_HASH: BufferId = BufferId::new(ProtoId::ANY, 13);
     pub const FILE_NAME: BufferId = BufferId::new(ProtoId::ANY, 14);
+    /// The packet's addresses, as their 4 or 16 bytes.
+    pub const IP_SRC: BufferId = BufferId::new(ProtoId::ANY, 15);
+    pub const IP_DST: BufferId = BufferId::new(ProtoId::ANY, 16);
 
     /// The server spoke first where the client should have.
     pub const EVENT_WRONG_DIRECTION_FIRST_DATA: EventId = EventId { proto: ProtoId::ANY, local: 1 };
@@ -215,6 +218,8 @@ pub mod generic {
         def("ja3s.string", &["ja3s_string"], Direct::ToClient, BufferKind::Whole, "JA3S text of the server hello"),
         def("ja4.hash", &["ja4_hash"], Direct::ToServer, BufferKind::Whole, "JA4 fingerprint of the client hello"),
         def("file.name", &["filename"], Direct::Both, BufferKind::Multi, "name of a file in flight"),
+        def("ip.src", &["ip_src"], Direct::Both, BufferKind::Whole, "source address of the packet, as bytes"),
+        def("ip.dst", &["ip_dst"], Direct::Both, BufferKind::Whole, "destination address of the packet, as bytes"),
     ];
 }
 

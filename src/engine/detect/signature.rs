@@ -8,6 +8,7 @@ use crate::applayer::{BufferId, Direct, EventId, Progress, ProtoId, TxTest};
 use crate::decode::Packet;
 use crate::types::{Action, Direction};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Index into a ruleset's signatures, in order of evaluation (action order, then flowbit order, then priority, then as read).
@@ -337,6 +338,25 @@ pub enum Op {
 pub trait BufferOp: Send + Sync + std::fmt::Debug {
     /// `at` is the end of the last match in `data`.
     fn matches(&self, data: &[u8], at: usize) -> bool;
+
+    /// Whether the answer depends on `at`.
+    fn moves_with_cursor(&self) -> bool {
+        true
+    }
+
+    /// Asking changes something (`dataset:set`): the rule's state is asked before.
+    fn changes(&self) -> bool {
+        false
+    }
+
+    fn has_context(&self) -> bool {
+        false
+    }
+
+    /// What an alert is to say about the buffer, and under which name.
+    fn context(&self, _data: &[u8]) -> Option<(Arc<str>, Arc<serde_json::Value>)> {
+        None
+    }
 }
 
 /// A rewriting of a buffer before its checks (`to_lowercase`, `dotprefix`, …).
@@ -517,10 +537,33 @@ pub enum ThresholdKind {
     /// Once per time, after `count`.
     Both,
     /// `detection_filter`: all after the first `count` within the time; before it the rule does not match.
-    DetectionFilter,
+    DetectionFilter {
+        /// Different ports are counted instead of matches.
+        unique: Option<PortEnd>,
+    },
     Backoff {
         multiplier: u32,
     },
+    /// `rate_filter`: after `count` within the time the rule has another action, for `timeout` seconds.
+    Rate {
+        action: RateAction,
+        timeout: u32,
+    },
+}
+
+/// Which port of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortEnd {
+    Source,
+    Destination,
+}
+
+/// What a `rate_filter` makes of a rule's action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RateAction {
+    Become(Action),
+    /// `log` and `sdrop`: read, and without effect.
+    Keep,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -529,6 +572,31 @@ pub struct Threshold {
     pub track: Track,
     pub count: u32,
     pub seconds: u32,
+}
+
+/// Withholds a rule's alerts for some addresses; its action and settings still hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suppress {
+    /// Which end must be in `addresses`.
+    pub track: SuppressTrack,
+    pub addresses: AddrSet,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SuppressTrack {
+    Source,
+    Destination,
+    Either,
+}
+
+impl Suppress {
+    pub fn withholds(&self, src: IpAddr, dst: IpAddr) -> bool {
+        match self.track {
+            SuppressTrack::Source => self.addresses.contains(src),
+            SuppressTrack::Destination => self.addresses.contains(dst),
+            SuppressTrack::Either => self.addresses.contains(src) || self.addresses.contains(dst),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -610,9 +678,13 @@ pub struct Signature {
     pub fast_pattern: Option<(usize, usize)>,
     pub state: Vec<StateOp>,
     pub threshold: Option<Threshold>,
+    /// Of the threshold file; shared by the rules it names.
+    pub suppress: Vec<Arc<Suppress>>,
     pub tag: Option<Tag>,
     pub target: Option<Target>,
     pub noalert: bool,
+    /// The `alert` keyword: a pass rule with it is recorded.
+    pub alerts: bool,
     pub bypass: bool,
     pub replace: Vec<Replace>,
     /// Variables of byte_extract and byte_math.

@@ -181,6 +181,8 @@ fn buffer_aux(
         generic::BASE64_DATA => Source::Base64,
         generic::IPV4_HDR
         | generic::IPV6_HDR
+        | generic::IP_SRC
+        | generic::IP_DST
         | generic::TCP_HDR
         | generic::UDP_HDR
         | generic::ICMPV4_HDR

@@ -13,7 +13,7 @@ pub(crate) use class::{Compiled, Source};
 
 use super::matching::{MatcherFactory, Scratch};
 use super::prefilter::{AddressRules, PayloadGroups, SetBuilder, TxGroups};
-use super::signature::{AddrSet, SigIdx, Signature, Threshold, VarId};
+use super::signature::{SigIdx, Signature, VarId};
 use super::transforms_cache::ChainTable;
 use crate::applayer::Vocabulary;
 use std::sync::Arc;
@@ -26,47 +26,18 @@ pub trait DatabaseCache {
     fn store(&mut self, key: u128, database: &[u8]);
 }
 
-/// Withholds alerts of a rule (its action and settings still hold).
-#[derive(Clone, Debug, Default)]
-pub struct Suppress {
-    /// 0: any.
-    pub gid: u32,
-    /// 0: any.
-    pub sid: u32,
-    /// Which end must be in `addresses`; `None`: always.
-    pub track: Option<SuppressTrack>,
-    pub addresses: AddrSet,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SuppressTrack {
-    Source,
-    Destination,
-    Either,
-}
-
-/// Replaces a rule's own threshold.
-#[derive(Clone, Copy, Debug)]
-pub struct ThresholdOverride {
-    pub gid: u32,
-    pub sid: u32,
-    pub threshold: Threshold,
-}
-
 /// What beside the signatures goes into a ruleset.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// From 1; another number for another ruleset.
     pub epoch: u64,
-    pub suppress: Vec<Suppress>,
-    pub thresholds: Vec<ThresholdOverride>,
     /// Names of variables, by [`VarId`]: for records.
     pub var_names: Vec<String>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { epoch: 1, suppress: Vec::new(), thresholds: Vec::new(), var_names: Vec::new() }
+        Settings { epoch: 1, var_names: Vec::new() }
     }
 }
 
@@ -100,7 +71,6 @@ pub struct Ruleset {
     pub(crate) chains: ChainTable,
     /// Rules that ask for decode or stream events alone.
     pub(crate) events: Vec<SigIdx>,
-    pub(crate) suppress: Vec<Suppress>,
     pub(crate) var_names: Vec<String>,
 }
 
@@ -116,10 +86,7 @@ impl Ruleset {
         let mut refused = Vec::new();
         let mut chains = ChainTable::default();
         let mut sigs = Vec::with_capacity(signatures.len());
-        for mut sig in signatures {
-            if let Some(o) = settings.thresholds.iter().find(|o| o.gid == sig.gid && o.sid == sig.sid) {
-                sig.threshold = Some(o.threshold);
-            }
+        for sig in signatures {
             let id = (sig.gid, sig.sid, sig.origin.file.clone(), sig.origin.line);
             match Compiled::new(sig, &vocabulary, factory.as_ref(), &mut chains) {
                 Ok(c) => sigs.push(c),
@@ -143,7 +110,6 @@ impl Ruleset {
             txs,
             chains,
             events,
-            suppress: settings.suppress,
             var_names: settings.var_names,
         };
         Ok(Compilation { ruleset, refused, databases })
@@ -161,7 +127,6 @@ impl Ruleset {
             txs: TxGroups::default(),
             chains: ChainTable::default(),
             events: Vec::new(),
-            suppress: Vec::new(),
             var_names: Vec::new(),
         }
     }

@@ -78,7 +78,7 @@ fn depends_on_cursor(ops: &[Op]) -> bool {
             Op::ByteMath(m) => return m.relative,
             Op::IsDataAt(d) if d.relative => return true,
             Op::Base64Decode(d) if d.relative => return true,
-            Op::Custom(_) => return true,
+            Op::Custom(c) if c.moves_with_cursor() => return true,
             _ => {}
         }
     }

@@ -412,6 +412,16 @@ fn replacements(c: &Compiled, i: usize, found: &[i64], payload_at: i64, out: &mu
 }
 
 pub(super) fn header_bytes<'a>(p: &'a Packet<'_>, id: BufferId) -> Option<&'a [u8]> {
+    let addresses = match (id, &p.ip) {
+        (generic::IP_SRC, Some(IpHeader::V4 { header, .. })) => Some((*header, 12..16)),
+        (generic::IP_DST, Some(IpHeader::V4 { header, .. })) => Some((*header, 16..20)),
+        (generic::IP_SRC, Some(IpHeader::V6 { header, .. })) => Some((*header, 8..24)),
+        (generic::IP_DST, Some(IpHeader::V6 { header, .. })) => Some((*header, 24..40)),
+        _ => None,
+    };
+    if let Some((header, range)) = addresses {
+        return header.of(p.bytes.as_slice()).get(range);
+    }
     let span = match (id, &p.ip, &p.l4) {
         (generic::IPV4_HDR, Some(IpHeader::V4 { header, .. }), _) => *header,
         (generic::IPV6_HDR, Some(IpHeader::V6 { header, .. }), _) => *header,

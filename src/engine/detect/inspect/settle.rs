@@ -2,7 +2,7 @@
 
 use super::{Detector, Hit};
 use crate::applayer::TxId;
-use crate::detect::compile::{ActionScope, Compiled, Ruleset, SuppressTrack};
+use crate::detect::compile::{ActionScope, Compiled, Ruleset};
 use crate::detect::signature::{PacketFacts, SigIdx, Tag, TagScope, TagUnit};
 use crate::detect::state::{FlowDetect, TagLeft};
 use crate::detect::threshold::{self, Count, Key, Ruling};
@@ -60,38 +60,42 @@ impl Detector {
         let mut kept = hits.len();
         for (i, h) in hits.iter().enumerate() {
             let Some(c) = rs.compiled(h.sig) else { continue };
-            let ruling = self.ruling(rs, c, facts, flow.as_deref_mut(), h.sig);
-            if ruling == Ruling::Nothing {
-                continue;
-            }
+            let ruling = self.ruling(c, facts, flow.as_deref_mut(), h.sig);
+            let action = match ruling {
+                Ruling::Nothing => continue,
+                Ruling::Become(a) => a,
+                Ruling::Alert | Ruling::Silent => c.sig.action,
+            };
             let stateful = match c.class.scope() {
                 ActionScope::Flow => flow.is_some(),
                 ActionScope::FlowIfStateful => h.stream_match(),
                 ActionScope::Packet => false,
             };
             settled.bypass |= c.sig.bypass;
-            if c.sig.action == Action::Pass {
+            let passes = action == Action::Pass;
+            if passes {
                 settled.pass = true;
                 settled.flow_pass |= stateful;
                 if let (true, Some(f)) = (stateful, flow.as_deref_mut()) {
                     f.passed = true;
                 }
                 kept = i;
-                break;
             }
-            let blocked = self.act(c, stateful, &mut settled);
-            if ruling == Ruling::Silent || c.sig.noalert || c.sig.action == Action::Config {
+            let blocked = self.act(action, stateful, &mut settled);
+            let silent = ruling == Ruling::Silent || c.sig.noalert || (passes && !c.sig.alerts);
+            if silent || action == Action::Config {
                 self.counters.add(Counter::DetectAlertsSuppressed, u64::from(ruling == Ruling::Silent));
-                continue;
-            }
-            if alerts.len() - already >= self.limits.alerts_per_packet_max {
+            } else if alerts.len() - already >= self.limits.alerts_per_packet_max {
                 self.counters.inc(Counter::DetectAlertsOverflow);
-                continue;
+            } else {
+                self.counters.inc(Counter::DetectAlerts);
+                alerts.push(Alert { sig: h.sig, tx: h.tx(), stream_match: h.stream_match(), blocked });
+                if let Some(tag) = c.sig.tag {
+                    self.tag(tag, facts, flow.as_deref_mut());
+                }
             }
-            self.counters.inc(Counter::DetectAlerts);
-            alerts.push(Alert { sig: h.sig, tx: h.tx(), stream_match: h.stream_match(), blocked });
-            if let Some(tag) = c.sig.tag {
-                self.tag(tag, facts, flow.as_deref_mut());
+            if passes {
+                break;
             }
         }
         // What a pass rule stood before has not happened.
@@ -100,8 +104,8 @@ impl Detector {
     }
 
     /// Carries out drop and reject; says whether the packet is stopped.
-    fn act(&self, c: &Compiled, stateful: bool, settled: &mut Settled) -> bool {
-        let verdict = match c.sig.action {
+    fn act(&self, action: Action, stateful: bool, settled: &mut Settled) -> bool {
+        let verdict = match action {
             Action::Drop => Verdict::Drop(Reason::Rules),
             Action::Reject(target) => Verdict::Reject(Reason::Reject, target),
             Action::Alert | Action::Pass | Action::Config => return false,
@@ -114,40 +118,24 @@ impl Detector {
         self.inline
     }
 
-    fn ruling(
-        &mut self,
-        rs: &Ruleset,
-        c: &Compiled,
-        facts: &PacketFacts<'_>,
-        flow: Option<&mut FlowDetect>,
-        idx: SigIdx,
-    ) -> Ruling {
+    /// Suppressions come before counts: what is withheld is not counted. Packets without addresses are neither.
+    fn ruling(&mut self, c: &Compiled, facts: &PacketFacts<'_>, flow: Option<&mut FlowDetect>, idx: SigIdx) -> Ruling {
         let sig = &c.sig;
         let tuple = &facts.packet.tuple;
-        let now = facts.packet.ts;
-        let mut ruling = Ruling::Alert;
-        if let Some(t) = &sig.threshold {
-            ruling = match (Key::of(sig.gid, sig.sid, t.track, tuple), flow) {
-                (Some(k), _) => threshold::rule_on(t, self.counts.entry(k, Count::default), now),
-                (None, Some(f)) => threshold::rule_on(t, flow_count(f, idx, self.limits.flow_vars_max), now),
-                // Counted by flow, and there is none: each match stands alone.
-                (None, None) => threshold::rule_on(t, &mut Count::default(), now),
-            };
+        if facts.packet.ip.is_none() && facts.direction.is_none() {
+            return Ruling::Alert;
         }
-        let suppressed = ruling == Ruling::Alert
-            && rs.suppress.iter().any(|s| {
-                let named = (s.gid == 0 || s.gid == sig.gid) && (s.sid == 0 || s.sid == sig.sid);
-                named
-                    && match s.track {
-                        None => true,
-                        Some(SuppressTrack::Source) => s.addresses.contains(tuple.src),
-                        Some(SuppressTrack::Destination) => s.addresses.contains(tuple.dst),
-                        Some(SuppressTrack::Either) => {
-                            s.addresses.contains(tuple.src) || s.addresses.contains(tuple.dst)
-                        }
-                    }
-            });
-        if suppressed { Ruling::Silent } else { ruling }
+        if sig.suppress.iter().any(|s| s.withholds(tuple.src, tuple.dst)) {
+            return Ruling::Silent;
+        }
+        let Some(t) = &sig.threshold else { return Ruling::Alert };
+        let (now, ports) = (facts.packet.ts, (tuple.sport, tuple.dport));
+        match (Key::of(sig.gid, sig.sid, t.track, tuple), flow) {
+            (Some(k), _) => threshold::rule_on(t, self.counts.entry(k, Count::default), now, ports),
+            (None, Some(f)) => threshold::rule_on(t, flow_count(f, idx, self.limits.flow_vars_max), now, ports),
+            // Counted by flow, and there is none.
+            (None, None) => Ruling::Nothing,
+        }
     }
 
     fn tag(&mut self, tag: Tag, facts: &PacketFacts<'_>, flow: Option<&mut FlowDetect>) {

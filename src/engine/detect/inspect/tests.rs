@@ -280,7 +280,7 @@ fn thresholds_count_by_whom_they_track() {
         })
     };
     let filter = with(tcp(4, vec![literal("hit")]), |s| {
-        let kind = ThresholdKind::DetectionFilter;
+        let kind = ThresholdKind::DetectionFilter { unique: None };
         s.threshold = Some(Threshold { kind, track: Track::ByRule, count: 2, seconds: 60 });
         s.action = Action::Drop;
     });

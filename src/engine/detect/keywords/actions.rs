@@ -28,6 +28,7 @@ pub const ALERT: Keyword = Keyword {
     example_bad: "alert:1;",
     parse: |b, _| {
         b.sig.noalert = false;
+        b.sig.alerts = true;
         Ok(())
     },
 };

@@ -16,6 +16,7 @@ mod byte_options;
 mod byte_test;
 mod content;
 mod content_bytes;
+mod dataset;
 mod dsize;
 mod entropy;
 mod events;
@@ -28,6 +29,7 @@ mod flowint;
 mod icmp;
 mod integers;
 mod ip;
+mod iprep;
 mod isdataat;
 mod meta;
 mod modifiers;
@@ -46,6 +48,7 @@ use super::lang::{Builder, Fault};
 use std::ops::Range;
 
 pub use content_bytes::content_bytes;
+pub use dataset::size;
 pub use integers::{int_match, number};
 pub use requires::requires;
 
@@ -166,6 +169,8 @@ pub const TABLE: &[&Keyword] = &[
     &base64::BASE64_DECODE,
     &entropy::ENTROPY,
     &asn1::ASN1,
+    &dataset::DATASET,
+    &dataset::DATAREP,
     &rpc::RPC,
     // headers
     &ip::TTL,
@@ -173,6 +178,7 @@ pub const TABLE: &[&Keyword] = &[
     &ip::ID,
     &ip::IP_PROTO,
     &ip::SAMEIP,
+    &iprep::IPREP,
     &ip::IPOPTS,
     &ip::FRAGBITS,
     &ip::FRAGOFFSET,
@@ -225,10 +231,7 @@ pub const TABLE: &[&Keyword] = &[
     &actions::BYPASS,
     // known, and refused with a reason
     &unavailable::GEOIP,
-    &unavailable::IPREP,
     &unavailable::LUA,
-    &unavailable::DATASET,
-    &unavailable::DATAREP,
     &unavailable::FRAME,
     &unavailable::FILEMD5,
     &unavailable::FILESHA1,

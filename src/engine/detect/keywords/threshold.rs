@@ -2,7 +2,7 @@
 
 use super::{Argument, Keyword, Kind, Value};
 use crate::detect::lang::{Builder, Code, Fault};
-use crate::detect::signature::{Threshold, ThresholdKind, Track};
+use crate::detect::signature::{PortEnd, RuleProto, Threshold, ThresholdKind, Track};
 
 pub const THRESHOLD: Keyword = Keyword {
     name: "threshold",
@@ -23,7 +23,7 @@ pub const DETECTION_FILTER: Keyword = Keyword {
     kind: Kind::Threshold,
     argument: Argument::Plain,
     doc: "the rule matches only after so many matches within a time",
-    syntax: "track <by_src|by_dst|by_both|by_rule|by_flow>, count <n>, seconds <n>",
+    syntax: "track <by_src|by_dst|by_both|by_rule|by_flow>, count <n>, seconds <n>[, unique_on <src_port|dst_port>]",
     example_ok: "detection_filter:track by_src, count 15, seconds 2;",
     example_bad: "detection_filter:count 15, seconds 2;",
     parse: |b, v| detection_filter(b, v).map_err(|f| f.at(v.span.clone())),
@@ -36,6 +36,7 @@ struct Parts<'t> {
     count: Option<u32>,
     seconds: Option<u32>,
     multiplier: Option<u32>,
+    unique: Option<PortEnd>,
 }
 
 fn parts<'t>(text: &'t str, syntax: &'static str) -> Result<Parts<'t>, Fault> {
@@ -62,7 +63,12 @@ fn parts<'t>(text: &'t str, syntax: &'static str) -> Result<Parts<'t>, Fault> {
             "seconds" => p.seconds.replace(number()?).is_some(),
             "multiplier" => p.multiplier.replace(number()?).is_some(),
             "unique_on" => {
-                return Err(Fault::new(Code::Unsupported, "counting different ports is not available"));
+                let end = match value {
+                    "src_port" => PortEnd::Source,
+                    "dst_port" => PortEnd::Destination,
+                    _ => return Err(Fault::argument(format!("`{value}` is no port of a packet")).help(syntax)),
+                };
+                p.unique.replace(end).is_some()
             }
             _ => return Err(unknown()),
         };
@@ -92,6 +98,9 @@ fn threshold(b: &mut Builder<'_>, v: &Value<'_>) -> Result<(), Fault> {
     let p = parts(v.text, THRESHOLD.syntax)?;
     let track = p.track.ok_or_else(|| missing("track", THRESHOLD.syntax))?;
     let count = p.count.ok_or_else(|| missing("count", THRESHOLD.syntax))?;
+    if p.unique.is_some() {
+        return Err(Fault::argument("`unique_on` is for `detection_filter`").help(THRESHOLD.syntax));
+    }
     let kind = match p.kind.ok_or_else(|| missing("type", THRESHOLD.syntax))? {
         "threshold" => ThresholdKind::Threshold,
         "limit" => ThresholdKind::Limit,
@@ -100,7 +109,10 @@ fn threshold(b: &mut Builder<'_>, v: &Value<'_>) -> Result<(), Fault> {
             if track != Track::ByFlow {
                 return Err(Fault::new(Code::Conflict, "`backoff` goes with `track by_flow` only"));
             }
-            let multiplier = p.multiplier.filter(|m| *m > 0).ok_or_else(|| missing("multiplier", THRESHOLD.syntax))?;
+            let multiplier = p.multiplier.ok_or_else(|| missing("multiplier", THRESHOLD.syntax))?;
+            if !(2..65_536).contains(&multiplier) || !(1..65_536).contains(&count) {
+                return Err(Fault::argument("`backoff` takes a count of 1 to 65535 and a multiplier of 2 to 65535"));
+            }
             ThresholdKind::Backoff { multiplier }
         }
         other => return Err(Fault::argument(format!("`{other}` is no type of threshold")).help(THRESHOLD.syntax)),
@@ -118,10 +130,26 @@ fn detection_filter(b: &mut Builder<'_>, v: &Value<'_>) -> Result<(), Fault> {
     if p.kind.is_some() || p.multiplier.is_some() {
         return Err(Fault::argument("`type` and `multiplier` are for `threshold`").help(DETECTION_FILTER.syntax));
     }
+    let ported = !matches!(
+        b.header().proto,
+        RuleProto::Ip
+            | RuleProto::Ipv4
+            | RuleProto::Ipv6
+            | RuleProto::Icmp
+            | RuleProto::Icmpv4
+            | RuleProto::Icmpv6
+            | RuleProto::PktHdr
+            | RuleProto::Ether
+            | RuleProto::Arp
+    );
+    if p.unique.is_some() && !ported {
+        return Err(Fault::new(Code::Conflict, "`unique_on` needs a rule about a protocol with ports")
+            .help("tcp, udp, sctp, or a protocol upon them"));
+    }
     keep(
         b,
         Threshold {
-            kind: ThresholdKind::DetectionFilter,
+            kind: ThresholdKind::DetectionFilter { unique: p.unique },
             track: p.track.ok_or_else(|| missing("track", DETECTION_FILTER.syntax))?,
             count: p.count.ok_or_else(|| missing("count", DETECTION_FILTER.syntax))?,
             seconds: p.seconds.ok_or_else(|| missing("seconds", DETECTION_FILTER.syntax))?,

@@ -21,10 +21,7 @@ macro_rules! unavailable {
 
 unavailable! {
     GEOIP "geoip" [] Header "the country of an address; refused" "there is no table of countries";
-    IPREP "iprep" [] Header "the reputation of an address; refused" "there are no reputation lists";
     LUA "lua" ["luajit"] Payload "a script that decides; refused" "scripts are not run on packets";
-    DATASET "dataset" [] Payload "membership of the buffer in a list; refused" "there are no datasets";
-    DATAREP "datarep" [] Payload "reputation of the buffer in a list; refused" "there are no datasets";
     FRAME "frame" [] Payload "a part of a protocol's stream as a buffer; refused" "parsers here do not cut streams into frames";
     FILEMD5 "filemd5" [] File "a list of MD5 hashes of files; refused" "lists of hashes are not loaded";
     FILESHA1 "filesha1" [] File "a list of SHA-1 hashes of files; refused" "lists of hashes are not loaded";

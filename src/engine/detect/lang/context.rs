@@ -3,11 +3,15 @@
 //! Built once per load. Every word a rule can use as a keyword is found in one hash table here, whoever's row it is.
 
 use super::config::{Classifications, References};
+use super::datasets::{Datasets, ListFiles};
 use super::groups::Vars;
+use super::reputation::Reputation;
 use crate::applayer::{BufferDef, BufferId, EventId, ProtoId, TxKeyword, UnparsedProto, Vocabulary};
 use crate::detect::keywords::{self, Keyword};
 use crate::detect::transforms::{self, TransformKeyword};
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Looks an event's number up by its name.
 pub type EventLookup = fn(&str) -> Option<u16>;
@@ -65,6 +69,12 @@ pub struct Context {
     pub references: References,
     pub events: Events,
     pub options: Options,
+    /// Sets that the configuration declares, then those of the rules.
+    pub datasets: RefCell<Datasets>,
+    /// Where lists are read from; `None`: rules that need one are refused.
+    pub files: Option<Box<dyn ListFiles>>,
+    /// What `iprep` asks.
+    pub reputation: Arc<Reputation>,
     names: HashMap<&'static str, Name>,
 }
 
@@ -77,6 +87,9 @@ impl Context {
             references: References::default(),
             events,
             options: Options::default(),
+            datasets: RefCell::default(),
+            files: None,
+            reputation: Arc::default(),
             names: names(&vocabulary),
         }
     }

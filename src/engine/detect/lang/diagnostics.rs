@@ -96,6 +96,10 @@ codes! {
     FlowbitUnset "R0407" Warning "a flowbit that is tested and never set";
     ClassificationLine "R0501" Warning "a malformed line of a classification file";
     ReferenceLine "R0502" Warning "a malformed line of a reference file";
+    ThresholdLine "R0503" Error "a line of a threshold file that says nothing";
+    ThresholdRule "R0504" Warning "a line of a threshold file about no rule, or one that has a threshold of its own";
+    DatasetFile "R0505" Error "a dataset or its file that cannot be used";
+    ReputationLine "R0506" Error "a malformed line of a reputation file";
 }
 
 /// One finding.

@@ -6,6 +6,7 @@ use super::lexer::{self, Line};
 use super::names::VarTable;
 use super::{lints, rule};
 use crate::detect::signature::Signature;
+use crate::detect::state::datasets::Dataset;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -32,6 +33,8 @@ pub struct Ruleset {
     pub signatures: Vec<Signature>,
     /// Names behind every `VarId`.
     pub vars: VarTable,
+    /// Sets that rules ask or change, those of the configuration among them.
+    pub datasets: Vec<Arc<Dataset>>,
     pub diagnostics: Vec<Diagnostic>,
     pub stats: Stats,
 }
@@ -98,6 +101,7 @@ impl<'c> Loader<'c> {
             }
         }
         self.set.stats.loaded = self.set.signatures.len();
+        self.set.datasets = self.cx.datasets.borrow().sets().to_vec();
         self.set
     }
 

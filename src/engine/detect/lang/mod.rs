@@ -11,6 +11,7 @@
 mod builder;
 mod config;
 mod context;
+mod datasets;
 mod diagnostics;
 mod fast_pattern;
 mod finish;
@@ -22,11 +23,14 @@ mod manual;
 mod names;
 mod order;
 mod ranges;
+mod reputation;
 mod rule;
+mod thresholds;
 
 pub use builder::Builder;
 pub use config::{Class, Classifications, References};
 pub use context::{Context, EventLookup, Events, Name, Options, Shape};
+pub use datasets::{DatasetSettings, Datasets, Declaration, Format as DataFormat, JsonKeys, ListFiles};
 pub use diagnostics::{Code, Diagnostic, Fault, Severity};
 pub use groups::Vars;
 pub use lexer::RULE_BYTES_MAX;
@@ -34,11 +38,33 @@ pub use load::{Loader, Ruleset, Stats, parse_rules};
 pub use manual::{Entry, manual};
 pub use names::{VarKind, VarTable};
 pub use order::{ActionOrder, order};
+pub use reputation::{Reputation, SCORE_MAX};
+pub use thresholds::ThresholdFile;
 
 /// The fuzz target `rule`.
 pub mod fuzz {
     use super::{Context, Events, Loader, Severity, order};
     use crate::applayer::Vocabulary;
+
+    /// The file of a dataset, of any bytes.
+    pub use super::datasets::fuzz as dataset;
+
+    /// Reputation lists of any bytes.
+    pub use super::reputation::fuzz as reputation;
+
+    /// A threshold file of any bytes: entries and diagnostics, each within its line.
+    pub fn thresholds(data: &[u8]) {
+        let mut vars = super::Vars::new();
+        vars.set_address("HOME_NET", "10.0.0.0/8");
+        let (file, faults) = super::ThresholdFile::parse(&String::from_utf8_lossy(data), "fuzz.config", &vars);
+        for d in &faults {
+            assert!(d.span.end <= d.source.len(), "a span outside its line");
+            let _ = d.render(false);
+        }
+        for d in file.apply(&mut []) {
+            assert_eq!(d.severity, Severity::Warning);
+        }
+    }
 
     /// Rule text of any bytes: loads, or is refused with a diagnostic that can be shown; what loads holds together.
     pub fn rule(vocabulary: Vocabulary, data: &[u8]) {

@@ -4,6 +4,7 @@
 //! direction and per transaction direction, transactions by what the parser keeps alive. A flow of two packets holds
 //! nothing on the heap.
 
+pub mod datasets;
 pub(crate) mod hosts;
 pub(crate) mod vars;
 

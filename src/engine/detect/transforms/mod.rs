@@ -3,7 +3,7 @@
 //! Every transform is a pure function of the buffer's bytes and writes to a buffer it is handed, so that the result can
 //! be shared by all rules that ask for the same one.
 
-mod base64;
+pub(crate) mod base64;
 mod hash;
 mod header;
 mod slice;
