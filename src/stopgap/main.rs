@@ -3,6 +3,7 @@
 mod cli;
 mod console;
 mod keywords;
+mod lists;
 mod replay;
 mod rules;
 mod ruleset;

@@ -2,13 +2,16 @@
 
 use crate::cli::SettingArgs;
 use crate::console::{Failure, warning};
+use crate::lists;
 use control::cache::{BYTES_MAX_DEFAULT, RulesetCache};
 use control::config::Config;
 use engine::detect::compile::{DatabaseCache, Refused, Ruleset, Settings as CompileSettings};
 use engine::detect::lang::{
-    ActionOrder, Classifications, Code, Context, Diagnostic, Events, Loader, References, Severity, Stats, order,
+    ActionOrder, Classifications, Code, Context, Diagnostic, Events, Loader, References, Severity, Stats,
+    ThresholdFile, order,
 };
 use engine::detect::signature::VarId;
+use engine::detect::state::datasets::Dataset;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,6 +40,8 @@ pub struct Loaded {
     pub unread: Vec<String>,
     /// Files that were read.
     pub files: usize,
+    /// Sets that rules look up; those that are kept are written when the run is over.
+    pub datasets: Vec<Arc<Dataset>>,
 }
 
 impl Loaded {
@@ -71,7 +76,7 @@ pub fn load(patterns: &[String], config: &Config, args: &SettingArgs, reading: R
     cx.options.disabled = reading.disabled;
     cx.options.quiet = reading.quiet;
     cx.options.strict = reading.strict;
-    let mut diagnostics = Vec::new();
+    let mut diagnostics = lists::prepare(&mut cx, &config.lists)?;
     let beside = paths.first().and_then(|p| p.parent()).filter(|_| !reading.named_only);
     let wanted = args.classification.as_deref().or(config.classification_file.as_deref());
     let (text, name) = companion(wanted, beside, "classification.config", CLASSIFICATIONS)?;
@@ -102,6 +107,16 @@ pub fn load(patterns: &[String], config: &Config, args: &SettingArgs, reading: R
     let mut stats = source.stats;
     diagnostics.extend(source.diagnostics);
     let mut signatures = source.signatures;
+    if let Some(path) = &config.lists.threshold_file {
+        match lists::text(path) {
+            Ok(text) => {
+                let (file, faults) = ThresholdFile::parse(&text, &path.display().to_string(), &cx.vars);
+                diagnostics.extend(faults);
+                diagnostics.extend(file.apply(&mut signatures));
+            }
+            Err(Failure(why)) => unread.push(why),
+        }
+    }
     order(&mut signatures, &ActionOrder::default());
     let names = (0..source.vars.len() as u32).map(|i| source.vars.name(VarId(i)).unwrap_or_default().to_string());
     let settings = CompileSettings { var_names: names.collect(), ..CompileSettings::default() };
@@ -117,7 +132,7 @@ pub fn load(patterns: &[String], config: &Config, args: &SettingArgs, reading: R
         stats.loaded = stats.loaded.saturating_sub(1);
         diagnostics.push(uncompiled(r));
     }
-    Ok(Loaded { ruleset: Arc::new(compiled.ruleset), stats, diagnostics, unread, files })
+    Ok(Loaded { ruleset: Arc::new(compiled.ruleset), stats, diagnostics, unread, files, datasets: source.datasets })
 }
 
 /// A cache that cannot be used is a warning: rules load without it, only slower.

@@ -5,6 +5,7 @@
 
 use crate::cli::{ChecksumArg, SettingArgs, SuricataArgs};
 use crate::console::{Failure, Outcome, error, note, warning};
+use crate::lists;
 use crate::replay::{Events, Plan};
 use crate::ruleset::{self, Loaded, Reading};
 use control::config::suricata::{self, Imported};
@@ -37,6 +38,9 @@ fn attempt(args: &SuricataArgs) -> Result<(), Failure> {
             *file = None;
         }
     }
+    if let Some(dir) = &args.data_dir {
+        config.lists.data_dir = Some(dir.clone());
+    }
     let settings = SettingArgs::default();
     let reading =
         Reading { quiet: true, named_only: true, strict: args.strict_rule_keywords.is_some(), ..Reading::default() };
@@ -65,6 +69,7 @@ fn attempt(args: &SuricataArgs) -> Result<(), Failure> {
         write: None,
     }
     .run()?;
+    lists::save(&loaded.datasets);
     if done.summary.captures == 0 {
         return Err(Failure("the capture could not be read".into()));
     }

@@ -3,6 +3,7 @@
 //! `load` reads at most one file and any number of `--set a.b.c=value`; later wins. Every error names the file, the line
 //! and column, and what is allowed. What comes out is plain values for the engine; nothing of YAML survives.
 
+pub mod lists;
 mod resolve;
 mod schema;
 pub mod suricata;

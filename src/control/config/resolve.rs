@@ -1,6 +1,7 @@
 //! The configuration as the engine takes it: defaults with the document laid over them.
 
 use super::Error;
+use super::lists::Lists;
 use super::schema::{Checksums, Document, ProtoTimeouts};
 use super::values::{Causes, Hosts, Size};
 use engine::decode::{HostPolicies, OverlapPolicy};
@@ -70,6 +71,7 @@ pub struct Config {
     pub defrag_policy_chosen: bool,
     pub classification_file: Option<PathBuf>,
     pub reference_file: Option<PathBuf>,
+    pub lists: Lists,
     /// Event types to log; `None`: the defaults.
     pub events: Option<Vec<String>>,
     causes: Causes,
@@ -92,6 +94,7 @@ impl Config {
         c.proto = protocols(d);
         c.classification_file = d.classification_file.as_ref().map(PathBuf::from);
         c.reference_file = d.reference_file.as_ref().map(PathBuf::from);
+        c.lists = Lists::of(d);
         c.events = d.outputs.events.clone();
         c.causes = d.exception_policies.clone();
         Ok(c)

@@ -2,6 +2,7 @@
 //!
 //! A file and each `--set` give one [`Document`]; later ones are laid over earlier ones, key by key.
 
+use super::lists::Sets;
 use super::values::{Causes, Groups, Hosts, Overlap, Ports, Size, StreamOs, Urgent};
 use serde::Deserialize;
 
@@ -55,6 +56,12 @@ section! {
         classification_file: Option<String>,
         /// Prefixes of `reference`.
         reference_file: Option<String>,
+        /// Suppressions, thresholds and rate filters laid over the rules.
+        threshold_file: Option<String>,
+        /// Where rules may keep what they learn.
+        data_dir: Option<String>,
+        datasets: Datasets,
+        reputation: Reputation,
     }
 }
 
@@ -74,6 +81,29 @@ section! {
         defaults: Option<bool>,
         address_groups: Groups,
         port_groups: Groups,
+    }
+}
+
+section! {
+    /// Sets of values that rules look up.
+    Datasets {
+        /// Rules may name files to write (`save`, `state`), …
+        rules_may_write: Option<bool>,
+        /// … also outside of `data-dir`.
+        rules_write_anywhere: Option<bool>,
+        /// Bytes of a set for which nothing is said.
+        memcap: Option<Size>,
+        hash_size_max: Option<Size>,
+        hash_sizes_max: Option<Size>,
+        sets: Sets,
+    }
+}
+
+section! {
+    /// Scores of addresses that `iprep` asks about.
+    Reputation {
+        categories_file: Option<String>,
+        files: Option<Vec<String>>,
     }
 }
 

@@ -59,6 +59,7 @@ pub fn run(args: &ReplayArgs) -> Outcome {
         write: args.write.as_deref(),
     }
     .run()?;
+    crate::lists::save(&loaded.datasets);
     if done.summary.captures == 0 {
         return Err(Failure("no capture could be read".into()));
     }

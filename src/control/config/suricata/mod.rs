@@ -4,6 +4,7 @@
 //! native [`Document`]; from there on nothing of Suricata is left. A key without a row is not supported and told once by
 //! its group; a key that means nothing here (live capture, threads) has a row of its own kind that says so.
 
+mod lists;
 mod outputs;
 mod rows;
 mod tree;

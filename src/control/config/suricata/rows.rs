@@ -4,7 +4,7 @@
 //! value. Rows are applied in the order of the table, each once.
 
 use super::tree::Node;
-use super::{Imported, outputs};
+use super::{Imported, lists, outputs};
 use crate::config::schema::{Checksums, Document, ProtoTimeouts};
 use crate::config::values::{Hosts, OS_NAMES, Overlap, Ports, Size, StreamOs, Urgent, net};
 use crate::config::{Error, Vars};
@@ -42,6 +42,11 @@ const ROWS: &[Row] = &[
     row("vars.port-groups", |_, n, d| groups(n, &mut d.vars.port_groups.0)),
     row("classification-file", |_, n, d| text(n, &mut d.classification_file)),
     row("reference-config-file", |_, n, d| text(n, &mut d.reference_file)),
+    row("threshold-file", |_, n, d| text(n, &mut d.threshold_file)),
+    row("datasets", lists::datasets),
+    row("reputation-categories-file", lists::reputation_categories),
+    row("reputation-files", lists::reputation_files),
+    row("default-reputation-path", |_, _, _| Ok(())),
     row("outputs", outputs::apply),
     row("pcap-file.checksum-checks", |_, n, d| {
         d.checksums = Some(if yes(n) == Some(false) { Checksums::None } else { Checksums::All });
@@ -216,7 +221,7 @@ pub(super) fn truth(n: &Node, slot: &mut Option<bool>) -> Result<(), Error> {
     Ok(())
 }
 
-fn text(n: &Node, slot: &mut Option<String>) -> Result<(), Error> {
+pub(super) fn text(n: &Node, slot: &mut Option<String>) -> Result<(), Error> {
     if !blank(n) {
         *slot = Some(n.text().ok_or_else(|| wrong(n, "a text"))?.to_string());
     }
@@ -231,7 +236,7 @@ fn number<T: TryFrom<u64>>(n: &Node, slot: &mut Option<T>) -> Result<(), Error> 
     Ok(())
 }
 
-fn size(n: &Node, slot: &mut Option<Size>) -> Result<(), Error> {
+pub(super) fn size(n: &Node, slot: &mut Option<Size>) -> Result<(), Error> {
     if !blank(n) {
         let v = n.text().and_then(Size::parse);
         *slot = Some(v.ok_or_else(|| wrong(n, "a size such as 4096, 64 KiB, 1mb"))?);
