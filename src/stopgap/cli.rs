@@ -67,9 +67,12 @@ pub struct ReplayArgs {
     /// Decide as if on the wire: drop, reject and replace take effect
     #[arg(long)]
     pub inline: bool,
-    /// Workers; flows are divided among them by address
+    /// Workers; flows are divided among them by address, and the log is the same whatever their number
     #[arg(short = 'j', long = "jobs", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: u16,
+    /// Frames a worker takes at once; the log is the same whatever it is
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u16).range(1..))]
+    pub batch: u16,
     /// Event types to log, such as alert,drop,http [default: all but netflow]
     #[arg(long, value_name = "TYPES", value_delimiter = ',')]
     pub events: Option<Vec<String>>,

@@ -6,7 +6,7 @@
 use crate::cli::{ChecksumArg, SettingArgs, SuricataArgs};
 use crate::console::{Failure, Outcome, error, note, warning};
 use crate::lists;
-use crate::replay::{Events, Plan};
+use crate::replay::{Events, Plan, Shape};
 use crate::ruleset::{self, Loaded, Reading};
 use control::config::suricata::{self, Imported};
 use engine::detect::lang::Severity;
@@ -64,7 +64,7 @@ fn attempt(args: &SuricataArgs) -> Result<(), Failure> {
         loaded: &loaded,
         events,
         inline: args.simulate_ips,
-        jobs: 1,
+        shape: Shape { jobs: 1, batch: usize::from(u16::MAX) },
         log_dir: Some(&log_dir),
         write: None,
     }

@@ -5,6 +5,7 @@ use super::inspect::{Detector, Hit, HitKind, PacketInput, Settled, StreamInput};
 use super::matching::{LimitReached, MatcherError, MatcherFactory, Pattern, PatternSet, Regex, RegexSpec, Scratch};
 use super::signature::*;
 use super::state::FlowDetect;
+use super::state::shared::Shared;
 use crate::applayer::{BufferId, Direct, Progress, ProtoId, Vocabulary, generic};
 use crate::decode::{Frame, IpHeader, L4, LinkType, Packet, PortId, Span, TcpHeader};
 use crate::types::{Action, Direction, FiveTuple, IpProto, Limits, Timestamp};
@@ -247,7 +248,7 @@ impl TcpFlow {
     pub(crate) fn new(rs: &Arc<Ruleset>) -> Self {
         TcpFlow {
             rs: rs.clone(),
-            detector: Detector::new(rs, &Limits::default(), true, 7).unwrap(),
+            detector: Detector::new(rs, &Limits::default(), true, Shared::alone(&Limits::default(), 7)).unwrap(),
             flow: FlowDetect::new(),
             streams: [vec![], vec![]],
             seconds: 0,
@@ -307,7 +308,9 @@ pub(crate) fn datagram(rs: &Arc<Ruleset>, data: &[u8]) -> Vec<u32> {
         opaque: false,
         flow_end: false,
     };
-    Detector::new(rs, &Limits::default(), false, 7).unwrap().inspect(rs, &input, None, &mut out);
+    Detector::new(rs, &Limits::default(), false, Shared::alone(&Limits::default(), 7))
+        .unwrap()
+        .inspect(rs, &input, None, &mut out);
     assert!(out.iter().all(|h| h.kind != HitKind::Stream));
     out.iter().map(|h| rs.signature(h.sig).unwrap().sid).collect()
 }

@@ -78,7 +78,7 @@ pub struct FlowCore {
     pub vlan: VlanStack,
     pub flags: FlowFlags,
     /// Epoch of the ruleset the flow's state was made under.
-    pub epoch: u32,
+    pub epoch: u64,
     /// The client is the key's lesser end.
     pub(super) client_is_lesser: bool,
     /// The server has spoken.

@@ -12,6 +12,7 @@ use crate::types::{Direction, IpProto};
 
 impl Path {
     pub(super) fn end(&mut self, flow: &mut Flow<Session>, cause: EndCause, out: &mut Output) {
+        self.renew(flow);
         let condemned = flow.core.flags.condemned.is_some();
         if !flow.session.blind && !condemned {
             self.flush(flow, out);

@@ -13,11 +13,13 @@ mod output;
 mod path;
 mod report;
 
+pub use crate::detect::state::shared::{HostTable, Moment, Shared, Turn};
 pub use config::{Config, Mode};
 pub use output::{FrameVerdict, Injected, Output};
 
 use crate::decode::{Decoder, Frame, Packet, PacketList};
 use crate::detect::compile::Ruleset;
+use crate::detect::matching::MatcherError;
 use crate::flow::{EndCause, Flow, FlowTable, Keyer, Lookup};
 use crate::session::Session;
 use crate::types::{Cause, Counter, Counters, ExceptionPolicy, IpProto, Timestamp, Verdict};
@@ -39,7 +41,14 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub fn new(mut config: Arc<Config>, rules: Arc<Ruleset>) -> Result<Self, crate::detect::matching::MatcherError> {
+    /// A worker that shares with nobody.
+    pub fn new(config: Arc<Config>, rules: Arc<Ruleset>) -> Result<Self, MatcherError> {
+        let shared = Shared::alone(&config.limits, config.seed[0]);
+        Self::sharing(config, rules, shared)
+    }
+
+    /// One of several workers of an engine.
+    pub fn sharing(mut config: Arc<Config>, rules: Arc<Ruleset>, shared: Shared) -> Result<Self, MatcherError> {
         let midstream = config.policies.of(Cause::StreamMidstream);
         if !matches!(midstream, ExceptionPolicy::Ignore | ExceptionPolicy::PassFlow) {
             // Sessions that are turned away are not taken up.
@@ -52,10 +61,16 @@ impl Worker {
             decoder: Decoder::new(decode, &config.limits),
             keyer: flows.keyer(),
             flows,
-            path: Path::new(config, rules)?,
+            path: Path::new(config, rules, shared)?,
             ended: Vec::new(),
             spare: Vec::new(),
         })
+    }
+
+    /// Another ruleset from the next batch on; its epoch is another one. No flow is visited: each compares epochs on its
+    /// next packet, and then forgets what the old rules left with it. On an error the old ruleset stays.
+    pub fn adopt(&mut self, rules: Arc<Ruleset>) -> Result<(), MatcherError> {
+        self.path.adopt(rules)
     }
 
     /// Takes a batch through every stage. `out.frames` holds one verdict per frame afterwards.
@@ -87,7 +102,7 @@ impl Worker {
         self.path.number = number;
         let ended = &mut self.ended;
         self.flows.sweep(self.path.now, usize::MAX, &mut |flow, cause| ended.push((flow, cause)));
-        self.finish_ended(out);
+        self.finish_in_order(number, out);
     }
 
     /// The input has ended: every flow ends, with what its streams still held inspected.
@@ -95,7 +110,7 @@ impl Worker {
         out.begin(0);
         let ended = &mut self.ended;
         self.flows.drain(&mut |flow, cause| ended.push((flow, cause)));
-        self.finish_ended(out);
+        self.finish_in_order(u64::MAX, out);
     }
 
     /// The `stats` record of this worker alone; `uptime` in seconds.
@@ -163,6 +178,18 @@ impl Worker {
             self.flows.settle(at);
         }
         fate
+    }
+
+    /// Finishes flows that ended after packet `number`, in the order they began, whatever the table's.
+    fn finish_in_order(&mut self, number: u64, out: &mut Output) {
+        let mut ended = std::mem::take(&mut self.ended);
+        ended.sort_by_key(|(flow, _)| (flow.core.first_packet, flow.core.flow_id));
+        for (flow, cause) in ended.drain(..) {
+            self.path.detector.begin(Moment { number, ending: flow.core.first_packet.saturating_add(1) });
+            self.ended.push((flow, cause));
+            self.finish_ended(out);
+        }
+        self.ended = ended;
     }
 
     fn finish_ended(&mut self, out: &mut Output) {

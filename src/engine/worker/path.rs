@@ -15,6 +15,7 @@ use crate::detect::compile::Ruleset;
 use crate::detect::inspect::{Alert, Detector, Hit};
 use crate::detect::matching::MatcherError;
 use crate::detect::state::hosts::Bounded;
+use crate::detect::state::shared::{Moment, Shared};
 use crate::flow::{Flow, FlowState};
 use crate::record::PacketSource;
 use crate::session::Session;
@@ -75,11 +76,11 @@ pub(super) struct Path {
 }
 
 impl Path {
-    pub fn new(config: Arc<Config>, rules: Arc<Ruleset>) -> Result<Self, MatcherError> {
+    pub fn new(config: Arc<Config>, rules: Arc<Ruleset>, shared: Shared) -> Result<Self, MatcherError> {
         let inline = config.mode == Mode::Inline;
         Ok(Path {
             vocabulary: *rules.vocabulary(),
-            detector: Detector::new(&rules, &config.limits, inline, config.seed[0])?,
+            detector: Detector::new(&rules, &config.limits, inline, shared)?,
             account: Account::new(config.limits.stream_bytes_max),
             app_bytes: 0,
             withheld: Bounded::new(WITHHELD_MAX, config.seed[1]),
@@ -95,10 +96,33 @@ impl Path {
         })
     }
 
+    /// Another ruleset; the flows find out by its epoch.
+    pub fn adopt(&mut self, rules: Arc<Ruleset>) -> Result<(), MatcherError> {
+        self.detector.adopt(&rules)?;
+        self.vocabulary = *rules.vocabulary();
+        self.rules = rules;
+        Ok(())
+    }
+
+    /// What rules of another epoch left with the flow is let go: candidates that wait, what matched, variables, and a
+    /// pass, which the new rules might not give. A drop stands: a flow that was stopped does not go on.
+    pub fn renew(&self, flow: &mut Flow<Session>) {
+        let epoch = self.rules.epoch();
+        if flow.core.epoch == epoch {
+            return;
+        }
+        if flow.session.detect.passed() && flow.core.state != FlowState::Bypassed {
+            flow.core.flags.passed = false;
+        }
+        flow.core.epoch = epoch;
+        flow.session.detect.renew(epoch);
+    }
+
     pub fn begin(&mut self, packet: &Packet<'_>) {
         // Other workers' packets must not show in this one's time, where several are to agree.
         self.now = if self.config.paced { packet.ts } else { self.now.max(packet.ts) };
         self.number = packet.number;
+        self.detector.begin(Moment { number: packet.number, ending: 0 });
     }
 
     /// What fragments made whole did not leave: its other fragments have, so that none may be sent again, in another form
@@ -142,6 +166,7 @@ impl Path {
     ) -> Fate {
         let mut fate = Fate::default();
         let subject = |dir| Subject { packet, source: PacketSource::of(packet), dir: Some(dir) };
+        self.renew(flow);
         note_ttl(&mut flow.session, dir, packet);
         if let Some(reason) = flow.core.flags.condemned {
             let by_rule = reason == Reason::FlowDrop;
@@ -364,7 +389,8 @@ impl Path {
         flow.session.blinded();
         flow.core.flags.pinned = true;
         // Its scratch may be half written.
-        if let Ok(fresh) = Detector::new(&self.rules, &self.config.limits, self.inline, self.config.seed[0]) {
+        let shared = self.detector.shared().clone();
+        if let Ok(fresh) = Detector::new(&self.rules, &self.config.limits, self.inline, shared) {
             self.detector = fresh;
         }
         let mut fate = Fate::default();

@@ -57,7 +57,10 @@ impl Path {
     }
 
     fn names<'a>(&'a self, flow: Option<&Flow<Session>>) -> Names<'a> {
-        let Some(flow) = flow else { return Names { bits: Vec::new(), ints: Vec::new() } };
+        // Variables of an earlier ruleset have names this one does not know.
+        let Some(flow) = flow.filter(|f| f.core.epoch == self.rules.epoch()) else {
+            return Names { bits: Vec::new(), ints: Vec::new() };
+        };
         let detect = &flow.session.detect;
         Names {
             bits: detect.bits().iter().filter_map(|v| self.rules.var_name(*v)).collect(),

@@ -1,14 +1,17 @@
 //! The workers of a replay: one in this thread, or several in theirs, fed and read over bounded rings.
 //!
-//! Frames are divided by the pair of addresses of their outermost packet, so both directions of a flow, its fragments,
-//! the flows of a tunnel with the tunnel itself, and whatever rules keep for a pair meet on one worker. What rules keep for a single host is kept by each worker for itself.
+//! The log and the verdicts are the same whatever the number of workers and the size of their batches: [`Divider`] keeps
+//! together what shares a flow, [`Turnstile`] brings what rules keep of hosts into the order of packets, and silent flows
+//! end at the same packets, in the order they began.
 
+use super::divide::Divider;
 use super::outputs::{Outputs, Part};
+use super::turnstile::Turnstile;
 use crate::console::Failure;
-use engine::decode::{Decoder, Frame, L4, LinkType, PortId};
+use engine::decode::{Frame, LinkType, PortId};
 use engine::detect::compile::Ruleset;
-use engine::types::{Cause, Counters, Limits, Timestamp};
-use engine::worker::{Config, FrameVerdict, Injected, Output, Worker};
+use engine::types::{Cause, Counters, Timestamp};
+use engine::worker::{Config, FrameVerdict, HostTable, Injected, Moment, Output, Shared, Worker};
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -18,6 +21,14 @@ use std::time::Duration;
 
 /// Rounds in flight.
 const IN_FLIGHT: usize = 8;
+
+/// How a crew is made up.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    pub jobs: usize,
+    /// Frames a worker takes at once.
+    pub batch: usize,
+}
 
 /// What workers counted.
 #[derive(Clone, Debug)]
@@ -30,6 +41,7 @@ pub struct Tally {
 
 pub struct Crew {
     hands: Hands,
+    batch: usize,
     first: Option<Timestamp>,
     /// The latest time and the last number seen.
     mark: Mark,
@@ -80,7 +92,7 @@ struct Place {
 
 enum Job {
     Round(Share, Mark),
-    Finish(Mark),
+    Finish,
 }
 
 enum Answer {
@@ -120,16 +132,24 @@ impl Share {
 }
 
 impl Crew {
-    pub fn new(jobs: usize, config: &Arc<Config>, rules: &Arc<Ruleset>) -> Result<Self, Failure> {
-        let worker = || Worker::new(config.clone(), rules.clone()).map(Box::new).map_err(Failure::from);
+    /// `divider`: what is known of the input beforehand; not asked by one worker alone.
+    pub fn new(shape: Shape, config: &Arc<Config>, rules: &Arc<Ruleset>, divider: Divider) -> Result<Self, Failure> {
+        let batch = shape.batch.max(1);
         let out = || Output::new(config.records_max);
-        let hands = if jobs <= 1 {
-            Hands::One { worker: worker()?, out: Box::new(out()), spare: Vec::new() }
+        let hands = if shape.jobs <= 1 {
+            let worker = Box::new(Worker::new(config.clone(), rules.clone())?);
+            Hands::One { worker, out: Box::new(out()), spare: Vec::new() }
         } else {
-            let members = (0..jobs).map(|n| member(n, worker()?, out())).collect::<Result<_, _>>()?;
-            Hands::Many(Box::new(Many { members, divider: Divider::new(config), pending: 0 }))
+            let hosts = Arc::new(HostTable::new(&config.limits, config.seed[0]));
+            let member = |(n, turn): (usize, Arc<Turnstile>)| {
+                let shared = Shared { hosts: hosts.clone(), turn: Some(turn.clone()) };
+                let worker = Box::new(Worker::sharing(config.clone(), rules.clone(), shared)?);
+                Hand { worker, out: out(), batch, turn }.work(n)
+            };
+            let members = Turnstile::for_workers(shape.jobs).into_iter().enumerate().map(member);
+            Hands::Many(Box::new(Many { members: members.collect::<Result<_, _>>()?, divider, pending: 0 }))
         };
-        Ok(Crew { hands, first: None, mark: Mark::default() })
+        Ok(Crew { hands, batch, first: None, mark: Mark::default() })
     }
 
     /// Processes a round. What it yields is written at once or with a later round.
@@ -143,10 +163,12 @@ impl Crew {
         let mark = self.mark;
         match &mut self.hands {
             Hands::One { worker, out, spare } => {
-                worker.process(frames, out);
-                *spare = out.records.take(std::mem::take(spare));
-                let part = Part { frames, verdicts: &out.frames, injected: &out.injected, records: spare };
-                outputs.round(&[part])?;
+                for frames in frames.chunks(self.batch) {
+                    worker.process(frames, out);
+                    *spare = out.records.take(std::mem::take(spare));
+                    let part = Part { frames, verdicts: &out.frames, injected: &out.injected, records: spare };
+                    outputs.round(&[part])?;
+                }
                 worker.advance(mark.now, mark.number, out);
                 *spare = out.records.take(std::mem::take(spare));
                 outputs.endings(std::slice::from_ref(spare))
@@ -177,12 +199,11 @@ impl Crew {
         let (first, now) = (self.first.unwrap_or_default(), self.mark.now);
         match self.hands {
             Hands::One { mut worker, mut out, .. } => {
-                worker.advance(self.mark.now, self.mark.number, &mut out);
                 worker.finish(&mut out);
                 outputs.endings(&[out.records.take(Vec::new())])?;
                 Ok(Tally { first, now, ..tally(&worker) })
             }
-            Hands::Many(many) => Ok(Tally { first, now, ..many.finish(outputs, self.mark)? }),
+            Hands::Many(many) => Ok(Tally { first, now, ..many.finish(outputs)? }),
         }
     }
 }
@@ -191,34 +212,57 @@ fn tally(w: &Worker) -> Tally {
     Tally { counters: w.counters().clone(), exceptions: *w.exceptions(), first: Timestamp::ZERO, now: w.now() }
 }
 
-fn member(n: usize, mut worker: Box<Worker>, mut out: Output) -> Result<Member, Failure> {
-    let (to, mut jobs) = RingBuffer::<Job>::new(IN_FLIGHT + 1);
-    let (mut answers, from) = RingBuffer::<Answer>::new(IN_FLIGHT + 1);
-    let work = move || {
-        while let Some(job) = pop(&mut jobs) {
-            let answer = match job {
-                Job::Round(share, mark) => {
-                    worker.process(&share.frames(), &mut out);
-                    let (verdicts, injected) = (std::mem::take(&mut out.frames), std::mem::take(&mut out.injected));
-                    let records = out.records.take(Vec::new());
-                    worker.advance(mark.now, mark.number, &mut out);
-                    let endings = out.records.take(Vec::new());
-                    Answer::Round(Box::new(Done { share, verdicts, injected, records, endings }))
+/// A worker in a thread of its own.
+struct Hand {
+    worker: Box<Worker>,
+    out: Output,
+    batch: usize,
+    turn: Arc<Turnstile>,
+}
+
+impl Hand {
+    fn work(mut self, n: usize) -> Result<Member, Failure> {
+        let (to, mut jobs) = RingBuffer::<Job>::new(IN_FLIGHT + 1);
+        let (mut answers, from) = RingBuffer::<Answer>::new(IN_FLIGHT + 1);
+        let work = move || {
+            while let Some(job) = pop(&mut jobs) {
+                let answer = match job {
+                    Job::Round(share, mark) => self.round(share, mark),
+                    Job::Finish => self.finish(),
+                };
+                if !push(&mut answers, answer) {
+                    return;
                 }
-                Job::Finish(mark) => {
-                    worker.advance(mark.now, mark.number, &mut out);
-                    worker.finish(&mut out);
-                    let records = out.records.take(Vec::new());
-                    Answer::Finished { records, tally: Box::new(tally(&worker)) }
-                }
-            };
-            if !push(&mut answers, answer) {
-                return;
             }
+        };
+        let thread = std::thread::Builder::new().name(format!("worker {n}")).spawn(work)?;
+        Ok(Member { to, from, thread, spare: VecDeque::new() })
+    }
+
+    fn round(&mut self, share: Share, mark: Mark) -> Answer {
+        let Hand { worker, out, batch, turn } = self;
+        let (mut verdicts, mut injected) = (Vec::with_capacity(share.frames.len()), Vec::new());
+        for frames in share.frames().chunks(*batch) {
+            worker.process(frames, out);
+            let before = verdicts.len() as u32;
+            verdicts.append(&mut out.frames);
+            injected.extend(out.injected.drain(..).map(|i| Injected { after: i.after + before, ..i }));
         }
-    };
-    let thread = std::thread::Builder::new().name(format!("worker {n}")).spawn(work)?;
-    Ok(Member { to, from, thread, spare: VecDeque::new() })
+        let records = out.records.take(Vec::new());
+        turn.at(Moment { number: mark.number, ending: 1 });
+        worker.advance(mark.now, mark.number, out);
+        let endings = out.records.take(Vec::new());
+        turn.at(Moment { number: mark.number + 1, ending: 0 });
+        Answer::Round(Box::new(Done { share, verdicts, injected, records, endings }))
+    }
+
+    fn finish(&mut self) -> Answer {
+        self.worker.finish(&mut self.out);
+        // Others may still have flows to end.
+        self.turn.at(Moment { number: u64::MAX, ending: u64::MAX });
+        let records = self.out.records.take(Vec::new());
+        Answer::Finished { records, tally: Box::new(tally(&self.worker)) }
+    }
 }
 
 const STOPPED: &str = "a worker stopped";
@@ -309,9 +353,9 @@ impl Many {
         Ok(())
     }
 
-    fn finish(mut self, outputs: &mut Outputs, mark: Mark) -> Result<Tally, Failure> {
+    fn finish(mut self, outputs: &mut Outputs) -> Result<Tally, Failure> {
         for h in &mut self.members {
-            push(&mut h.to, Job::Finish(mark));
+            push(&mut h.to, Job::Finish);
         }
         let mut all: Option<Tally> = None;
         let mut records = Vec::new();
@@ -339,47 +383,5 @@ impl Tally {
             *a += b;
         }
         self.now = self.now.max(other.now);
-    }
-}
-
-/// Says which worker a frame goes to.
-struct Divider {
-    decoder: Decoder,
-    counters: Counters,
-}
-
-impl Divider {
-    fn new(config: &Config) -> Self {
-        let mut settings = config.decode.clone();
-        settings.verify_checksums = false;
-        // Fragments go by their addresses like everything else: none is kept here.
-        let limits = Limits { defrag_datagrams_max: 0, defrag_bytes_max: 0, ..config.limits.clone() };
-        Divider { decoder: Decoder::new(settings, &limits), counters: Counters::default() }
-    }
-
-    fn place(&mut self, frame: &Frame<'_>, n: usize) -> usize {
-        let mut packets = Vec::new();
-        self.decoder.decode(frame, 0, &mut packets, &mut self.counters);
-        let Some((_, p)) = packets.first().filter(|(_, p)| p.ip.is_some()) else { return 0 };
-        // An error belongs to the flow of the packet it quotes, whoever sends it.
-        let t = match p.l4 {
-            L4::Icmp4 { embedded: Some(t), .. } | L4::Icmp6 { embedded: Some(t), .. } => t,
-            _ => p.tuple,
-        };
-        let (a, b) = (t.src.min(t.dst), t.src.max(t.dst));
-        let mut h = 0xcbf2_9ce4_8422_2325u64;
-        let mut mix = |x: u128| {
-            for half in [x as u64, (x >> 64) as u64] {
-                h = (h ^ half).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-                h ^= h >> 29;
-            }
-        };
-        for ip in [a, b] {
-            match ip {
-                std::net::IpAddr::V4(v) => mix(v.to_bits().into()),
-                std::net::IpAddr::V6(v) => mix(v.to_bits()),
-            }
-        }
-        (h % n as u64) as usize
     }
 }

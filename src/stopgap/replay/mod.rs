@@ -4,10 +4,12 @@
 //! in the order of packets: frames go out in rounds, and a round is written when every worker has answered it.
 
 mod crew;
+mod divide;
 mod events;
 mod outputs;
 mod progress;
 mod summary;
+mod turnstile;
 
 use crate::cli::{ChecksumArg, ReplayArgs};
 use crate::console::{DONE, Failure, Outcome, PARTLY, error, note, print, warning};
@@ -15,6 +17,8 @@ use crate::ruleset::{self, Loaded, Reading};
 use capture::{Reader, Receive};
 use control::config::{self, Config};
 use crew::Crew;
+pub use crew::Shape;
+use divide::Divider;
 use engine::decode::{Frame, HostPolicies, OverlapPolicy};
 use engine::detect::compile::Ruleset;
 use engine::detect::lang::Severity;
@@ -53,7 +57,7 @@ pub fn run(args: &ReplayArgs) -> Outcome {
         loaded: &loaded,
         events,
         inline: args.inline,
-        jobs: args.jobs.into(),
+        shape: Shape { jobs: args.jobs.into(), batch: args.batch.into() },
         continuous: args.continuous,
         log_dir: args.log_dir.as_deref(),
         write: args.write.as_deref(),
@@ -80,7 +84,7 @@ pub struct Plan<'a> {
     pub loaded: &'a Loaded,
     pub events: Events,
     pub inline: bool,
-    pub jobs: usize,
+    pub shape: Shape,
     /// The captures are one: state goes on from each to the next.
     pub continuous: bool,
     pub log_dir: Option<&'a Path>,
@@ -101,7 +105,7 @@ impl Plan<'_> {
         let mut replay = Replay {
             config: self.config,
             inline: self.inline,
-            jobs: self.jobs,
+            shape: self.shape,
             switches,
             ruleset: self.loaded.ruleset.clone(),
             summary: Summary::default(),
@@ -146,7 +150,7 @@ fn tell_policies(config: &Config) {
 struct Replay {
     config: Config,
     inline: bool,
-    jobs: usize,
+    shape: Shape,
     switches: record::Settings,
     ruleset: Arc<Ruleset>,
     summary: Summary,
@@ -175,8 +179,32 @@ impl Replay {
         }
     }
 
-    fn crew(&self, input: usize) -> Result<Crew, Failure> {
-        Crew::new(self.jobs, &Arc::new(self.worker_config(input)), &self.ruleset)
+    fn crew(&self, input: usize, paths: &[PathBuf]) -> Result<Crew, Failure> {
+        let config = Arc::new(self.worker_config(input));
+        let divider = self.divider(&config, paths);
+        Crew::new(self.shape, &config, &self.ruleset, divider)
+    }
+
+    /// Several workers are told beforehand what must meet, where the captures can be read twice.
+    fn divider(&self, config: &worker::Config, paths: &[PathBuf]) -> Divider {
+        let mut divider = Divider::new(config);
+        if self.shape.jobs <= 1 {
+            return divider;
+        }
+        for path in paths.iter().filter(|p| p.is_file()) {
+            // What is wrong with it is told when it is replayed.
+            let Ok(mut reader) = capture::open(path) else { continue };
+            loop {
+                let mut frames: Vec<Frame<'_>> = Vec::with_capacity(ROUND);
+                if reader.recv(&mut frames, ROUND).is_ok_and(|n| n > 0) {
+                    frames.iter().for_each(|f| divider.learn(f));
+                } else {
+                    break;
+                }
+            }
+        }
+        divider.rewind(config);
+        divider
     }
 
     /// A capture that cannot be opened is told and passed over.
@@ -191,7 +219,7 @@ impl Replay {
 
     fn one(&mut self, path: &Path, outputs: &mut Outputs) -> Result<(), Failure> {
         let Some(reader) = self.open(path) else { return Ok(()) };
-        let mut crew = self.crew(self.summary.captures)?;
+        let mut crew = self.crew(self.summary.captures, &[path.to_path_buf()])?;
         outputs.begin_input(path, 0);
         let fed = self.feed(path, reader, &mut crew, outputs, 0);
         let ended = self.end(crew, outputs);
@@ -199,7 +227,7 @@ impl Replay {
     }
 
     fn continuous(&mut self, captures: &[PathBuf], outputs: &mut Outputs) -> Result<(), Failure> {
-        let mut crew = self.crew(0)?;
+        let mut crew = self.crew(0, captures)?;
         let mut base = 0;
         for path in captures {
             let Some(reader) = self.open(path) else { continue };

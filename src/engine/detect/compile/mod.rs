@@ -13,7 +13,8 @@ pub(crate) use class::{Compiled, Source};
 
 use super::matching::{MatcherFactory, Scratch};
 use super::prefilter::{AddressRules, PayloadGroups, SetBuilder, TxGroups};
-use super::signature::{SigIdx, Signature, VarId};
+use super::signature::{SigIdx, Signature, TagScope, VarId};
+use super::state::shared::BitName;
 use super::transforms_cache::ChainTable;
 use crate::applayer::Vocabulary;
 use std::sync::Arc;
@@ -72,6 +73,10 @@ pub struct Ruleset {
     /// Rules that ask for decode or stream events alone.
     pub(crate) events: Vec<SigIdx>,
     pub(crate) var_names: Vec<String>,
+    /// Of the same, as the host table knows them.
+    pub(crate) bit_names: Arc<[BitName]>,
+    /// A rule tags hosts, so packets must be counted against tags.
+    pub(crate) tags_hosts: bool,
 }
 
 impl Ruleset {
@@ -100,7 +105,10 @@ impl Ruleset {
         let databases = builder.counts();
         let events =
             sigs.iter().enumerate().filter(|(_, c)| c.class == Class::Event).map(|(i, _)| SigIdx(i as u32)).collect();
+        let tags_host = |c: &Compiled| c.sig.tag.is_some_and(|t| t.scope != TagScope::Session);
         let ruleset = Ruleset {
+            tags_hosts: sigs.iter().any(tags_host),
+            bit_names: settings.var_names.iter().map(|n| BitName::new(n)).collect(),
             epoch: settings.epoch.max(1),
             vocabulary,
             factory,
@@ -128,6 +136,8 @@ impl Ruleset {
             chains: ChainTable::default(),
             events: Vec::new(),
             var_names: Vec::new(),
+            bit_names: Arc::new([]),
+            tags_hosts: false,
         }
     }
 

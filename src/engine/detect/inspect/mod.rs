@@ -31,15 +31,13 @@ use super::matching::MatcherError;
 use super::prefilter::{Candidates, Transport};
 use super::signature::{PacketFacts, SigIdx};
 use super::state::FlowDetect;
-use super::state::hosts::Bounded;
-use super::threshold::Counts;
+use super::state::shared::{BitName, Hosts, Moment, Shared};
 use super::transforms_cache::TransformCache;
 use crate::applayer::{AppParser, EventId, ProtoId, TxId};
 use crate::types::{Cause, Counter, Counters, Limits};
 use content::Work;
 use smallvec::SmallVec;
-use std::net::IpAddr;
-use vars::{HostBits, HostKey};
+use std::sync::Arc;
 
 /// Steps one rule may spend on one packet or transaction; a step is a check tried or 64 bytes searched.
 const STEPS_MAX: u32 = 20_000;
@@ -119,15 +117,17 @@ pub struct Exception {
     pub sig: SigIdx,
 }
 
-/// One worker's inspection: working memory, and what is remembered of hosts.
+/// One worker's inspection: its working memory, and its share in what is remembered of hosts.
 pub struct Detector {
     work: Work,
     candidates: Candidates,
     cache: TransformCache,
     folded: Vec<u8>,
-    hosts: Bounded<HostKey, HostBits>,
-    counts: Counts,
-    host_tags: Bounded<IpAddr, super::state::TagLeft>,
+    shared: Shared,
+    /// By [`super::signature::VarId`].
+    bit_names: Arc<[BitName]>,
+    /// The packet or flow end at hand.
+    at: Moment,
     exceptions: Vec<Exception>,
     counters: Counters,
     limits: Limits,
@@ -136,16 +136,16 @@ pub struct Detector {
 }
 
 impl Detector {
-    /// `inline`: drops are carried out. `seed`: of the keyed hashes, random live and fixed in replay.
-    pub fn new(rs: &Ruleset, limits: &Limits, inline: bool, seed: u64) -> Result<Self, MatcherError> {
+    /// `inline`: drops are carried out.
+    pub fn new(rs: &Ruleset, limits: &Limits, inline: bool, shared: Shared) -> Result<Self, MatcherError> {
         Ok(Detector {
             work: Work::new(rs.scratch()?),
             candidates: Candidates::new(rs.len()),
             cache: TransformCache::default(),
             folded: Vec::with_capacity(512),
-            hosts: Bounded::new(limits.hosts_max, seed),
-            counts: Bounded::new(limits.hosts_max, seed.wrapping_add(1)),
-            host_tags: Bounded::new(limits.hosts_max, seed.wrapping_add(2)),
+            shared,
+            bit_names: rs.bit_names.clone(),
+            at: Moment::default(),
             exceptions: Vec::with_capacity(16),
             counters: Counters::default(),
             limits: limits.clone(),
@@ -154,20 +154,33 @@ impl Detector {
         })
     }
 
-    /// A new ruleset from the next packet on. Counts by address stay; host bits, whose names are the old set's, go.
-    pub fn adopt(&mut self, rs: &Ruleset, seed: u64) -> Result<(), MatcherError> {
+    /// A new ruleset from the next packet on. What is remembered of hosts stays.
+    pub fn adopt(&mut self, rs: &Ruleset) -> Result<(), MatcherError> {
         self.work = Work::new(rs.scratch()?);
         self.candidates = Candidates::new(rs.len());
-        self.hosts = Bounded::new(self.limits.hosts_max, seed);
+        self.bit_names = rs.bit_names.clone();
         self.epoch = rs.epoch();
         Ok(())
     }
 
+    /// The packet, or the flow's end, that is inspected next.
+    pub fn begin(&mut self, at: Moment) {
+        self.at = at;
+    }
+
+    /// What this worker has in common with others.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    fn touch_hosts<R>(&mut self, touch: impl FnOnce(&mut Hosts) -> R) -> R {
+        let (done, evicted) = self.shared.with(self.at, touch);
+        self.counters.add(Counter::HostsEvicted, evicted);
+        done
+    }
+
     /// Adds what was counted since the last call to `total`.
     pub fn drain_counters(&mut self, total: &mut Counters) {
-        self.counters.add(Counter::HostsEvicted, std::mem::take(&mut self.hosts.evicted));
-        self.counters.add(Counter::HostsEvicted, std::mem::take(&mut self.counts.evicted));
-        self.counters.add(Counter::HostsEvicted, std::mem::take(&mut self.host_tags.evicted));
         total.merge(&self.counters);
         self.counters = Counters::default();
     }

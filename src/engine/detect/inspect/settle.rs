@@ -50,7 +50,8 @@ impl Detector {
         hits: &mut Vec<Hit>,
         alerts: &mut Vec<Alert>,
     ) -> Settled {
-        let mut settled = Settled { tagged: self.spend_tags(facts, flow.as_deref_mut()), ..Settled::default() };
+        let tagged = self.spend_tags(rs.tags_hosts, facts, flow.as_deref_mut());
+        let mut settled = Settled { tagged, ..Settled::default() };
         if hits.is_empty() {
             return settled;
         }
@@ -131,7 +132,9 @@ impl Detector {
         let Some(t) = &sig.threshold else { return Ruling::Alert };
         let (now, ports) = (facts.packet.ts, (tuple.sport, tuple.dport));
         match (Key::of(sig.gid, sig.sid, t.track, tuple), flow) {
-            (Some(k), _) => threshold::rule_on(t, self.counts.entry(k, Count::default), now, ports),
+            (Some(k), _) => {
+                self.touch_hosts(|hosts| threshold::rule_on(t, hosts.counts.entry(k, Count::default), now, ports))
+            }
             (None, Some(f)) => threshold::rule_on(t, flow_count(f, idx, self.limits.flow_vars_max), now, ports),
             // Counted by flow, and there is none.
             (None, None) => Ruling::Nothing,
@@ -145,16 +148,20 @@ impl Detector {
             TagUnit::Bytes => TagLeft::Bytes(u64::from(tag.count)),
             TagUnit::Seconds => TagLeft::Until(p.ts.saturating_add(Duration::from_secs(u64::from(tag.count)))),
         };
-        match (tag.scope, flow) {
-            (TagScope::Session, Some(f)) => f.tag = Some(left),
-            (TagScope::Session, None) => {}
-            (TagScope::HostSrc, _) => *self.host_tags.entry(p.src(), || left) = left,
-            (TagScope::HostDst, _) => *self.host_tags.entry(p.dst(), || left) = left,
-        }
+        let host = match (tag.scope, flow) {
+            (TagScope::Session, Some(f)) => {
+                f.tag = Some(left);
+                return;
+            }
+            (TagScope::Session, None) => return,
+            (TagScope::HostSrc, _) => p.src(),
+            (TagScope::HostDst, _) => p.dst(),
+        };
+        self.touch_hosts(|hosts| *hosts.tags.entry(host, || left) = left);
     }
 
     /// Counts this packet against the tags it falls under; says whether there is any.
-    fn spend_tags(&mut self, facts: &PacketFacts<'_>, flow: Option<&mut FlowDetect>) -> bool {
+    fn spend_tags(&mut self, of_hosts: bool, facts: &PacketFacts<'_>, flow: Option<&mut FlowDetect>) -> bool {
         let p = facts.packet;
         let (bytes, now) = (u64::from(p.wire_len), p.ts);
         let mut tagged = false;
@@ -166,15 +173,18 @@ impl Detector {
                 f.tag = None;
             }
         }
-        if self.host_tags.len() > 0 {
-            for a in [p.src(), p.dst()] {
-                let live = self.host_tags.find_mut(&a).map(|left| left.spend(bytes, now));
-                match live {
-                    Some(true) => tagged = true,
-                    Some(false) => self.host_tags.remove(&a),
-                    None => {}
+        if of_hosts {
+            tagged |= self.touch_hosts(|hosts| {
+                let mut any = false;
+                for a in [p.src(), p.dst()] {
+                    match hosts.tags.find_mut(&a).map(|left| left.spend(bytes, now)) {
+                        Some(true) => any = true,
+                        Some(false) => hosts.tags.remove(&a),
+                        None => {}
+                    }
                 }
-            }
+                any
+            });
         }
         tagged
     }

@@ -8,6 +8,7 @@ use crate::applayer::{
 use crate::detect::compile::Ruleset;
 use crate::detect::signature::*;
 use crate::detect::state::FlowDetect;
+use crate::detect::state::shared::Shared;
 use crate::detect::testkit::*;
 use crate::types::Direction::{self, ToClient, ToServer};
 use crate::types::{FieldSink, Limits};
@@ -129,7 +130,7 @@ struct Flow {
 impl Flow {
     fn new(sigs: Vec<Signature>) -> Self {
         let rs = compile(sigs, vocabulary());
-        let detector = Detector::new(&rs, &Limits::default(), true, 7).unwrap();
+        let detector = Detector::new(&rs, &Limits::default(), true, Shared::alone(&Limits::default(), 7)).unwrap();
         Flow { rs, detector, flow: FlowDetect::new(), app: Mock { txs: vec![MockTx::default()] } }
     }
 

@@ -6,38 +6,8 @@ use crate::detect::compile::Compiled;
 use crate::detect::signature::{IntOperand, StateOp, VarId, VarScope};
 use crate::detect::state::FlowDetect;
 use crate::detect::state::hosts::Until;
+use crate::detect::state::shared::{BITS_MAX, BitName, HostBits, HostKey};
 use crate::detect::state::vars::compare;
-use smallvec::SmallVec;
-use std::net::IpAddr;
-
-/// A host, or a pair of hosts in order of address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum HostKey {
-    One(IpAddr),
-    Pair(IpAddr, IpAddr),
-}
-
-/// Bits of one host or pair; at most this many are kept, the oldest goes.
-const BITS_MAX: usize = 32;
-
-#[derive(Debug, Default)]
-pub(crate) struct HostBits(SmallVec<[(VarId, Until); 2]>);
-
-impl HostBits {
-    fn set(&mut self, id: VarId, until: Until) {
-        self.0.retain(|b| b.0 != id);
-        if self.0.len() >= BITS_MAX {
-            self.0.remove(0);
-        }
-        self.0.push((id, until));
-    }
-
-    fn unset(&mut self, id: VarId) -> bool {
-        let n = self.0.len();
-        self.0.retain(|b| b.0 != id);
-        self.0.len() != n
-    }
-}
 
 fn key(scope: VarScope, input: &PacketInput<'_>) -> Option<HostKey> {
     let t = &input.facts.packet.tuple;
@@ -92,10 +62,16 @@ impl Detector {
             }
             (_, Some(k)) => {
                 let now = input.facts.packet.ts;
-                self.hosts.find(&k).is_some_and(|h| h.0.iter().any(|b| b.0 == bit && b.1.live(now)))
+                let name = self.bit_name(bit);
+                let live = |h: &HostBits| h.0.iter().any(|b| b.0 == name && b.1.live(now));
+                self.shared.with(self.at, |h| h.bits.find(&k).is_some_and(live)).0
             }
             (_, None) => false,
         }
+    }
+
+    fn bit_name(&self, bit: VarId) -> BitName {
+        self.bit_names.get(bit.0 as usize).copied().unwrap_or_else(|| BitName::unnamed(bit))
     }
 
     /// Carries out all of a rule's settings.
@@ -164,14 +140,15 @@ impl Detector {
             }
             _ => {
                 let Some(k) = key(scope, input) else { return };
-                match w {
-                    Write::Set(until) => self.hosts.entry(k, HostBits::default).set(bit, until),
+                let name = self.bit_name(bit);
+                self.touch_hosts(|hosts| match w {
+                    Write::Set(until) => hosts.bits.entry(k, HostBits::default).set(name, until),
                     Write::Unset => {
-                        if self.hosts.find_mut(&k).is_some_and(|h| h.unset(bit) && h.0.is_empty()) {
-                            self.hosts.remove(&k);
+                        if hosts.bits.find_mut(&k).is_some_and(|h| h.unset(name) && h.0.is_empty()) {
+                            hosts.bits.remove(&k);
                         }
                     }
-                }
+                });
             }
         }
     }

@@ -1,7 +1,6 @@
-//! What is remembered of addresses: xbits and hostbits of a host, bits of a pair, counts of thresholds and tags by host.
+//! A bounded map that forgets what began first: what the host table is made of.
 //!
-//! Bounded by `Limits::hosts_max`; past it the entry begun first makes room. One worker's own. Keyed hashing: the key is
-//! given (random live, fixed in replay), since addresses are the attacker's to choose.
+//! Keyed hashing: the key is given (random live, fixed in replay), since addresses are the attacker's to choose.
 
 use crate::types::Timestamp;
 use std::collections::{HashMap, VecDeque};
@@ -52,6 +51,7 @@ impl<K: Hash + Eq + Copy, V> Bounded<K, V> {
         self.map.get_mut(k).map(|e| &mut e.1)
     }
 
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.map.len()
     }

@@ -1,4 +1,4 @@
-//! What detection remembers: of a flow ([`FlowDetect`]), of hosts ([`hosts`]).
+//! What detection remembers: of a flow ([`FlowDetect`]), of hosts ([`shared`]).
 //!
 //! A flow's memory is bounded: variables by `Limits::flow_vars_max`, waiting candidates by `Limits::parked_max` per
 //! direction and per transaction direction, transactions by what the parser keeps alive. A flow of two packets holds
@@ -6,6 +6,7 @@
 
 pub mod datasets;
 pub(crate) mod hosts;
+pub mod shared;
 pub(crate) mod vars;
 
 use super::signature::{SigIdx, VarId};
