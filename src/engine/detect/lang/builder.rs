@@ -410,7 +410,9 @@ fn place(
             && b.transforms.iter().zip(&transforms).all(|(x, y)| x.identity() == y.identity())
     };
     let found = buffers.iter().position(same);
-    if let Some(i) = found.filter(|_| def.kind != BufferKind::Multi) {
+    // Each selection of a buffer with several instances may mean another one of them.
+    let several = def.kind == BufferKind::Multi || id == generic::FILE_DATA;
+    if let Some(i) = found.filter(|_| !several) {
         return i;
     }
     buffers.push(BufferMatch {

@@ -108,6 +108,12 @@ impl Headers {
             .map(|h| self.bytes(h.value))
     }
 
+    /// Whether a header of this name came more than once.
+    pub fn repeats(&self, name: &[u8]) -> bool {
+        let hash = hash(name);
+        self.list.iter().any(|h| h.repeated && h.hash == hash && self.bytes(h.name).eq_ignore_ascii_case(name))
+    }
+
     /// A header is open, so that a line that begins with white space continues it.
     pub fn continues(&self) -> bool {
         self.open.is_some()

@@ -1,11 +1,34 @@
 //! The `http` object of EVE.
+//!
+//! A transaction's own record shows what its settings ask for; alerts and files always show the extended fields and never
+//! header lists.
 
+use super::LogSettings;
+use super::headers::Headers;
 use super::text::split_at;
 use super::tx::HttpTx;
+use crate::applayer::{LogCx, LogPurpose};
 use crate::types::FieldSink;
 
+/// Bytes of a header's name and value that a header list shows.
+const NAME_MAX: usize = 255;
+const VALUE_MAX: usize = 2047;
+
 /// Writes the fields in EVE's order; those of headers that were not sent are left out.
-pub fn write(tx: &HttpTx, sink: &mut dyn FieldSink) {
+pub fn write(tx: &HttpTx, sink: &mut dyn FieldSink, cx: &LogCx<'_>) {
+    let settings = &cx.settings.http;
+    let own = cx.purpose == LogPurpose::Own;
+    basic(tx, sink);
+    if settings.extended || !own {
+        extended(tx, sink);
+    }
+    if own {
+        header_list(sink, "request_headers", &tx.request.m.headers, settings.request_headers, settings);
+        header_list(sink, "response_headers", &tx.response.m.headers, settings.response_headers, settings);
+    }
+}
+
+fn basic(tx: &HttpTx, sink: &mut dyn FieldSink) {
     let (req, resp) = (&tx.request, &tx.response);
     if let Some(h) = &req.host {
         sink.bytes("hostname", h);
@@ -27,6 +50,10 @@ pub fn write(tx: &HttpTx, sink: &mut dyn FieldSink) {
     if let Some(v) = resp.m.headers.value(b"content-range") {
         content_range(v, sink);
     }
+}
+
+fn extended(tx: &HttpTx, sink: &mut dyn FieldSink) {
+    let (req, resp) = (&tx.request, &tx.response);
     if let Some(v) = req.m.headers.value(b"referer") {
         sink.bytes("http_refer", v);
     }
@@ -45,6 +72,30 @@ pub fn write(tx: &HttpTx, sink: &mut dyn FieldSink) {
         sink.bytes("redirect", v);
     }
     sink.uint("length", resp.m.payload.wire.saturating_add(resp.m.payload.framing));
+}
+
+/// The headers of one message that the settings name, or all of them.
+fn header_list(sink: &mut dyn FieldSink, key: &str, headers: &Headers, all: bool, settings: &LogSettings) {
+    let named = |name: &[u8]| {
+        settings.custom.iter().any(|c| {
+            let same = |(a, b): (u8, &u8)| a.eq_ignore_ascii_case(b) || (a == b'_' && *b == b'-');
+            c.len() == name.len() && c.bytes().zip(name).all(same)
+        }) && !(settings.extended && name.eq_ignore_ascii_case(b"referer"))
+    };
+    let mut open = false;
+    for (name, value) in headers.iter().filter(|(n, _)| all || named(n)) {
+        if !open {
+            sink.begin_array(key);
+            open = true;
+        }
+        sink.begin_object("");
+        sink.bytes("name", name.get(..NAME_MAX).unwrap_or(name));
+        sink.bytes("value", value.get(..VALUE_MAX).unwrap_or(value));
+        sink.end();
+    }
+    if open {
+        sink.end();
+    }
 }
 
 /// `bytes start-end/size`, each of which may be missing or `*` (RFC 9110 section 14.4).

@@ -6,6 +6,7 @@
 //! was there before this call (then it has been inspected), else the parser fails; past the second bodies are no longer
 //! kept. `request` and `response` hold the steps of each half.
 
+use super::charset::Charset;
 use super::payload::Place;
 use super::tables::event;
 use super::text::{self, Eol};
@@ -38,6 +39,8 @@ pub enum State {
     After,
     /// CONNECT sent: what the next bytes are depends on the answer.
     ConnectWait,
+    /// In the binary header of the PROXY protocol: `left` bytes of it, or its length is still to come.
+    Proxy,
     /// No longer HTTP.
     Tunnel,
     /// Bytes were lost: look for the next message's line.
@@ -82,8 +85,12 @@ pub struct Half {
     pub eol: Eol,
     /// The header line before was one blank: it ends the block unless another continuation follows.
     pub blank: bool,
-    /// Line ends of which only further bytes tell whether they are one, two or three; read again in front of those.
+    /// Bytes of which only further ones tell what they are; read again in front of those.
     pub undecided: Vec<u8>,
+    /// No more bytes will come: what is undecided is to be decided.
+    pub ending: bool,
+    /// How much of the PROXY protocol's signature has been seen.
+    pub proxy: u8,
 }
 
 /// A line out of `held` and new bytes.
@@ -253,7 +260,9 @@ impl HttpParser {
             Direction::ToServer => (self.cfg.request_body_limit, self.cfg.request_decompression),
             Direction::ToClient => (self.cfg.response_body_limit, self.cfg.response_decompression),
         };
-        let limit = (limit as usize).min(self.cfg.held_max.saturating_sub(self.held));
+        // 0 is no limit but that of the flow.
+        let limit = if limit == 0 { usize::MAX } else { limit as usize };
+        let limit = limit.min(self.cfg.held_max.saturating_sub(self.held));
         let bounds = Bounds {
             out_max: (limit as u64).saturating_add(1),
             bomb_bytes: self.cfg.bomb_bytes,
@@ -268,7 +277,8 @@ impl HttpParser {
             _ => Vec::new(),
         };
         let inflater = (!encodings.is_empty()).then(|| Inflater::new(&encodings, bounds));
-        m.payload.begin(limit, inflater);
+        let charset = m.headers.value(b"content-type").and_then(Charset::named);
+        m.payload.begin(limit, inflater, charset);
         for e in events {
             tx.event(e);
         }
@@ -333,7 +343,7 @@ impl HttpParser {
                 }
             }
         };
-        if self.half(dir).state == State::After {
+        if self.half(dir).state == State::After && self.half(dir).undecided.is_empty() {
             self.complete(dir, true);
             self.half(dir).state = State::Line;
         }
@@ -353,8 +363,11 @@ impl HttpParser {
         };
         let tx = half.tx;
         let in_body = matches!(half.state, State::Identity | State::Chunk | State::UntilEof);
-        if let (true, Some(tx)) = (in_body, tx.and_then(|t| self.txs.get_mut(t))) {
-            tx.message_mut(dir).payload.gap(len);
+        if let (true, Some(id)) = (in_body, tx) {
+            let place = self.place(dir, id);
+            if let Some(tx) = self.txs.get_mut(id) {
+                tx.message_mut(dir).payload.gap(len, place, &mut self.next_file);
+            }
         }
         if fits {
             let half = self.half(dir);
@@ -381,6 +394,7 @@ impl HttpParser {
         let undecided = std::mem::take(&mut self.half(dir).undecided);
         if !undecided.is_empty() {
             self.half(dir).eol = Eol::Done;
+            self.half(dir).ending = true;
             self.bytes(cx, dir, &undecided);
         }
         self.fresh = self.txs.next();

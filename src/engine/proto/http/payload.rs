@@ -4,6 +4,7 @@
 //! truncated where it ends. Invariants: `data.len() <= limit`; `parts` holds one content per file of a form, together no
 //! more than `data`; at most [`FILES_MAX`] files.
 
+use super::charset::{self, Charset, Recoder};
 use super::multipart::{Item, Multipart};
 use super::tables::event;
 use crate::applayer::files::{File, FileState, Hashes, Tracker};
@@ -22,6 +23,19 @@ enum Carries {
     Named(Vec<u8>),
     File(Tracker),
     Form(Box<Multipart>, Option<Tracker>),
+}
+
+/// In what letters the body is written.
+#[derive(Debug, Default)]
+enum Alphabet {
+    /// Not known before so many first bytes, unless the message named it.
+    #[default]
+    Unknown,
+    Named(Charset),
+    /// So far nothing in it was written otherwise than in ASCII.
+    Same(Charset),
+    Other(Box<Recoder>),
+    Plain,
 }
 
 /// Where a file belongs.
@@ -49,13 +63,18 @@ pub struct Payload {
     pub files: Vec<File>,
     /// Contents of the files of a form.
     parts: Vec<Vec<u8>>,
+    alphabet: Alphabet,
+    /// What the body says in an alphabet that rules are not written in.
+    text: Vec<u8>,
     pub bombs: u8,
 }
 
 impl Payload {
-    pub fn begin(&mut self, limit: usize, inflater: Option<Inflater>) {
+    /// `charset`: what the message says of the body's letters.
+    pub fn begin(&mut self, limit: usize, inflater: Option<Inflater>, charset: Option<Charset>) {
         self.limit = limit;
         self.begun = true;
+        self.alphabet = charset.map_or(Alphabet::Unknown, Alphabet::Named);
         self.inflater = inflater.map(Box::new);
     }
 
@@ -87,8 +106,9 @@ impl Payload {
     }
 
     /// Bytes of the body that were never seen.
-    pub fn gap(&mut self, len: u64) {
+    pub fn gap(&mut self, len: u64, place: Place, next_id: &mut u32) {
         self.wire = self.wire.saturating_add(len);
+        self.open_named(place, next_id);
         if let Some(i) = &mut self.inflater {
             // What follows cannot be decoded without them.
             **i = Inflater::new(&[], crate::applayer::inflate::Bounds { out_max: 0, bomb_bytes: 0, bomb_ratio: 0 });
@@ -107,6 +127,9 @@ impl Payload {
             inflater.finish(&mut |plain| self.plain(plain, place, next_id, events));
         }
         self.complete = true;
+        if self.spell(0) {
+            events.push(event::BODY_ALPHABET);
+        }
         let state = if whole { FileState::Closed } else { FileState::Truncated };
         match std::mem::take(&mut self.carries) {
             Carries::Nothing | Carries::Named(_) => {}
@@ -124,6 +147,7 @@ impl Payload {
 
     pub fn memory(&self) -> usize {
         self.data.capacity()
+            + self.text.capacity()
             + self.parts.iter().map(Vec::capacity).sum::<usize>()
             + self.files.iter().map(|f| size_of::<File>() + f.name.capacity()).sum::<usize>()
             + self.inflater.as_ref().map_or(0, |i| i.memory())
@@ -134,6 +158,15 @@ impl Payload {
             }
     }
 
+    /// The decoded body, and behind it what it says in letters of its own.
+    pub fn instance(&self, index: usize) -> Option<Buffer<'_>> {
+        match index {
+            0 => self.body(),
+            1 if !self.text.is_empty() => Some(self.view(&self.text)),
+            _ => None,
+        }
+    }
+
     /// The decoded body.
     pub fn body(&self) -> Option<Buffer<'_>> {
         (self.begun && (!self.data.is_empty() || self.entity > 0)).then(|| self.view(&self.data))
@@ -141,10 +174,11 @@ impl Payload {
 
     /// Content of the `index`-th file.
     pub fn file(&self, index: usize) -> Option<Buffer<'_>> {
-        let file = self.files.get(index)?;
-        match self.parts.get(index) {
-            Some(p) => Some(Buffer { data: p, offset: 0, complete: file.state != FileState::Open }),
-            None => self.body().filter(|_| index == 0),
+        self.files.first()?;
+        match self.parts.get(index).zip(self.files.get(index)) {
+            Some((p, file)) => Some(Buffer { data: p, offset: 0, complete: file.state != FileState::Open }),
+            None if !self.parts.is_empty() => None,
+            None => self.instance(index),
         }
     }
 
@@ -158,13 +192,11 @@ impl Payload {
         let cut = plain.len() > room;
         let kept = plain.get(..room.min(plain.len())).unwrap_or_default();
         self.data.extend_from_slice(kept);
-        if let Carries::Named(name) = &self.carries
-            && !plain.is_empty()
-        {
-            *next_id = next_id.saturating_add(1);
-            let (file, tracker) = Tracker::open(name, place.direction, *next_id, place.tx, place.hashes);
-            self.files.push(file);
-            self.carries = Carries::File(tracker);
+        if self.spell(kept.len()) {
+            events.push(event::BODY_ALPHABET);
+        }
+        if !plain.is_empty() {
+            self.open_named(place, next_id);
         }
         match std::mem::take(&mut self.carries) {
             Carries::Nothing => {}
@@ -188,6 +220,44 @@ impl Payload {
                 self.carries = Carries::Form(form, open);
             }
         }
+    }
+
+    /// The body's first byte, seen or lost, begins its file.
+    fn open_named(&mut self, place: Place, next_id: &mut u32) {
+        let Carries::Named(name) = &self.carries else { return };
+        *next_id = next_id.saturating_add(1);
+        let (file, tracker) = Tracker::open(name, place.direction, *next_id, place.tx, place.hashes);
+        self.files.push(file);
+        self.carries = Carries::File(tracker);
+    }
+
+    /// Puts the `fresh` last bytes of the body into letters that rules know, where it uses others. Whether it is newly
+    /// known to be in another alphabet.
+    fn spell(&mut self, fresh: usize) -> bool {
+        let mut found = false;
+        let mut from = self.data.len().saturating_sub(fresh);
+        if matches!(self.alphabet, Alphabet::Unknown | Alphabet::Named(_)) {
+            if self.data.len() < charset::SNIFF && !self.complete {
+                return false;
+            }
+            from = 0;
+            let named = if let Alphabet::Named(c) = self.alphabet { Some(c) } else { None };
+            self.alphabet = match Charset::sniffed(&self.data).or(named) {
+                Some(c) => Alphabet::Same(c),
+                None => Alphabet::Plain,
+            };
+        }
+        if let Alphabet::Same(c) = self.alphabet
+            && c.differs(&self.data, from)
+        {
+            self.alphabet = Alphabet::Other(Box::new(Recoder::new(c)));
+            from = 0;
+            found = c != Charset::JsonEscapes;
+        }
+        if let Alphabet::Other(r) = &mut self.alphabet {
+            r.push(self.data.get(from..).unwrap_or_default(), &mut self.text);
+        }
+        found
     }
 
     fn item(

@@ -3,6 +3,7 @@
 use super::block::HeaderStart;
 use super::multipart::Multipart;
 use super::parser::{HttpParser, Line, State, Step};
+use super::probe;
 use super::tables::{self, event};
 use super::text::{self, ChunkLine, Version, chunk_line, is_space, split_at, trim};
 use super::tx::{HttpTx, Method};
@@ -67,6 +68,8 @@ impl HttpParser {
                 self.req.state = State::Line;
             }
             State::ConnectWait => return Step::Wait,
+            State::Proxy if rest.len() < 4 && self.req.left == 0 && self.req.ending => return Step::Done,
+            State::Proxy => return self.proxy_header(rest),
             State::Identity | State::Chunk => return self.request_body(rest),
             State::After | State::UntilEof => return self.request_after(rest),
             _ => {}
@@ -140,7 +143,7 @@ impl HttpParser {
     }
 
     fn request_line(&mut self, line: &[u8], more: bool) -> bool {
-        if matches!(line, b"\n" | b"\r\n") {
+        if matches!(line, b"\n" | b"\r\n") || (self.txs.next() == 0 && self.proxy_line(line)) {
             return true;
         }
         let Some(id) = self.open() else { return false };
@@ -161,6 +164,40 @@ impl HttpParser {
             }
         }
         true
+    }
+
+    /// What a load balancer says before the first request (PROXY protocol, both versions): no line of HTTP.
+    fn proxy_line(&mut self, line: &[u8]) -> bool {
+        match (self.req.proxy, line) {
+            (0, b"\0\r\n") => self.req.proxy = 1,
+            (1, b"QUIT\n") => {
+                self.req.proxy = 2;
+                self.req.state = State::Proxy;
+                self.req.left = 0;
+            }
+            (0, l) if l.starts_with(b"PROXY ") && l.len() <= probe::PROXY_LINE_MAX => self.req.proxy = 2,
+            _ => return false,
+        }
+        true
+    }
+
+    /// The rest of a binary PROXY header: version, family, length of two bytes, addresses.
+    fn proxy_header(&mut self, rest: &[u8]) -> Step {
+        if self.req.left == 0 {
+            let [_, _, high, low, ..] = rest else {
+                self.req.undecided = rest.to_vec();
+                return Step::Took(rest.len());
+            };
+            self.req.left = u64::from(u16::from_be_bytes([*high, *low]));
+            self.req.state = if self.req.left == 0 { State::Line } else { State::Proxy };
+            return Step::Took(4);
+        }
+        let n = usize::try_from(self.req.left).unwrap_or(usize::MAX).min(rest.len());
+        self.req.left -= n as u64;
+        if self.req.left == 0 {
+            self.req.state = State::Line;
+        }
+        Step::Took(n)
     }
 
     fn request_headers(&mut self, cx: &ParseCx<'_>) {
@@ -251,8 +288,20 @@ impl HttpParser {
             return Step::Took(rest.len());
         }
         let (word, after) = split_at(text, is_space);
-        let known =
-            method(word) != Method::Unknown || (after.is_empty() && METHODS.iter().any(|m| m.starts_with(word)));
+        let known = method(word) != Method::Unknown
+            || (after.is_empty() && METHODS.iter().any(|m| m.starts_with(word)))
+            || probe::versioned(text);
+        let more_body = self.current(DIR).is_some_and(|tx| tx.has_event(event::REQUEST_BODY_UNEXPECTED));
+        if !known
+            && !more_body
+            && !self.req.ending
+            && probe::may_be_versioned(text)
+            && rest.len() < self.cfg.field_limit
+        {
+            // A request of a method that only its whole line tells: a server sees it whole, however it is cut.
+            self.req.undecided = rest.to_vec();
+            return Step::Took(rest.len());
+        }
         if known || self.req.tx.is_none() {
             self.complete(DIR, true);
             self.req.state = State::Line;
@@ -454,6 +503,13 @@ fn framing(tx: &mut HttpTx) -> Framing {
     let h = &tx.request.m.headers;
     let te = h.value(b"transfer-encoding").map(|v| text::contains_nocase(&text::without_nul(v), b"chunked"));
     let cl = h.value(b"content-length").map(text::content_length);
+    if te.is_some()
+        && (cl.is_some()
+            || h.repeats(b"transfer-encoding")
+            || !h.value(b"transfer-encoding").is_some_and(|v| v.eq_ignore_ascii_case(b"chunked")))
+    {
+        tx.event(event::REQUEST_FRAMING_AMBIGUOUS);
+    }
     match te {
         Some(true) => {
             if tx.request.m.version < Version::V11 {

@@ -169,6 +169,8 @@ events! {
     RANGE_INVALID "range_invalid" "a Content-Range that contradicts itself";
     FILE_NAME_TOO_LONG "file_name_too_long" "a file name past the limit";
     FAILED_PROTOCOL_CHANGE "failed_protocol_change" "an upgrade that could not be followed";
+    REQUEST_FRAMING_AMBIGUOUS "request_framing_ambiguous" "Transfer-Encoding beside Content-Length, twice, or of other text than chunked: servers differ on where the request ends";
+    BODY_ALPHABET "body_alphabet" "a body in UTF-7, UTF-16 or UTF-32, which rules see as sent and as UTF-8";
 }
 
 #[cfg(test)]

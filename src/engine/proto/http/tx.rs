@@ -215,6 +215,10 @@ impl HttpTx {
         }
     }
 
+    pub fn has_event(&self, e: EventId) -> bool {
+        self.events.contains(&e)
+    }
+
     pub fn message(&self, dir: Direction) -> &Message {
         match dir {
             Direction::ToServer => &self.request.m,
@@ -323,9 +327,9 @@ impl Transaction for HttpTx {
         match (id, dir) {
             (generic::FILE_NAME, _) => return m.payload.files.get(index).map(|f| Buffer::whole(&f.name)),
             (generic::FILE_DATA, Direction::ToServer) => return m.payload.file(index),
-            _ if index > 0 && !matches!(id, buffer::REQUEST_HEADER | buffer::RESPONSE_HEADER) => return None,
             (generic::FILE_DATA | buffer::RESPONSE_BODY, Direction::ToClient)
-            | (buffer::REQUEST_BODY, Direction::ToServer) => return m.payload.body(),
+            | (buffer::REQUEST_BODY, Direction::ToServer) => return m.payload.instance(index),
+            _ if index > 0 && !matches!(id, buffer::REQUEST_HEADER | buffer::RESPONSE_HEADER) => return None,
             _ => {}
         }
         // The line comes with progress 1, headers with 2: before that there is nothing to see.
@@ -368,8 +372,8 @@ impl Transaction for HttpTx {
         NAMES.get(dir as usize).and_then(|n| n.get(at)).copied()
     }
 
-    fn log(&self, sink: &mut dyn FieldSink, _cx: &LogCx<'_>) {
-        super::log::write(self, sink);
+    fn log(&self, sink: &mut dyn FieldSink, cx: &LogCx<'_>) {
+        super::log::write(self, sink, cx);
     }
 
     fn files(&self, dir: Direction) -> &[File] {

@@ -93,3 +93,98 @@ fn a_line_end_that_never_ends_is_bounded() {
     }
     assert!(t.parser.memory() < 256 << 10, "{}", t.parser.memory());
 }
+
+fn asked(data: &[u8], piece: usize) -> Talk {
+    Talk::cut(&[(ToServer, data)], piece)
+}
+
+#[test]
+fn a_pipelined_request_of_an_unknown_method_is_one_wherever_it_is_cut() {
+    let data = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\nFOO /etc/passwd HTTP/1.1\r\nHost: h\r\n\r\n";
+    for piece in 1..data.len() + 1 {
+        let t = asked(data, piece);
+        assert_eq!(t.get(1, buffer::URI, ToServer).as_deref(), Some("/etc/passwd"), "{piece}");
+        assert_eq!(t.req(buffer::REQUEST_BODY), "", "{piece}");
+    }
+    let t = asked(b"GET /a HTTP/1.1\r\nHost: h\r\n\r\nFOO /etc", usize::MAX >> 1).end();
+    assert_eq!((t.req(buffer::REQUEST_BODY).as_str(), t.count()), ("FOO /etc", 1));
+}
+
+#[test]
+fn a_proxy_header_before_the_first_request() {
+    let request = b"GET /etc/passwd HTTP/1.1\r\nHost: h\r\n\r\n";
+    let binary =
+        |body: &[u8]| [b"\r\n\r\n\0\r\nQUIT\n\x21\x11".as_slice(), &(body.len() as u16).to_be_bytes(), body].concat();
+    let tuple = FiveTuple::default();
+    for proxy in [
+        b"PROXY TCP4 192.0.2.1 192.0.2.2 1 80\r\n".to_vec(),
+        b"PROXY UNKNOWN\r\n".to_vec(),
+        binary(b"\xc0\0\x02\x01\n\0\x02\x02\0\x01\0\x50"),
+        binary(b""),
+    ] {
+        let data = [&proxy, request.as_slice()].concat();
+        for n in 1..data.len() + 1 {
+            let input = ProbeInput { dir: ToServer, data: &data[..n], tuple: &tuple, udp: false, eof: false };
+            let want = if n < proxy.len() + 4 { Probe::More } else { Probe::Match };
+            assert_eq!(super::super::probe::probe(&input), want, "{:?}", data[..n].escape_ascii().to_string());
+            let t = asked(&data, n);
+            assert_eq!((t.req(buffer::URI).as_str(), t.count()), ("/etc/passwd", 1), "{n}");
+        }
+    }
+    // Later in the connection it is a request like any other.
+    let t = asked(b"GET / HTTP/1.1\r\nHost: h\r\n\r\nPROXY TCP4 HTTP/1.1\r\nHost: h\r\n\r\n", 1000);
+    assert_eq!(t.count(), 2);
+}
+
+#[test]
+fn bodies_in_another_alphabet_are_read_as_sent_and_as_text() {
+    let wide: Vec<u8> = CONTENT.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let marked = [b"\xff\xfe".as_slice(), &wide].concat();
+    let seven = b"+AHQ-he content that +AG0AYQB0AHQAZQByAHM-".to_vec();
+    let escaped = br"the \u0063ontent that matters".to_vec();
+    for (kind, body, event) in [
+        ("text/html", wide.clone(), true),
+        ("text/html; charset=utf-16", wide, true),
+        ("text/plain", marked, true),
+        ("text/html; charset=UTF-7", seven, true),
+        ("application/json", escaped, false),
+    ] {
+        for piece in [1, 7, 1000] {
+            let head = format!("Content-Type: {kind}\r\nContent-Length: {}\r\n\r\n", body.len());
+            let t = answer(&head, &body, piece);
+            let text = |b| crate::applayer::Transaction::buffer(t.tx(0), b, ToClient, 1).map(|b| b.data.to_vec());
+            assert_eq!(t.resp(buffer::RESPONSE_BODY), String::from_utf8_lossy(&body), "{kind}");
+            for b in [buffer::RESPONSE_BODY, generic::FILE_DATA] {
+                assert_eq!(text(b).as_deref(), Some(CONTENT.as_bytes()), "{kind} {piece}");
+            }
+            assert_eq!(t.events(0).contains(&"body_alphabet"), event, "{kind}");
+        }
+    }
+    let t = answer("Content-Type: application/json\r\nContent-Length: 8\r\n\r\n", b"{\"a\": 1}", 3);
+    assert!(crate::applayer::Transaction::buffer(t.tx(0), buffer::RESPONSE_BODY, ToClient, 1).is_none());
+}
+
+#[test]
+fn framing_that_servers_read_differently_is_an_event() {
+    let post = |headers: &str| {
+        asked(format!("POST / HTTP/1.1\r\nHost: h\r\n{headers}\r\n0\r\n\r\n").as_bytes(), 1000)
+            .events(0)
+            .contains(&"request_framing_ambiguous")
+    };
+    assert!(post("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n"));
+    assert!(post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"));
+    assert!(post("Transfer-Encoding: xchunked\r\n"));
+    assert!(!post("Transfer-Encoding: chunked\r\n"));
+    assert!(!post("Content-Length: 5\r\n"));
+}
+
+#[test]
+fn a_body_lost_as_a_whole_is_a_file_with_a_gap() {
+    let mut t = Talk::of(&[
+        (ToServer, b"GET /f HTTP/1.1\r\nHost: h\r\n\r\n"),
+        (ToClient, b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n"),
+    ]);
+    t.give(ToClient, Input::Gap(12));
+    let f = &crate::applayer::Transaction::files(t.tx(0), ToClient)[0];
+    assert_eq!((f.size, f.state, f.gaps), (12, FileState::Truncated, true));
+}
