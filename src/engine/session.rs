@@ -4,7 +4,7 @@
 //! core. A session that is `blind` has lost its state to a fault and is never fed again; the flow lives on to its end
 //! under the exception policy, since ending it early would make the fault an evasion.
 
-use crate::applayer::{AppSession, TxId};
+use crate::applayer::{AppSession, ProtoId, TxId};
 use crate::detect::state::FlowDetect;
 use crate::stream::TcpSession;
 use crate::types::{Cause, ExceptionPolicy, PerDirection};
@@ -32,6 +32,10 @@ pub struct Session {
     pub exceptions: SmallVec<[(Cause, ExceptionPolicy); 1]>,
     /// Least and most TTL or hop limit, to server and to client.
     pub ttl: [(u8, u8); 2],
+    /// The protocol spoken before the flow switched to another.
+    pub original: Option<ProtoId>,
+    /// A drop of the condemned flow has been told.
+    pub drop_told: PerDirection<bool>,
     pub blind: bool,
     /// Ciphertext as of an earlier packet: see [`crate::applayer::AppParser::opaque`].
     pub opaque: bool,

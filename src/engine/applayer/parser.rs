@@ -115,6 +115,15 @@ pub struct LogCx<'a> {
     pub purpose: LogPurpose,
     /// Which of its own records, from 0.
     pub part: usize,
+    /// Bodies too, in Base64 or as what prints of them.
+    pub body: bool,
+    pub body_printable: bool,
+}
+
+impl<'a> LogCx<'a> {
+    pub const fn new(settings: &'a crate::proto::LogSettings, purpose: LogPurpose) -> Self {
+        LogCx { settings, purpose, part: 0, body: false, body_printable: false }
+    }
 }
 
 /// A request and its response, a query and its answer, a handshake: the unit rules of the protocol match within.
@@ -152,6 +161,11 @@ pub trait Transaction: Any {
     /// The direction whose sender a record of it shows as its source.
     fn shown_as(&self, _settings: &crate::proto::LogSettings) -> Direction {
         Direction::ToServer
+    }
+
+    /// The client as a proxy before it or before the server names it in `header`: the first address there, or the last.
+    fn proxied_for(&self, _header: &str, _first: bool) -> Option<std::net::IpAddr> {
+        None
     }
 
     /// Writes the fields of the protocol's own object in EVE (`http`, `dns`, …) without the enclosing object.

@@ -191,7 +191,8 @@ impl AppSession {
         self.seen[dir].any = true;
         let mut more = false;
         for def in self.candidates(cx) {
-            match (def.probe)(&ProbeInput { dir, data, tuple: cx.parse.tuple, udp: cx.udp, eof }) {
+            match (def.probe)(&ProbeInput { dir, data, tuple: cx.parse.tuple, udp: cx.udp, eof, settings: cx.settings })
+            {
                 Probe::Match => return self.begin(cx, def, dir, false),
                 Probe::MatchReversed => return self.begin(cx, def, dir, true),
                 Probe::More => more = true,
@@ -206,9 +207,12 @@ impl AppSession {
 
     /// Protocols to probe: the expected one alone where a parser named it, all of the transport otherwise.
     fn candidates<'a>(&self, cx: &AppCx<'a>) -> impl Iterator<Item = &'static ProtoDef> + use<'a> {
-        let (udp, expect) = (cx.udp, self.expect);
+        let (udp, expect, off) = (cx.udp, self.expect, cx.settings.off(cx.udp));
         cx.vocabulary.protocols.iter().filter(move |p| {
-            p.id != ProtoId::ANY && (if udp { p.udp } else { p.tcp }) && expect.is_none_or(|e| e == p.id)
+            p.id != ProtoId::ANY
+                && !off.has(p.id)
+                && (if udp { p.udp } else { p.tcp })
+                && expect.is_none_or(|e| e == p.id)
         })
     }
 

@@ -12,6 +12,43 @@ impl ProtoId {
     pub const ANY: ProtoId = ProtoId(0);
 }
 
+/// A set of protocols.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProtoSet(u64);
+
+impl ProtoSet {
+    pub const ALL: ProtoSet = ProtoSet(u64::MAX);
+
+    pub fn insert(&mut self, id: ProtoId) {
+        self.0 |= Self::bit(id);
+    }
+
+    pub fn remove(&mut self, id: ProtoId) {
+        self.0 &= !Self::bit(id);
+    }
+
+    pub fn has(self, id: ProtoId) -> bool {
+        self.0 & Self::bit(id) != 0
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The registry's table is shorter than a word; an id past it would be in no set.
+    fn bit(id: ProtoId) -> u64 {
+        1u64.checked_shl(id.0.into()).unwrap_or(0)
+    }
+}
+
+impl FromIterator<ProtoId> for ProtoSet {
+    fn from_iter<I: IntoIterator<Item = ProtoId>>(ids: I) -> Self {
+        let mut set = ProtoSet::default();
+        ids.into_iter().for_each(|id| set.insert(id));
+        set
+    }
+}
+
 /// A buffer: the protocol that offers it and its index in that protocol's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BufferId {
@@ -114,6 +151,7 @@ pub struct ProbeInput<'a> {
     pub udp: bool,
     /// Nothing more will come in this direction.
     pub eof: bool,
+    pub settings: &'a crate::proto::Settings,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -277,5 +315,19 @@ impl Vocabulary {
     /// A buffer by an old content modifier's name.
     pub fn modifier(&self, name: &str) -> Option<(BufferId, &'static BufferDef)> {
         self.buffers().find(|(_, b)| b.modifiers.contains(&name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn protocols_are_a_set() {
+        let mut set: ProtoSet = [ProtoId(1), ProtoId(3)].into_iter().collect();
+        assert!(set.has(ProtoId(1)) && !set.has(ProtoId(2)) && set.has(ProtoId(3)));
+        set.remove(ProtoId(1));
+        assert!(!set.has(ProtoId(1)) && !set.is_empty());
+        assert!(!ProtoSet::default().has(ProtoId(200)) && ProtoSet::ALL.has(ProtoId(63)));
     }
 }

@@ -651,6 +651,17 @@ pub struct RuleOrigin {
     pub line: u32,
 }
 
+/// One `reference` of a rule.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reference {
+    /// `cve`, `url`, … in small letters.
+    pub kind: String,
+    /// As written, `2021-44228`.
+    pub value: String,
+    /// With what the reference configuration puts before values of the kind.
+    pub address: String,
+}
+
 #[derive(Debug)]
 pub struct Signature {
     pub gid: u32,
@@ -665,8 +676,7 @@ pub struct Signature {
     pub category: String,
     /// 1 is the most severe; from `priority`, else the classification, else 3.
     pub priority: u8,
-    /// (kind, address) such as ("cve", "2021-44228").
-    pub references: Vec<(String, String)>,
+    pub references: Vec<Reference>,
     pub metadata: Vec<(String, String)>,
     pub flow: FlowMatch,
     pub packet_tests: Vec<Box<dyn PacketTest>>,
@@ -680,7 +690,7 @@ pub struct Signature {
     pub threshold: Option<Threshold>,
     /// Of the threshold file; shared by the rules it names.
     pub suppress: Vec<Arc<Suppress>>,
-    pub tag: Option<Tag>,
+    pub tags: Vec<Tag>,
     pub target: Option<Target>,
     pub noalert: bool,
     /// The `alert` keyword: a pass rule with it is recorded.

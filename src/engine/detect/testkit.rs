@@ -115,7 +115,7 @@ pub(crate) fn sig(sid: u32, proto: RuleProto) -> Signature {
         state: vec![],
         threshold: None,
         suppress: Vec::new(),
-        tag: None,
+        tags: Vec::new(),
         target: None,
         noalert: false,
         alerts: false,

@@ -56,7 +56,8 @@ pub fn run(def: &ProtoDef, data: &[u8]) {
     let proto = if udp { IpProto::UDP } else { IpProto::TCP };
     let tuple = FiveTuple { sport: 40_000, dport, proto, ..FiveTuple::default() };
     let cx = ParseCx { ts: Timestamp::from_secs(1), tuple: &tuple, inline: choice & 8 != 0 };
-    let mut parser = (def.parser)(&crate::proto::Settings::default());
+    let settings = crate::proto::Settings::default();
+    let mut parser = (def.parser)(&settings);
     let mut pending: PerDirection<Vec<u8>> = PerDirection::default();
     let mut over: PerDirection<bool> = PerDirection::default();
     while let Some((lead, tail)) = rest.split_first() {
@@ -74,7 +75,8 @@ pub fn run(def: &ProtoDef, data: &[u8]) {
             over[dir] = !matches!(parser.parse(&cx, dir, Input::Gap(7)), Parsed::Consumed(_));
         }
         pending[dir].extend_from_slice(chunk);
-        let _ = (def.probe)(&ProbeInput { dir, data: &pending[dir], tuple: &tuple, udp, eof: false });
+        let _ =
+            (def.probe)(&ProbeInput { dir, data: &pending[dir], tuple: &tuple, udp, eof: false, settings: &settings });
         match parser.parse(&cx, dir, Input::Data(&pending[dir])) {
             Parsed::Consumed(n) => {
                 assert!(n <= pending[dir].len(), "consumed more than there was");
@@ -95,7 +97,7 @@ pub fn run(def: &ProtoDef, data: &[u8]) {
 
 /// Shows a transaction as its own record does, with every setting's default.
 pub fn log(tx: &dyn Transaction, sink: &mut dyn FieldSink) {
-    tx.log(sink, &LogCx { settings: &crate::proto::LogSettings::default(), purpose: LogPurpose::Own, part: 0 });
+    tx.log(sink, &LogCx::new(&crate::proto::LogSettings::default(), LogPurpose::Own));
 }
 
 /// Asks every live transaction everything, then frees all of them or none.

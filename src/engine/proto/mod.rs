@@ -8,12 +8,24 @@ pub mod registry;
 pub mod tls;
 mod unparsed;
 
+use crate::applayer::ProtoSet;
+
 /// Settings of all protocols, immutable per configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     pub http: http::Settings,
+    pub dns: dns::Settings,
     pub tls: tls::Settings,
     pub log: LogSettings,
+    /// Protocols not looked for over TCP, and over UDP.
+    pub off_tcp: ProtoSet,
+    pub off_udp: ProtoSet,
+}
+
+impl Settings {
+    pub fn off(&self, udp: bool) -> ProtoSet {
+        if udp { self.off_udp } else { self.off_tcp }
+    }
 }
 
 /// What records show of each protocol's transactions.

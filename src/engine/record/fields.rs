@@ -6,9 +6,10 @@
 //! `packet`, `variables`, `tx_id`, its object. Of a file: `packet`, `variables`, the protocol's object, `app_proto`,
 //! `fileinfo`. Addresses are written whole (IPv6 with all its digits), times as `2023-01-01T00:00:00.123456+0000`.
 
+use super::packets::address;
 use crate::applayer::files::{File, FileState};
 use crate::decode::{IpHeader, L4, Packet, Tunnel, VlanStack};
-use crate::types::text::{Text, ip_text};
+use crate::types::text::Text;
 use crate::types::{Counter, Counters, Direction, FieldSink, FiveTuple, IpProto, Reason, Timestamp};
 use std::net::IpAddr;
 
@@ -71,15 +72,15 @@ impl PacketSource {
 }
 
 /// `vlan`, `src_ip`, `src_port`, `dest_ip`, `dest_port`, `proto`, `ip_v`, `icmp_type`, `icmp_code`, `pkt_src` of a
-/// packet, as far as it has them.
-pub fn packet(sink: &mut dyn FieldSink, p: &Packet<'_>, source: PacketSource) {
+/// packet, as far as it has them. `short`: IPv6 addresses in their short form.
+pub fn packet(sink: &mut dyn FieldSink, p: &Packet<'_>, source: PacketSource, short: bool) {
     let icmp = match p.l4 {
         L4::Icmp4 { kind, code, .. } | L4::Icmp6 { kind, code, .. } => Some((kind, code)),
         _ => None,
     };
     // What stands in for a packet when a flow ends has no header, but the flow's ends.
     if p.ip.is_some() || source == PacketSource::FlowTimeout {
-        tuple(sink, &p.tuple, &p.vlan, icmp, Some(source));
+        tuple(sink, &p.tuple, &p.vlan, icmp, Some(source), short);
     } else {
         vlan(sink, &p.vlan);
         sink.text("pkt_src", source.name());
@@ -93,9 +94,10 @@ pub fn tuple(
     v: &VlanStack,
     icmp: Option<(u8, u8)>,
     source: Option<PacketSource>,
+    short: bool,
 ) {
     vlan(sink, v);
-    ends(sink, t);
+    ends(sink, t, short);
     proto(sink, t.proto);
     ip_version(sink, t.src);
     if let Some((kind, code)) = icmp {
@@ -108,13 +110,13 @@ pub fn tuple(
 }
 
 /// `src_ip`, `src_port`, `dest_ip`, `dest_port`; ports where the protocol has them.
-pub(super) fn ends(sink: &mut dyn FieldSink, t: &FiveTuple) {
+pub(super) fn ends(sink: &mut dyn FieldSink, t: &FiveTuple, short: bool) {
     let ports = matches!(t.proto, IpProto::TCP | IpProto::UDP | IpProto::SCTP);
-    sink.text("src_ip", ip_text(t.src).as_str());
+    sink.text("src_ip", address(t.src, short).as_str());
     if ports {
         sink.uint("src_port", t.sport.into());
     }
-    sink.text("dest_ip", ip_text(t.dst).as_str());
+    sink.text("dest_ip", address(t.dst, short).as_str());
     if ports {
         sink.uint("dest_port", t.dport.into());
     }
@@ -144,31 +146,46 @@ pub(super) fn vlan(sink: &mut dyn FieldSink, v: &VlanStack) {
     }
 }
 
-/// Bits and numbers a flow carries: the `metadata` object, left out when empty.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Variables<'a> {
-    pub flowbits: &'a [&'a str],
-    pub flowints: &'a [(&'a str, u32)],
-}
+/// Flowbits whose names begin so tell what the traffic is; they are shown apart from the others.
+const TRAFFIC: [(&str, &str); 2] = [("id", "traffic/id/"), ("label", "traffic/label/")];
 
-impl Variables<'_> {
-    pub fn write(&self, sink: &mut dyn FieldSink) {
-        if self.flowbits.is_empty() && self.flowints.is_empty() {
-            return;
-        }
+/// Bits and numbers a flow carries: the `metadata` and `traffic` objects, each left out when empty.
+pub fn variables<'a>(
+    sink: &mut dyn FieldSink,
+    bits: impl Iterator<Item = &'a str> + Clone,
+    ints: impl Iterator<Item = (&'a str, u32)> + Clone,
+) {
+    let told = |b: &str| TRAFFIC.iter().any(|(_, prefix)| b.starts_with(prefix));
+    let (mut plain, mut traffic) = (false, false);
+    bits.clone().for_each(|b| *(if told(b) { &mut traffic } else { &mut plain }) = true);
+    let numbers = ints.clone().next().is_some();
+    if plain || numbers {
         sink.begin_object("metadata");
-        if !self.flowbits.is_empty() {
+        if plain {
             sink.begin_array("flowbits");
-            self.flowbits.iter().for_each(|b| sink.text("", b));
+            bits.clone().filter(|b| !told(b)).for_each(|b| sink.text("", b));
             sink.end();
         }
-        if !self.flowints.is_empty() {
+        if numbers {
             sink.begin_object("flowints");
-            self.flowints.iter().for_each(|(name, v)| sink.uint(name, (*v).into()));
+            ints.for_each(|(name, v)| sink.uint(name, v.into()));
             sink.end();
         }
         sink.end();
     }
+    if !traffic {
+        return;
+    }
+    sink.begin_object("traffic");
+    for (key, prefix) in TRAFFIC {
+        let mut named = bits.clone().filter_map(|b| b.strip_prefix(prefix)).peekable();
+        if named.peek().is_some() {
+            sink.begin_array(key);
+            named.for_each(|n| sink.text("", n));
+            sink.end();
+        }
+    }
+    sink.end();
 }
 
 /// What an alert says of its signature.
@@ -185,12 +202,14 @@ pub struct AlertFields<'a> {
     pub severity: u8,
     /// (key, value) as the rule has them.
     pub metadata: &'a [(String, String)],
+    /// IPv6 addresses in their short form.
+    pub short: bool,
     /// The packet's ends as (attacker, target), of rules with `target`.
     pub target: Option<((IpAddr, u16), (IpAddr, u16))>,
 }
 
-/// The `alert` object.
-pub fn alert(sink: &mut dyn FieldSink, a: &AlertFields<'_>) {
+/// The `alert` object; `more` writes what stands at its end.
+pub fn alert(sink: &mut dyn FieldSink, a: &AlertFields<'_>, more: impl FnOnce(&mut dyn FieldSink)) {
     sink.begin_object("alert");
     sink.text("action", if a.blocked { "blocked" } else { "allowed" });
     sink.uint("gid", a.gid.into());
@@ -202,7 +221,7 @@ pub fn alert(sink: &mut dyn FieldSink, a: &AlertFields<'_>) {
     if let Some((source, target)) = a.target {
         for (key, (ip, port)) in [("source", source), ("target", target)] {
             sink.begin_object(key);
-            sink.text("ip", ip_text(ip).as_str());
+            sink.text("ip", address(ip, a.short).as_str());
             if port != 0 {
                 sink.uint("port", port.into());
             }
@@ -221,6 +240,7 @@ pub fn alert(sink: &mut dyn FieldSink, a: &AlertFields<'_>) {
         }
         sink.end();
     }
+    more(sink);
     sink.end();
 }
 
@@ -243,12 +263,19 @@ pub fn direction(sink: &mut dyn FieldSink, dir: Direction) {
 
 /// The `flow` object of alerts: packets and bytes to server and to client so far, the beginning, the ends.
 /// `t` has the client as its source.
-pub fn flow_summary(sink: &mut dyn FieldSink, packets: [u64; 2], bytes: [u64; 2], start: Timestamp, t: &FiveTuple) {
+pub fn flow_summary(
+    sink: &mut dyn FieldSink,
+    packets: [u64; 2],
+    bytes: [u64; 2],
+    start: Timestamp,
+    t: &FiveTuple,
+    short: bool,
+) {
     sink.begin_object("flow");
     volume(sink, packets, bytes);
     time(sink, "start", start);
-    sink.text("src_ip", ip_text(t.src).as_str());
-    sink.text("dest_ip", ip_text(t.dst).as_str());
+    sink.text("src_ip", address(t.src, short).as_str());
+    sink.text("dest_ip", address(t.dst, short).as_str());
     if matches!(t.proto, IpProto::TCP | IpProto::UDP | IpProto::SCTP) {
         sink.uint("src_port", t.sport.into());
         sink.uint("dest_port", t.dport.into());

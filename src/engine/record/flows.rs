@@ -1,6 +1,6 @@
 //! The records of a flow's end: `flow`, and `netflow` (one per direction).
 
-use super::fields::{Variables, app_proto, ends, ip_version, proto, time, vlan, volume};
+use super::fields::{app_proto, ends, ip_version, proto, time, vlan, volume};
 use crate::decode::VlanStack;
 use crate::flow::{EndCause, FlowState};
 use crate::types::{Cause, Direction, ExceptionPolicy, FieldSink, FiveTuple, IpProto, Timestamp};
@@ -19,7 +19,7 @@ pub struct FlowEndTcp {
 }
 
 /// All a flow record says.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct FlowEnd<'a> {
     /// Source is the client.
     pub tuple: FiveTuple,
@@ -42,7 +42,12 @@ pub struct FlowEnd<'a> {
     /// Transactions seen.
     pub transactions: u64,
     pub exceptions: &'a [(Cause, ExceptionPolicy)],
-    pub variables: Variables<'a>,
+    /// Writes what records of every kind hold of a flow (bits, numbers, identity).
+    pub common: &'a dyn Fn(&mut dyn FieldSink),
+    /// IPv6 addresses in their short form.
+    pub short: bool,
+    /// The protocol the flow spoke before it switched.
+    pub app_proto_original: Option<&'a str>,
     pub tcp: Option<FlowEndTcp>,
     /// TTL or hop limit, least and most, in each direction (netflow).
     pub ttl: [(u8, u8); 2],
@@ -52,7 +57,7 @@ pub struct FlowEnd<'a> {
 pub fn flow_end(sink: &mut dyn FieldSink, f: &FlowEnd<'_>) {
     common(sink, &f.tuple, f);
     if let Some(name) = f.app_proto {
-        app_proto(sink, name, f.app_proto_per_direction, None);
+        app_proto(sink, name, f.app_proto_per_direction, f.app_proto_original);
     }
     sink.begin_object("flow");
     volume(sink, f.packets, f.bytes);
@@ -82,7 +87,7 @@ pub fn flow_end(sink: &mut dyn FieldSink, f: &FlowEnd<'_>) {
         sink.end();
     }
     sink.end();
-    f.variables.write(sink);
+    (f.common)(sink);
     if let Some(tcp) = &f.tcp {
         tcp_end(sink, tcp);
     }
@@ -95,15 +100,15 @@ pub fn netflow_end(f: &FlowEnd<'_>, dir: Direction) -> Option<impl FnOnce(&mut d
     (packets > 0).then_some(move |sink: &mut dyn FieldSink| {
         let t = if dir == Direction::ToServer { f.tuple } else { f.tuple.flip() };
         vlan(sink, &f.vlan);
-        ends(sink, &t);
+        ends(sink, &t, f.short);
         proto(sink, t.proto);
-        if let Some((kind, code)) = f.icmp.get(i).copied().flatten() {
+        if matches!(t.proto, IpProto::ICMP | IpProto::ICMPV6) {
+            let (kind, code) = f.icmp.get(i).copied().flatten().unwrap_or_default();
             sink.uint("icmp_type", kind.into());
             sink.uint("icmp_code", code.into());
         }
-        if let Some(name) = f.app_proto {
-            sink.text("app_proto", name);
-        }
+        let own = f.app_proto_per_direction.get(i).copied().flatten();
+        sink.text("app_proto", own.or(f.app_proto).unwrap_or("unknown"));
         sink.begin_object("netflow");
         sink.uint("pkts", packets);
         sink.uint("bytes", f.bytes.get(i).copied().unwrap_or(0));
@@ -117,7 +122,7 @@ pub fn netflow_end(f: &FlowEnd<'_>, dir: Direction) -> Option<impl FnOnce(&mut d
             sink.uint("tx_cnt", f.transactions);
         }
         sink.end();
-        f.variables.write(sink);
+        (f.common)(sink);
         if let Some(tcp) = &f.tcp {
             let flags = tcp.flags.get(i).copied().unwrap_or(0);
             sink.begin_object("tcp");
@@ -135,7 +140,7 @@ fn age(f: &FlowEnd<'_>) -> u64 {
 
 fn common(sink: &mut dyn FieldSink, t: &FiveTuple, f: &FlowEnd<'_>) {
     vlan(sink, &f.vlan);
-    ends(sink, t);
+    ends(sink, t, f.short);
     ip_version(sink, t.src);
     proto(sink, t.proto);
     // An error about a flow of another protocol counts to it, but says nothing of its own type.

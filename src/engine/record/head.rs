@@ -19,11 +19,25 @@ pub enum Kind {
     FileInfo = 6,
     Anomaly = 7,
     Stats = 8,
+    /// A packet that a rule's `tag` marks.
+    Packet = 9,
+    /// A unit of a protocol on the wire.
+    Frame = 10,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 8] =
-        [Kind::Alert, Kind::Drop, Kind::Flow, Kind::Netflow, Kind::Tx, Kind::FileInfo, Kind::Anomaly, Kind::Stats];
+    pub const ALL: [Kind; 10] = [
+        Kind::Alert,
+        Kind::Drop,
+        Kind::Flow,
+        Kind::Netflow,
+        Kind::Tx,
+        Kind::FileInfo,
+        Kind::Anomaly,
+        Kind::Stats,
+        Kind::Packet,
+        Kind::Frame,
+    ];
 
     /// EVE's `event_type`; a transaction's is the name of its protocol.
     pub const fn event_type(self) -> Option<&'static str> {
@@ -36,6 +50,8 @@ impl Kind {
             Kind::FileInfo => "fileinfo",
             Kind::Anomaly => "anomaly",
             Kind::Stats => "stats",
+            Kind::Packet => "packet",
+            Kind::Frame => "frame",
         })
     }
 

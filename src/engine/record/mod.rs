@@ -16,17 +16,19 @@ mod fields;
 mod flows;
 pub mod fuzz;
 mod head;
+mod packets;
 mod settings;
 mod store;
 mod tree;
 
 pub use crate::types::text::ip_text;
 pub use fields::{
-    AlertFields, Anomaly, AnomalyLayer, DropFields, PacketSource, Variables, alert, anomaly, app_proto, direction,
-    drop_details, fileinfo, flow_summary, packet, stats, time_text, tuple,
+    AlertFields, Anomaly, AnomalyLayer, DropFields, PacketSource, alert, anomaly, app_proto, direction, drop_details,
+    fileinfo, flow_summary, packet, stats, time_text, tuple, variables,
 };
 pub use flows::{FlowEnd, FlowEndTcp, flow_end, netflow_end};
 pub use head::{Head, Kind};
+pub use packets::{Carrier, HEADER_SHOWN, bytes, community_id, ethernet, tunnel, verdict};
 pub use settings::{
     AlertSettings, AnomalySettings, Common, DropSettings, FileSettings, FrameSettings, Protocols, Settings,
     StatsSettings, Xff,

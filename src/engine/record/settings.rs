@@ -4,7 +4,7 @@
 //! object are that protocol's settings (`proto::Settings`); what frames a line (file names, version) is the exporter's.
 //! Defaults are those of an EVE log that names its types and no switch.
 
-use crate::applayer::ProtoId;
+pub use crate::applayer::ProtoSet as Protocols;
 
 /// Every kind of record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -191,56 +191,5 @@ pub struct StatsSettings {
 impl Default for StatsSettings {
     fn default() -> Self {
         StatsSettings { totals: true, threads: false, deltas: false, null_values: true }
-    }
-}
-
-/// A set of protocols.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Protocols(u64);
-
-impl Protocols {
-    pub const ALL: Protocols = Protocols(u64::MAX);
-
-    pub fn insert(&mut self, id: ProtoId) {
-        self.0 |= Self::bit(id);
-    }
-
-    pub fn remove(&mut self, id: ProtoId) {
-        self.0 &= !Self::bit(id);
-    }
-
-    pub fn has(self, id: ProtoId) -> bool {
-        self.0 & Self::bit(id) != 0
-    }
-
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// The registry's table is shorter than a word; an id past it would be in no set.
-    fn bit(id: ProtoId) -> u64 {
-        1u64.checked_shl(id.0.into()).unwrap_or(0)
-    }
-}
-
-impl FromIterator<ProtoId> for Protocols {
-    fn from_iter<I: IntoIterator<Item = ProtoId>>(ids: I) -> Self {
-        let mut set = Protocols::default();
-        ids.into_iter().for_each(|id| set.insert(id));
-        set
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn protocols_are_a_set() {
-        let mut set: Protocols = [ProtoId(1), ProtoId(3)].into_iter().collect();
-        assert!(set.has(ProtoId(1)) && !set.has(ProtoId(2)) && set.has(ProtoId(3)));
-        set.remove(ProtoId(1));
-        assert!(!set.has(ProtoId(1)) && !set.is_empty());
-        assert!(!Protocols::default().has(ProtoId(200)) && Protocols::ALL.has(ProtoId(63)));
     }
 }

@@ -171,11 +171,11 @@ fn tuple_has_ports_only_where_the_protocol_does() {
     vlan.push(421);
     vlan.push(785);
     let mut t = Trace::default();
-    tuple(&mut t, &tuple_of(IpProto::TCP), &vlan, None, Some(PacketSource::Wire));
+    tuple(&mut t, &tuple_of(IpProto::TCP), &vlan, None, Some(PacketSource::Wire), false);
     let expected = "vlan[ =421 =785 end src_ip=10.0.0.1 src_port=1025 dest_ip=10.0.0.2 dest_port=80 proto=TCP ip_v=4 pkt_src=wire/pcap";
     assert_eq!(t.0.join(" "), expected);
     let mut t = Trace::default();
-    tuple(&mut t, &tuple_of(IpProto(254)), &VlanStack::default(), Some((8, 0)), None);
+    tuple(&mut t, &tuple_of(IpProto(254)), &VlanStack::default(), Some((8, 0)), None, false);
     assert_eq!(t.0.join(" "), "src_ip=10.0.0.1 dest_ip=10.0.0.2 proto=254 ip_v=4 icmp_type=8 icmp_code=0");
 }
 
@@ -184,7 +184,7 @@ fn a_packet_without_ip_has_no_addresses() {
     let frame =
         Frame { ts: Timestamp::ZERO, number: 1, link: LinkType::ETHERNET, port: PortId(0), data: &[], wire_len: 0 };
     let mut t = Trace::default();
-    packet(&mut t, &Packet::new(&frame), PacketSource::Wire);
+    packet(&mut t, &Packet::new(&frame), PacketSource::Wire, false);
     assert_eq!(t.0.join(" "), "pkt_src=wire/pcap");
 }
 
@@ -206,13 +206,15 @@ fn alert_groups_metadata_newest_first() {
             severity: 3,
             metadata: &metadata,
             target: Some((src, src)),
+            short: false,
         },
+        |sink| sink.text("rule", "r"),
     );
     assert_eq!(
         t.0.join(" "),
         "alert{ action=blocked gid=1 signature_id=2 rev=3 signature=m category= severity=3 \
          source{ ip=127.0.0.1 end target{ ip=127.0.0.1 end \
-         metadata{ a[ =c =b end created_at[ =2020 end end end"
+         metadata{ a[ =c =b end created_at[ =2020 end end rule=r end"
     );
 }
 
@@ -234,7 +236,9 @@ fn a_flow_ends_as_eve_says_it() {
         action: Some("drop"),
         transactions: 1,
         exceptions: &[(crate::types::Cause::StreamMidstream, crate::types::ExceptionPolicy::Ignore)],
-        variables: Variables { flowbits: &["x"], flowints: &[("n", 1)] },
+        common: &|sink| variables(sink, ["x", "traffic/id/y", "traffic/label/z"].into_iter(), [("n", 1)].into_iter()),
+        short: false,
+        app_proto_original: Some("smtp"),
         tcp: Some(FlowEndTcp { flags: [0x1b, 0x12], state: Some("closed"), gaps: [false, true], regions_max: [1, 2] }),
         ttl: [(64, 64), (0, 0)],
     };
@@ -242,11 +246,11 @@ fn a_flow_ends_as_eve_says_it() {
     flow_end(&mut t, &end);
     assert_eq!(
         t.0.join(" "),
-        "src_ip=10.0.0.1 src_port=1025 dest_ip=10.0.0.2 dest_port=80 ip_v=4 proto=TCP app_proto=http app_proto_tc=failed \
+        "src_ip=10.0.0.1 src_port=1025 dest_ip=10.0.0.2 dest_port=80 ip_v=4 proto=TCP app_proto=http app_proto_tc=failed app_proto_orig=smtp \
          flow{ pkts_toserver=14 pkts_toclient=0 bytes_toserver=1675 bytes_toclient=0 \
          start=1970-01-01T00:00:10.000000+0000 end=1970-01-01T00:00:17.000000+0000 age=7 state=closed reason=shutdown \
          alerted=true action=drop tx_cnt=1 exception_policy[ { target=stream_midstream policy=ignore end end end \
-         metadata{ flowbits[ =x end flowints{ n=1 end end \
+         metadata{ flowbits[ =x end flowints{ n=1 end end traffic{ id[ =y end label[ =z end end \
          tcp{ tcp_flags=1b tcp_flags_ts=1b tcp_flags_tc=12 syn=true fin=true psh=true ack=true state=closed tc_gap=true \
          ts_max_regions=1 tc_max_regions=2 end"
     );

@@ -5,7 +5,7 @@
 
 use super::Output;
 use super::path::{Fate, Path};
-use super::report::{AlertInput, Subject};
+use super::report::{AlertInput, Ruled, Subject};
 use crate::applayer::TxId;
 use crate::detect::compile::Ruleset;
 use crate::detect::inspect::{Alert, Hit, PacketInput, Settled, StreamInput};
@@ -122,6 +122,7 @@ impl Path {
         let sid_of = |rules: &Ruleset, s| rules.signature(s).map(|s| s.sid);
         let blocker = alerts.iter().find(|a| a.blocked).and_then(|a| sid_of(&self.rules, a.sig));
         fate.decide(settled.verdict, blocker);
+        fate.sig = fate.sig.or_else(|| alerts.iter().find(|a| a.blocked).map(|a| a.sig));
         if let Some(flow) = flow.as_deref_mut() {
             flow.core.flags.passed |= settled.flow_pass;
             if settled.flow_drop {
@@ -139,8 +140,12 @@ impl Path {
         }
         for a in &alerts {
             let tx = a.tx.or_else(|| self.datagram_of(a.sig, flow.as_deref()?));
-            let input = AlertInput { sig: a.sig, tx, blocked: a.blocked };
-            self.alert(&input, subject, flow.as_deref(), out);
+            let input = AlertInput { sig: a.sig, tx, stream_match: a.stream_match, blocked: a.blocked };
+            let ruled = Ruled { verdict: fate.verdict, passed: settled.pass };
+            self.alert(&input, ruled, subject, flow.as_deref(), out);
+        }
+        if settled.tagged {
+            self.tagged(subject, flow.as_deref(), out);
         }
         (self.hits, self.alerts) = (hits, alerts);
     }

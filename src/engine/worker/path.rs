@@ -14,10 +14,11 @@ use crate::decode::{Frame, IpHeader, Packet};
 use crate::detect::compile::Ruleset;
 use crate::detect::inspect::{Alert, Detector, Hit};
 use crate::detect::matching::MatcherError;
+use crate::detect::signature::SigIdx;
 use crate::detect::state::hosts::Bounded;
 use crate::detect::state::shared::{Moment, Shared};
 use crate::flow::{Flow, FlowState};
-use crate::record::PacketSource;
+use crate::record::{Carrier, PacketSource};
 use crate::session::Session;
 use crate::stream::{Account, SegmentCx, StreamEvents, TcpSession};
 use crate::types::{
@@ -37,6 +38,8 @@ const WITHHELD_MAX: usize = 16_384;
 pub(super) struct Fate {
     pub verdict: Verdict,
     pub sid: Option<u32>,
+    /// The signature that stopped the packet.
+    pub sig: Option<SigIdx>,
     /// Payload bytes to put in place, with where.
     pub edits: Vec<(usize, Vec<u8>)>,
     /// An exception's policy let the packet go uninspected.
@@ -71,6 +74,8 @@ pub(super) struct Path {
     pub now: Timestamp,
     /// Number of the packet being processed.
     pub number: u64,
+    /// The outermost packet of the frame at hand, for those inside its tunnels.
+    pub carrier: Option<Carrier>,
     pub hits: Vec<Hit>,
     pub alerts: Vec<Alert>,
 }
@@ -91,6 +96,7 @@ impl Path {
             exceptions: [0; Cause::COUNT],
             now: Timestamp::ZERO,
             number: 0,
+            carrier: None,
             hits: Vec::new(),
             alerts: Vec::new(),
         })
@@ -123,6 +129,10 @@ impl Path {
         self.now = if self.config.paced { packet.ts } else { self.now.max(packet.ts) };
         self.number = packet.number;
         self.detector.begin(Moment { number: packet.number, ending: 0 });
+        if packet.depth == 0 {
+            let source = PacketSource::of(packet);
+            self.carrier = Some(Carrier { tuple: packet.tuple, source, number: packet.number });
+        }
     }
 
     /// What fragments made whole did not leave: its other fragments have, so that none may be sent again, in another form
@@ -172,7 +182,7 @@ impl Path {
             let by_rule = reason == Reason::FlowDrop;
             let reason = if by_rule { Reason::FlowDrop } else { Reason::ExceptionFlowDrop };
             fate.verdict = Verdict::Drop(reason);
-            self.dropped(reason, subject(dir), Some(flow), out);
+            self.dropped(fate.verdict, None, subject(dir), Some(flow), out);
             return fate;
         }
         if flow.core.state == FlowState::Bypassed {
@@ -188,8 +198,10 @@ impl Path {
         self.decode_exceptions(packet, Some(flow), &mut fate);
         let mut events = StreamEvents::new();
         let mut stored = false;
-        // A receiver discards what fails its checksum: neither stream nor parser may believe it.
-        if !packet.flags.checksum_bad && !flow.core.flags.no_payload_inspection {
+        // A receiver discards what fails its checksum: the stream may not believe it. A datagram stands for itself and
+        // hides no other, so it is read all the same: captures of a sender's own side have sums not yet filled in.
+        let believed = !packet.flags.checksum_bad || packet.tuple.proto == IpProto::UDP;
+        if believed && !flow.core.flags.no_payload_inspection {
             let turned = match packet.tuple.proto {
                 IpProto::TCP => self.segment(flow, &mut dir, packet, &mut events, &mut stored, &mut fate),
                 IpProto::UDP => self.feed_udp(flow, dir, packet, &mut fate),
@@ -286,6 +298,7 @@ impl Path {
 
     /// The old protocol's transactions are done with; the new one's bytes are fed.
     fn switch(&mut self, flow: &mut Flow<Session>, dir: Direction, fate: &mut Fate) {
+        flow.session.original = Some(flow.session.app.protocol());
         flow.session.protocol_switched();
         flow.session.detect.protocol_switched();
         flow.session.app.switch();
@@ -399,9 +412,9 @@ impl Path {
     }
 
     /// The drop record, where the packet is dropped.
-    fn close(&self, fate: &Fate, subject: Subject<'_>, flow: Option<&Flow<Session>>, out: &mut Output) {
-        if let Some(reason) = fate.verdict.reason() {
-            self.dropped(reason, subject, flow, out);
+    fn close(&self, fate: &Fate, subject: Subject<'_>, flow: Option<&mut Flow<Session>>, out: &mut Output) {
+        if !fate.verdict.is_forward() {
+            self.dropped(fate.verdict, fate.sig, subject, flow, out);
         }
     }
 

@@ -105,7 +105,7 @@ impl Ruleset {
         let databases = builder.counts();
         let events =
             sigs.iter().enumerate().filter(|(_, c)| c.class == Class::Event).map(|(i, _)| SigIdx(i as u32)).collect();
-        let tags_host = |c: &Compiled| c.sig.tag.is_some_and(|t| t.scope != TagScope::Session);
+        let tags_host = |c: &Compiled| c.sig.tags.iter().any(|t| t.scope != TagScope::Session);
         let ruleset = Ruleset {
             tags_hosts: sigs.iter().any(tags_host),
             bit_names: settings.var_names.iter().map(|n| BitName::new(n)).collect(),

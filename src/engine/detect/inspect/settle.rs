@@ -91,8 +91,8 @@ impl Detector {
             } else {
                 self.counters.inc(Counter::DetectAlerts);
                 alerts.push(Alert { sig: h.sig, tx: h.tx(), stream_match: h.stream_match(), blocked });
-                if let Some(tag) = c.sig.tag {
-                    self.tag(tag, facts, flow.as_deref_mut());
+                for tag in &c.sig.tags {
+                    self.tag(*tag, facts, flow.as_deref_mut());
                 }
             }
             if passes {
@@ -144,8 +144,9 @@ impl Detector {
     fn tag(&mut self, tag: Tag, facts: &PacketFacts<'_>, flow: Option<&mut FlowDetect>) {
         let p = facts.packet;
         let left = match tag.unit {
-            TagUnit::Packets => TagLeft::Packets(tag.count),
-            TagUnit::Bytes => TagLeft::Bytes(u64::from(tag.count)),
+            // The packet at hand is the first of them; its alert tells of it.
+            TagUnit::Packets => TagLeft::Packets(tag.count.saturating_sub(1)),
+            TagUnit::Bytes => TagLeft::Bytes(u64::from(tag.count).saturating_sub(u64::from(p.wire_len))),
             TagUnit::Seconds => TagLeft::Until(p.ts.saturating_add(Duration::from_secs(u64::from(tag.count)))),
         };
         let host = match (tag.scope, flow) {

@@ -304,7 +304,7 @@ fn host_bits_end_with_their_time_and_tags_with_their_count() {
     let expire = Some(Duration::from_secs(10));
     let sets = with(tcp(1, vec![literal("sets")]), |s| {
         s.state.push(StateOp::BitSet { scope, bit: VarId(1), expire });
-        s.tag = Some(Tag { scope: TagScope::Session, count: 2, unit: TagUnit::Packets });
+        s.tags = vec![Tag { scope: TagScope::Session, count: 3, unit: TagUnit::Packets }];
     });
     let asks = with(tcp(2, vec![literal("asks")]), |s| {
         s.state.push(StateOp::BitTest { scope, any_of: vec![VarId(1)], negated: false });

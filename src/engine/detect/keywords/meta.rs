@@ -2,7 +2,7 @@
 
 use super::{Argument, Keyword, Kind, Value};
 use crate::detect::lang::{Builder, Code, Fault};
-use crate::detect::signature::Target;
+use crate::detect::signature::{Reference, Target};
 
 pub const MSG: Keyword = Keyword {
     name: "msg",
@@ -232,6 +232,7 @@ fn reference(b: &mut Builder<'_>, v: &Value<'_>) -> Result<(), Fault> {
         }
         b.warn(fault);
     }
-    b.sig.references.push((kind.to_ascii_lowercase(), value.to_owned()));
+    let address = format!("{}{value}", b.cx.references.prefix(kind).unwrap_or_default());
+    b.sig.references.push(Reference { kind: kind.to_ascii_lowercase(), value: value.to_owned(), address });
     Ok(())
 }

@@ -52,8 +52,6 @@ fn tag(b: &mut Builder<'_>, v: &Value<'_>) -> Result<(), Fault> {
     if parts.len() > 4 {
         return Err(shape());
     }
-    if b.sig.tag.replace(Tag { scope, count, unit }).is_some() {
-        b.warn(Fault::new(Code::Ineffective, "a second `tag`: the last one counts").at(v.span.clone()));
-    }
+    b.sig.tags.push(Tag { scope, count, unit });
     Ok(())
 }

@@ -342,7 +342,7 @@ fn blank(action: Action, header: Header) -> Signature {
         state: Vec::new(),
         threshold: None,
         suppress: Vec::new(),
-        tag: None,
+        tags: Vec::new(),
         target: None,
         noalert: false,
         alerts: false,

@@ -82,15 +82,18 @@ impl TagLeft {
     /// Counts a packet of so many bytes; says whether it is still tagged.
     pub(crate) fn spend(&mut self, bytes: u64, now: Timestamp) -> bool {
         match self {
-            TagLeft::Packets(0) | TagLeft::Bytes(0) => false,
+            TagLeft::Packets(0) => false,
             TagLeft::Packets(n) => {
                 *n -= 1;
                 true
             }
-            TagLeft::Bytes(n) => {
-                *n = n.saturating_sub(bytes);
-                true
-            }
+            TagLeft::Bytes(n) => match n.checked_sub(bytes) {
+                None => false,
+                Some(left) => {
+                    *n = left;
+                    true
+                }
+            },
             TagLeft::Until(t) => now <= *t,
         }
     }

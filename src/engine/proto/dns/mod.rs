@@ -21,7 +21,7 @@ mod transaction;
 mod tests;
 
 pub use parser::DnsParser;
-pub use settings::LogSettings;
+pub use settings::{LogSettings, Settings};
 pub use transaction::DnsTransaction;
 
 use crate::applayer::{BufferDef, BufferId, BufferKind, Direct, EventDef, EventId, Progress, ProtoDef, ProtoId};

@@ -10,7 +10,8 @@ const OTHER_PROTOCOLS: [u16; 3] = [137, 5353, 5355];
 
 pub fn probe(input: &ProbeInput<'_>) -> Probe {
     let ports = [input.tuple.sport, input.tuple.dport];
-    let usual = ports.contains(&53);
+    let (tcp, udp) = (&input.settings.dns.tcp_ports, &input.settings.dns.udp_ports);
+    let usual = ports.iter().any(|p| if input.udp { udp } else { tcp }.contains(p));
     if !usual && ports.iter().any(|p| OTHER_PROTOCOLS.contains(p)) {
         return Probe::No;
     }

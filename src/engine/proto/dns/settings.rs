@@ -2,6 +2,21 @@
 
 use super::rrtype::{RRTYPES, name_of};
 
+/// Ports of servers, on which whatever has a plausible header is taken for DNS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `detection-ports` over TCP.
+    pub tcp_ports: Vec<u16>,
+    /// The same over UDP.
+    pub udp_ports: Vec<u16>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { tcp_ports: vec![53], udp_ports: vec![53] }
+    }
+}
+
 /// What the log shows of messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogSettings {

@@ -291,7 +291,14 @@ fn tcp_finds_its_way_after_a_gap() {
 fn probing() {
     let probe = |proto, dport, dir, data: &[u8]| {
         let tuple = tuple(proto, dport);
-        (DEF.probe)(&ProbeInput { dir, data, tuple: &tuple, udp: proto == IpProto::UDP, eof: false })
+        (DEF.probe)(&ProbeInput {
+            dir,
+            data,
+            tuple: &tuple,
+            udp: proto == IpProto::UDP,
+            eof: false,
+            settings: &crate::proto::Settings::default(),
+        })
     };
     let (query, answer) = (request("www.example.test"), response());
     assert_eq!(probe(IpProto::UDP, 53, ToServer, &query), Probe::Match);

@@ -5,10 +5,12 @@
 
 use super::LogSettings;
 use super::headers::Headers;
+use super::tables::buffer;
 use super::text::split_at;
 use super::tx::HttpTx;
-use crate::applayer::{LogCx, LogPurpose};
-use crate::types::FieldSink;
+use crate::applayer::{BufferId, LogCx, LogPurpose, Transaction};
+use crate::types::{Direction, FieldSink};
+use std::net::IpAddr;
 
 /// Bytes of a header's name and value that a header list shows.
 const NAME_MAX: usize = 255;
@@ -96,6 +98,36 @@ fn header_list(sink: &mut dyn FieldSink, key: &str, headers: &Headers, all: bool
     if open {
         sink.end();
     }
+}
+
+/// What is held of either body, where an alert is to show it.
+pub fn bodies(tx: &HttpTx, sink: &mut dyn FieldSink, cx: &LogCx<'_>) {
+    const KEYS: [(Direction, BufferId, &str, &str); 2] = [
+        (Direction::ToServer, buffer::REQUEST_BODY, "http_request_body", "http_request_body_printable"),
+        (Direction::ToClient, buffer::RESPONSE_BODY, "http_response_body", "http_response_body_printable"),
+    ];
+    if !(cx.body || cx.body_printable) {
+        return;
+    }
+    for (dir, id, key, printable) in KEYS {
+        let Some(body) = tx.buffer(id, dir, 0).filter(|b| !b.data.is_empty()) else { continue };
+        if cx.body_printable {
+            sink.printable(printable, body.data);
+        }
+        if cx.body {
+            sink.base64(key, body.data);
+        }
+    }
+}
+
+/// The first or last address in a header that lists those a request came by, with or without ports.
+pub fn proxied_for(tx: &HttpTx, header: &str, first: bool) -> Option<IpAddr> {
+    let value = tx.request.m.headers.value(header.to_ascii_lowercase().as_bytes())?;
+    let text = std::str::from_utf8(value).ok()?;
+    let one = if first { text.split(',').next() } else { text.rsplit(',').next() }?.trim();
+    let bare = one.strip_prefix('[').and_then(|v6| v6.split(']').next());
+    let unported = || one.rsplit_once(':').map(|(ip, _)| ip);
+    [bare, Some(one), unported()].into_iter().flatten().find_map(|ip| ip.parse().ok())
 }
 
 /// `bytes start-end/size`, each of which may be missing or `*` (RFC 9110 section 14.4).

@@ -372,8 +372,13 @@ impl Transaction for HttpTx {
         NAMES.get(dir as usize).and_then(|n| n.get(at)).copied()
     }
 
+    fn proxied_for(&self, header: &str, first: bool) -> Option<std::net::IpAddr> {
+        super::log::proxied_for(self, header, first)
+    }
+
     fn log(&self, sink: &mut dyn FieldSink, cx: &LogCx<'_>) {
         super::log::write(self, sink, cx);
+        super::log::bodies(self, sink, cx);
     }
 
     fn files(&self, dir: Direction) -> &[File] {

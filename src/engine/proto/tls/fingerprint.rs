@@ -57,11 +57,9 @@ pub fn ja4(hello: &Hello, transport: char) -> String {
     extensions.sort_unstable();
     let mut list = hex_list(&extensions);
     let algorithms: Vec<u16> = hello.signature_algorithms.iter().copied().filter(|a| !is_grease(*a)).collect();
-    // The separator stands even where no algorithms follow, as rules' hashes of such hellos have it.
-    if !extensions.is_empty() || !algorithms.is_empty() {
-        list.push('_');
-        list.push_str(&hex_list(&algorithms));
-    }
+    // The separator stands even where nothing is on either side of it, as rules' hashes of such hellos have it.
+    list.push('_');
+    list.push_str(&hex_list(&algorithms));
     text.push('_');
     text.push_str(&short_hash(&list));
     text
@@ -101,11 +99,8 @@ fn hex_list(values: &[u16]) -> String {
     text
 }
 
-/// The first twelve digits of the list's SHA-256; zeros for an empty list.
+/// The first twelve digits of the list's SHA-256.
 fn short_hash(list: &str) -> String {
-    if list.is_empty() {
-        return "0".repeat(12);
-    }
     hex(Sha256::digest(list.as_bytes()).get(..6).unwrap_or(&[]))
 }
 
@@ -167,7 +162,7 @@ mod tests {
         };
         assert_eq!(ja4(&hello, 't'), "t13d1516h2_8daaf6152771_e5627efa2ab1");
         let old = Hello { extensions: [0x000b, 0x000a, 0x0023, 0x000f].as_slice().into(), ..Hello::default() };
-        assert_eq!(ja4(&old, 't'), "t00i000400_000000000000_e190e6f68b9b");
-        assert_eq!(ja4(&Hello::default(), 't'), "t00i000000_000000000000_000000000000");
+        assert_eq!(ja4(&old, 't'), "t00i000400_e3b0c44298fc_e190e6f68b9b");
+        assert_eq!(ja4(&Hello::default(), 't'), "t00i000000_e3b0c44298fc_d2e2adf7177b");
     }
 }

@@ -105,7 +105,7 @@ fn certificates(chain: &Chain, first: bool, all: bool, sink: &mut dyn FieldSink)
 
 fn fingerprints(tx: &TlsTransaction, fields: Fields, sink: &mut dyn FieldSink) {
     for (key, field, dir) in [("ja3", Fields::JA3, Direction::ToServer), ("ja3s", Fields::JA3S, Direction::ToClient)] {
-        if !fields.has(field) || !tx.ja3_asked() {
+        if !fields.has(field) || !tx.ja3_shown() {
             continue;
         }
         if let Some((text, hash)) = tx.ja3(dir) {

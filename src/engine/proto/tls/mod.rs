@@ -39,7 +39,7 @@ pub const DEF: ProtoDef = ProtoDef {
     tcp: true,
     udp: false,
     probe,
-    parser: |_| Box::new(TlsParser::new()),
+    parser: |s| Box::new(TlsParser::new(s.tls)),
     buffers: BUFFERS,
     keywords: keywords::KEYWORDS,
     events: EVENTS,

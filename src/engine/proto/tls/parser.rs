@@ -7,6 +7,7 @@
 use super::event;
 use super::hello::{self, Cursor, Hello, InvalidLength};
 use super::progress;
+use super::settings::{Encryption, Settings};
 use super::transaction::{Chain, TlsTransaction, read_first, state};
 use super::version::Version;
 use crate::applayer::{AppParser, EventId, Input, ParseCx, Parsed, Progress, ProtoId, Transaction, TxId};
@@ -55,6 +56,7 @@ struct Lane {
 
 #[derive(Debug)]
 pub struct TlsParser {
+    settings: Settings,
     tx: Option<Box<TlsTransaction>>,
     lanes: PerDirection<Lane>,
     /// The server asked for the client's certificate.
@@ -70,9 +72,10 @@ pub struct TlsParser {
 struct Broken;
 
 impl TlsParser {
-    pub fn new() -> Self {
+    pub fn new(settings: Settings) -> Self {
         TlsParser {
-            tx: Some(Box::default()),
+            settings,
+            tx: Some(Box::new(TlsTransaction::new(settings))),
             lanes: PerDirection::default(),
             certificate_requested: false,
             heartbeat: None,
@@ -135,7 +138,7 @@ impl TlsParser {
             let Some((header, tail)) = rest.split_first_chunk::<RECORD_HEADER_BYTES>() else { break };
             let record = self.header(dir, *header)?;
             if record.kind == kind::APPLICATION_DATA && !self.early_data(dir) {
-                self.opaque = true;
+                self.opaque = self.settings.encryption != Encryption::Full;
                 return Ok(self.end(dir));
             }
             rest = tail;
@@ -387,7 +390,11 @@ impl TlsParser {
                     return Err(Broken);
                 };
                 tx.states |= state::CLIENT_HELLO;
-                tx.client.hello.get_or_insert_with(|| Box::new(hello));
+                if tx.client.hello.is_none() {
+                    // The form is old, the version asked for need not be.
+                    tx.client.version = hello.version;
+                    tx.client.hello = Some(Box::new(hello));
+                }
                 tx.advance(dir, progress::HELLO);
             }
             (2, Direction::ToServer) => {
@@ -407,7 +414,7 @@ impl TlsParser {
 
 impl Default for TlsParser {
     fn default() -> Self {
-        TlsParser::new()
+        TlsParser::new(Settings::default())
     }
 }
 

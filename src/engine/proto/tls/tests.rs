@@ -131,7 +131,7 @@ fn feed(parser: &mut TlsParser, dir: Direction, input: Input<'_>) -> Parsed {
 
 /// Both streams, each cut in two; unconsumed bytes are presented again.
 fn handshake(cut: usize) -> TlsParser {
-    let mut parser = TlsParser::new();
+    let mut parser = TlsParser::default();
     for (dir, stream) in [(ToServer, client_stream()), (ToClient, server_stream())] {
         let mut from = 0;
         for upto in [cut.min(stream.len()), stream.len()] {
@@ -150,7 +150,7 @@ fn text(tx: &dyn Transaction, id: BufferId, dir: Direction, index: usize) -> Opt
 }
 
 fn events(dir: Direction, bytes: &[u8]) -> (Parsed, Vec<EventId>) {
-    let mut parser = TlsParser::new();
+    let mut parser = TlsParser::default();
     let parsed = feed(&mut parser, dir, Input::Data(bytes));
     (parsed, parser.transaction(TxId(0)).unwrap().events().to_vec())
 }
@@ -187,7 +187,7 @@ fn everything_of_a_handshake_however_it_is_cut() {
 fn a_hello_in_records_of_one_byte() {
     let hello = client_hello(&usual_extensions());
     let stream: Vec<u8> = hello.iter().flat_map(|b| record(22, &[*b])).collect();
-    let mut parser = TlsParser::new();
+    let mut parser = TlsParser::default();
     assert_eq!(feed(&mut parser, ToServer, Input::Data(&stream)), Parsed::Consumed(stream.len()));
     let tx = parser.transaction(TxId(0)).unwrap();
     assert_eq!(text(tx, buffer::SNI, ToServer, 0).unwrap(), "www.example.test");
@@ -198,7 +198,7 @@ fn a_hello_in_records_of_one_byte() {
 fn every_truncation_and_every_flip_is_survived() {
     for (dir, stream) in [(ToServer, client_stream()), (ToClient, server_stream())] {
         let check = |bytes: &[u8]| {
-            let mut parser = TlsParser::new();
+            let mut parser = TlsParser::default();
             feed(&mut parser, dir, Input::Data(bytes));
             if !matches!(feed(&mut parser, dir, Input::Eof), Parsed::Done) {
                 panic!("no end");
@@ -222,13 +222,13 @@ fn every_truncation_and_every_flip_is_survived() {
 fn versions() {
     let supported = |list: &[u8]| record(22, &client_hello(&extension(43, &block8(list))));
     let version = |bytes: &[u8]| {
-        let mut parser = TlsParser::new();
+        let mut parser = TlsParser::default();
         feed(&mut parser, ToServer, Input::Data(bytes));
         parser.transaction(TxId(0)).unwrap().as_any().downcast_ref::<TlsTransaction>().unwrap().side(ToServer).version
     };
     assert_eq!(version(&supported(&[0x2a, 0x2a, 3, 4, 3, 3])), version::Version::TLS13);
     assert_eq!(version(&supported(&[0x2a, 0x2a])), version::Version::TLS12);
-    let mut parser = TlsParser::new();
+    let mut parser = TlsParser::default();
     feed(&mut parser, ToServer, Input::Data(&record(22, &client_hello(&[]))));
     feed(&mut parser, ToClient, Input::Data(&record(22, &server_hello(&[], &extension(43, &[3, 4])))));
     let tx = parser.transaction(TxId(0)).unwrap();
@@ -267,7 +267,7 @@ fn keywords_of_certificates() {
 
 #[test]
 fn a_resumed_session_says_so() {
-    let mut parser = TlsParser::new();
+    let mut parser = TlsParser::default();
     feed(&mut parser, ToServer, Input::Data(&record(22, &client_hello(&[]))));
     feed(&mut parser, ToClient, Input::Data(&record(22, &server_hello(&[9; 32], &[]))));
     let tx = parser.transaction(TxId(0)).unwrap();
@@ -280,7 +280,7 @@ fn ssl_2() {
     let body = [&[1, 3, 0, 0, 6, 0, 0, 0, 16][..], &[0, 0, 4, 1, 0, 0x80], &[5; 16]].concat();
     let hello = [&[0x80, body.len() as u8][..], &body].concat();
     for cut in 0..hello.len() {
-        let mut parser = TlsParser::new();
+        let mut parser = TlsParser::default();
         assert_eq!(feed(&mut parser, ToServer, Input::Data(&hello[..cut])), Parsed::Consumed(0), "{cut}");
         assert_eq!(feed(&mut parser, ToServer, Input::Data(&hello)), Parsed::Consumed(hello.len()));
         let tx = parser.transaction(TxId(0)).unwrap();
@@ -315,7 +315,7 @@ fn heartbeats() {
     assert_eq!(events(ToServer, &record(24, &[7, 0, 1])).1, [event::INVALID_HEARTBEAT]);
     let ordinary = [&[1, 0, 4][..], &[0; 20]].concat();
     assert_eq!(events(ToServer, &record(24, &ordinary)).1, []);
-    let mut parser = TlsParser::new();
+    let mut parser = TlsParser::default();
     let hello = record(22, &client_hello(&[]));
     feed(&mut parser, ToServer, Input::Data(&[hello, record(20, &[1])].concat()));
     feed(&mut parser, ToClient, Input::Data(&[record(22, &server_hello(&[], &[])), record(20, &[1])].concat()));
@@ -352,7 +352,7 @@ fn an_oversized_message_is_skipped() {
     let huge = message(11, &vec![0; parser::HANDSHAKE_BYTES_MAX + 1]);
     let mut stream: Vec<u8> = huge.chunks(16_000).flat_map(|c| record(22, c)).collect();
     stream.extend(record(22, &server_hello(&[], &[])));
-    let mut parser = TlsParser::new();
+    let mut parser = TlsParser::default();
     let mut pending = Vec::new();
     for piece in stream.chunks(1_000) {
         pending.extend_from_slice(piece);
@@ -367,7 +367,7 @@ fn an_oversized_message_is_skipped() {
 
 #[test]
 fn a_gap_ends_the_handshake() {
-    let mut parser = TlsParser::new();
+    let mut parser = TlsParser::default();
     feed(&mut parser, ToServer, Input::Data(&record(22, &client_hello(&[]))));
     assert_eq!(feed(&mut parser, ToServer, Input::Gap(10)), Parsed::Failed);
     assert_eq!(parser.transaction(TxId(0)).unwrap().progress(ToClient), Progress::DONE);
@@ -376,7 +376,16 @@ fn a_gap_ends_the_handshake() {
 #[test]
 fn probing() {
     let tuple = FiveTuple { dport: 8_443, proto: IpProto::TCP, ..FiveTuple::default() };
-    let probe = |dir, data: &[u8]| (DEF.probe)(&ProbeInput { dir, data, tuple: &tuple, udp: false, eof: false });
+    let probe = |dir, data: &[u8]| {
+        (DEF.probe)(&ProbeInput {
+            dir,
+            data,
+            tuple: &tuple,
+            udp: false,
+            eof: false,
+            settings: &crate::proto::Settings::default(),
+        })
+    };
     assert_eq!(probe(ToServer, &client_stream()), Probe::Match);
     assert_eq!(probe(ToClient, &server_stream()), Probe::Match);
     assert_eq!(probe(ToServer, &[22, 3]), Probe::More);

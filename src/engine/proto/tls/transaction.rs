@@ -3,6 +3,7 @@
 use super::certificate::{Certificate, fingerprint};
 use super::fingerprint::{ja3, ja3s, ja4, md5_hex};
 use super::hello::Hello;
+use super::settings::{Fingerprint, Settings};
 use super::version::Version;
 use super::{buffer, event, log};
 use crate::applayer::{Buffer, BufferId, EventId, LogCx, Progress, Transaction, generic};
@@ -94,12 +95,17 @@ pub struct TlsTransaction {
     pub(super) progress: PerDirection<Progress>,
     pub(super) client: Side,
     pub(super) server: Side,
+    settings: Settings,
     /// Bits of [`state`].
     pub(super) states: u8,
     events: SmallVec<[EventId; 2]>,
 }
 
 impl TlsTransaction {
+    pub(super) fn new(settings: Settings) -> Self {
+        TlsTransaction { settings, ..TlsTransaction::default() }
+    }
+
     pub fn side(&self, dir: Direction) -> &Side {
         match dir {
             Direction::ToServer => &self.client,
@@ -133,15 +139,20 @@ impl TlsTransaction {
         (same_id || client.ticket) && !certificate && !server.version.is_13()
     }
 
-    /// A rule has asked for a JA3 of this handshake: only then is it worth its record.
-    pub fn ja3_asked(&self) -> bool {
-        self.client.ja3.get().is_some() || self.server.ja3.get().is_some()
+    /// JA3 is worth its record: it is wanted of every handshake, or a rule has asked for it of this one.
+    pub fn ja3_shown(&self) -> bool {
+        match self.settings.ja3 {
+            Fingerprint::Always => true,
+            Fingerprint::Never => false,
+            Fingerprint::Auto => self.client.ja3.get().is_some() || self.server.ja3.get().is_some(),
+        }
     }
 
     /// Text and hash of JA3 of the client's hello, or of JA3S of the server's.
     pub fn ja3(&self, dir: Direction) -> Option<&(String, String)> {
         let side = self.side(dir);
-        let hello = side.hello.as_ref().filter(|h| h.random.is_some())?;
+        let wanted = self.settings.ja3 != Fingerprint::Never;
+        let hello = side.hello.as_ref().filter(|h| wanted && h.random.is_some())?;
         Some(side.ja3.get_or_init(|| {
             let text = if dir == Direction::ToServer { ja3(hello) } else { ja3s(hello) };
             let hash = md5_hex(&text);
@@ -150,7 +161,8 @@ impl TlsTransaction {
     }
 
     pub fn ja4(&self) -> Option<&str> {
-        let hello = self.client.hello.as_ref().filter(|h| h.random.is_some())?;
+        let hello =
+            self.client.hello.as_ref().filter(|h| h.random.is_some() && self.settings.ja4 != Fingerprint::Never)?;
         Some(self.client.ja4.get_or_init(|| ja4(hello, 't')))
     }
 

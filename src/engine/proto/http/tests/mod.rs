@@ -268,7 +268,16 @@ Content-Disposition: form-data\r\n\r\nv\r\n--B--\r\n";
 #[test]
 fn probing() {
     let tuple = FiveTuple::default();
-    let p = |dir, data: &[u8]| super::probe::probe(&ProbeInput { dir, data, tuple: &tuple, udp: false, eof: false });
+    let p = |dir, data: &[u8]| {
+        super::probe::probe(&ProbeInput {
+            dir,
+            data,
+            tuple: &tuple,
+            udp: false,
+            eof: false,
+            settings: &crate::proto::Settings::default(),
+        })
+    };
     assert_eq!(p(ToServer, b"GET / HTTP/1.1\r\n"), Probe::Match);
     assert_eq!(p(ToServer, b"\r\npropfind /"), Probe::Match);
     assert_eq!(p(ToServer, b"GE"), Probe::More);
