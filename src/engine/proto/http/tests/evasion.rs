@@ -124,7 +124,14 @@ fn a_proxy_header_before_the_first_request() {
     ] {
         let data = [&proxy, request.as_slice()].concat();
         for n in 1..data.len() + 1 {
-            let input = ProbeInput { dir: ToServer, data: &data[..n], tuple: &tuple, udp: false, eof: false };
+            let input = ProbeInput {
+                dir: ToServer,
+                data: &data[..n],
+                tuple: &tuple,
+                udp: false,
+                eof: false,
+                settings: &crate::proto::Settings::default(),
+            };
             let want = if n < proxy.len() + 4 { Probe::More } else { Probe::Match };
             assert_eq!(super::super::probe::probe(&input), want, "{:?}", data[..n].escape_ascii().to_string());
             let t = asked(&data, n);
