@@ -73,24 +73,43 @@ impl Conversation {
         } else {
             (SERVER, CLIENT, self.server_port, self.port)
         };
-        let mut tcp = Vec::with_capacity(20 + payload.len());
-        tcp.extend(sport.to_be_bytes());
-        tcp.extend(dport.to_be_bytes());
-        tcp.extend(seq.to_be_bytes());
-        tcp.extend(ack.to_be_bytes());
-        tcp.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
-        tcp.extend(payload);
-        let sum = checksum(&[&pseudo(src, dst, 6, tcp.len()), &tcp]);
-        tcp[16..18].copy_from_slice(&sum.to_be_bytes());
         self.micros += 1_000;
-        self.frames.push(TimedFrame { micros: self.micros, to_server, data: ipv4(src, dst, 6, &tcp, to_server) });
+        let data = tcp4((src, sport), (dst, dport), seq, ack, flags, payload, to_server);
+        self.frames.push(TimedFrame { micros: self.micros, to_server, data });
     }
+}
+
+/// One TCP segment between any two ends in an Ethernet frame.
+pub fn tcp4(
+    (src, sport): ([u8; 4], u16),
+    (dst, dport): ([u8; 4], u16),
+    seq: u32,
+    ack: u32,
+    flags: u8,
+    payload: &[u8],
+    to_server: bool,
+) -> Vec<u8> {
+    let mut tcp = Vec::with_capacity(20 + payload.len());
+    tcp.extend(sport.to_be_bytes());
+    tcp.extend(dport.to_be_bytes());
+    tcp.extend(seq.to_be_bytes());
+    tcp.extend(ack.to_be_bytes());
+    tcp.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
+    tcp.extend(payload);
+    let sum = checksum(&[&pseudo(src, dst, 6, tcp.len()), &tcp]);
+    tcp[16..18].copy_from_slice(&sum.to_be_bytes());
+    ipv4(src, dst, 6, &tcp, to_server)
 }
 
 /// One UDP datagram in an Ethernet frame.
 pub fn udp(to_server: bool, port: u16, server_port: u16, micros: i64, payload: &[u8]) -> TimedFrame {
     let (src, dst, sport, dport) =
         if to_server { (CLIENT, SERVER, port, server_port) } else { (SERVER, CLIENT, server_port, port) };
+    TimedFrame { micros, to_server, data: udp4((src, sport), (dst, dport), payload, to_server) }
+}
+
+/// One UDP datagram between any two ends in an Ethernet frame.
+pub fn udp4((src, sport): ([u8; 4], u16), (dst, dport): ([u8; 4], u16), payload: &[u8], to_server: bool) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(8 + payload.len());
     bytes.extend(sport.to_be_bytes());
     bytes.extend(dport.to_be_bytes());
@@ -99,7 +118,7 @@ pub fn udp(to_server: bool, port: u16, server_port: u16, micros: i64, payload: &
     bytes.extend(payload);
     let sum = checksum(&[&pseudo(src, dst, 17, bytes.len()), &bytes]);
     bytes[6..8].copy_from_slice(&sum.to_be_bytes());
-    TimedFrame { micros, to_server, data: ipv4(src, dst, 17, &bytes, to_server) }
+    ipv4(src, dst, 17, &bytes, to_server)
 }
 
 /// An ICMP message (RFC 792) with its four bytes after the checksum zero.

@@ -26,10 +26,23 @@ pub fn ruleset(text: &str) -> Result<Arc<Ruleset>, String> {
     ruleset_with(text, matcher::factory())
 }
 
+/// The same as what comes after another ruleset: under an epoch of the caller's choice.
+pub fn ruleset_of_epoch(text: &str, epoch: u64) -> Result<Arc<Ruleset>, String> {
+    compiled(text, matcher::factory(), epoch)
+}
+
 /// The same over a matcher of the caller's choice.
 pub fn ruleset_with(
     text: &str,
     factory: Arc<dyn engine::detect::matching::MatcherFactory>,
+) -> Result<Arc<Ruleset>, String> {
+    compiled(text, factory, 1)
+}
+
+fn compiled(
+    text: &str,
+    factory: Arc<dyn engine::detect::matching::MatcherFactory>,
+    epoch: u64,
 ) -> Result<Arc<Ruleset>, String> {
     let vocabulary = engine::proto::registry::vocabulary();
     let events =
@@ -44,7 +57,7 @@ pub fn ruleset_with(
         return Err(read.diagnostics.iter().map(|d| d.render(false)).collect());
     }
     order(&mut read.signatures, &ActionOrder::default());
-    let made = Ruleset::compile(read.signatures, vocabulary, factory, None, Settings::default());
+    let made = Ruleset::compile(read.signatures, vocabulary, factory, None, Settings { epoch, ..Settings::default() });
     let made = made.map_err(|e| e.to_string())?;
     match made.refused.first() {
         Some(r) => Err(format!("sid {}: {}", r.sid, r.why)),

@@ -146,6 +146,8 @@ impl Decoder {
             Then::Inner(tunnel, inner, span) => Some((inner_of(packet, tunnel), inner, part(bytes, span))),
             Then::Fragment(f) => {
                 packet.flags.fragment = true;
+                // A piece is no payload: rules look at the whole.
+                packet.payload = Span::default();
                 let key = self.defrag.key(packet, &f);
                 packet.datagram = self.defrag.name(&key);
                 let (had, was_malformed) = (packet.events.len(), packet.flags.malformed);

@@ -58,9 +58,13 @@ impl Records {
         self.bytes.len()
     }
 
-    /// Records lost for want of room, ever.
+    /// Records lost for want of room since this was last taken.
     pub fn lost(&self) -> u64 {
         self.lost
+    }
+
+    pub fn take_lost(&mut self) -> u64 {
+        std::mem::take(&mut self.lost)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = Record<'_>> {

@@ -92,6 +92,7 @@ impl Worker {
         }
         self.spare = recycled(packets);
         self.path.count_verdicts(out);
+        self.path.count_lost(out);
     }
 
     /// Ends every flow that is silent for longer than its time-out at `now`, as if packet `number` had been processed.
@@ -103,6 +104,7 @@ impl Worker {
         let ended = &mut self.ended;
         self.flows.sweep(self.path.now, usize::MAX, &mut |flow, cause| ended.push((flow, cause)));
         self.finish_in_order(number, out);
+        self.path.count_lost(out);
     }
 
     /// The input has ended: every flow ends, with what its streams still held inspected.
@@ -111,6 +113,7 @@ impl Worker {
         let ended = &mut self.ended;
         self.flows.drain(&mut |flow, cause| ended.push((flow, cause)));
         self.finish_in_order(u64::MAX, out);
+        self.path.count_lost(out);
     }
 
     /// The `stats` record of this worker alone; `uptime` in seconds.
@@ -196,6 +199,11 @@ impl Worker {
         let mut ended = std::mem::take(&mut self.ended);
         for (mut flow, cause) in ended.drain(..) {
             let path = &mut self.path;
+            match cause {
+                EndCause::Timeout => path.counters.inc(Counter::FlowTimeout),
+                EndCause::Evicted => path.counters.inc(Counter::FlowEvicted),
+                EndCause::Reused | EndCause::Shutdown => {}
+            }
             if catch_unwind(AssertUnwindSafe(|| path.end(&mut flow, cause, out))).is_err() {
                 self.path.fault(&mut flow);
             }
@@ -242,6 +250,10 @@ impl Path {
             slot.sid = fate.sid;
         }
         slot.verdict = merged;
+    }
+
+    fn count_lost(&mut self, out: &mut Output) {
+        self.counters.add(Counter::RecordsLost, out.records.take_lost());
     }
 
     fn count_verdicts(&mut self, out: &Output) {
