@@ -104,6 +104,7 @@ Examples:
 
 /// Options as Suricata has them.
 #[derive(Args, Debug)]
+#[command(args_override_self = true)]
 pub struct SuricataArgs {
     /// suricata.yaml
     #[arg(short = 'c', value_name = "FILE")]

@@ -6,7 +6,7 @@
 use crate::cli::{ChecksumArg, SettingArgs, SuricataArgs};
 use crate::console::{Failure, Outcome, error, note, warning};
 use crate::lists;
-use crate::replay::{Events, Plan, Shape};
+use crate::replay::{Plan, Shape};
 use crate::ruleset::{self, Loaded, Reading};
 use control::config::suricata::{self, Imported};
 use engine::detect::lang::Severity;
@@ -26,7 +26,7 @@ pub fn run(args: &SuricataArgs) -> Outcome {
 }
 
 fn attempt(args: &SuricataArgs) -> Result<(), Failure> {
-    let imported = suricata::load(args.config.as_deref(), &args.set)?;
+    let imported = suricata::load(args.config.as_deref(), &args.set, args.simulate_ips)?;
     tell_unsupported(args, &imported)?;
     let mut config = imported.config()?;
     if let Some(k) = args.checksums {
@@ -55,14 +55,12 @@ fn attempt(args: &SuricataArgs) -> Result<(), Failure> {
         return Err(Failure("no capture: name one with -r (live capture is not here yet)".into()));
     };
     let captures = captures(capture)?;
-    let events = Events::of(config.events.as_deref()).map_err(Failure)?;
     let log_dir = args.log_dir.clone().unwrap_or_else(|| PathBuf::from("."));
     let done = Plan {
         continuous: captures.len() > 1,
         captures: &captures,
         config,
         loaded: &loaded,
-        events,
         inline: args.simulate_ips,
         shape: Shape { jobs: 1, batch: usize::from(u16::MAX) },
         log_dir: Some(&log_dir),

@@ -134,7 +134,7 @@ pub fn run_link(rules: &Arc<Ruleset>, config: Config, frames: &[TimedFrame], bat
 
 fn event(record: &engine::record::Record<'_>) -> Option<Value> {
     let mut line = Vec::new();
-    control::export::line(record, None, &mut line).ok()?;
+    control::export::line(record, None, &Default::default(), &mut line).ok()?;
     serde_json::from_slice(&line).ok()
 }
 

@@ -76,7 +76,7 @@ pub fn worker(data: &[u8]) {
     assert_eq!(worker.counters().of(engine::types::Counter::Panics), 0, "a panic was contained");
     for record in out.records.iter() {
         let mut line = Vec::new();
-        assert!(control::export::line(&record, None, &mut line).is_ok());
+        assert!(control::export::line(&record, None, &Default::default(), &mut line).is_ok());
     }
 }
 

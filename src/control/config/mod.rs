@@ -4,6 +4,7 @@
 //! and column, and what is allowed. What comes out is plain values for the engine; nothing of YAML survives.
 
 pub mod lists;
+pub mod outputs;
 mod resolve;
 mod schema;
 pub mod suricata;

@@ -2,6 +2,7 @@
 
 use super::Error;
 use super::lists::Lists;
+use super::outputs::{self, Outputs};
 use super::schema::{Checksums, Document, ProtoTimeouts};
 use super::values::{Causes, Hosts, Size};
 use engine::decode::{HostPolicies, OverlapPolicy};
@@ -72,8 +73,7 @@ pub struct Config {
     pub classification_file: Option<PathBuf>,
     pub reference_file: Option<PathBuf>,
     pub lists: Lists,
-    /// Event types to log; `None`: the defaults.
-    pub events: Option<Vec<String>>,
+    pub outputs: Outputs,
     causes: Causes,
 }
 
@@ -95,7 +95,7 @@ impl Config {
         c.classification_file = d.classification_file.as_ref().map(PathBuf::from);
         c.reference_file = d.reference_file.as_ref().map(PathBuf::from);
         c.lists = Lists::of(d);
-        c.events = d.outputs.events.clone();
+        c.outputs = outputs::resolve(&d.outputs)?;
         c.causes = d.exception_policies.clone();
         Ok(c)
     }

@@ -3,6 +3,7 @@
 //! A file and each `--set` give one [`Document`]; later ones are laid over earlier ones, key by key.
 
 use super::lists::Sets;
+use super::outputs::written::Outputs;
 use super::values::{Causes, Groups, Hosts, Overlap, Ports, Size, StreamOs, Urgent};
 use serde::Deserialize;
 
@@ -20,10 +21,11 @@ impl<T> Overlay for Option<T> {
     }
 }
 
+/// A section of typed, optional keys.
 macro_rules! section {
     ($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $ty:ty,)* }) => {
         $(#[$meta])*
-        #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+        #[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
         #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
         pub struct $name {
             $($(#[$field_meta])* pub $field: $ty,)*
@@ -31,11 +33,13 @@ macro_rules! section {
 
         impl Overlay for $name {
             fn overlay(&mut self, over: Self) {
-                $(self.$field.overlay(over.$field);)*
+                let _ = &over;
+                $($crate::config::schema::Overlay::overlay(&mut self.$field, over.$field);)*
             }
         }
     };
 }
+pub(crate) use section;
 
 section! {
     /// A whole configuration.
@@ -236,12 +240,5 @@ section! {
         hosts_max: Option<Size>,
         flow_vars_max: Option<Size>,
         alerts_per_packet_max: Option<Size>,
-    }
-}
-
-section! {
-    Outputs {
-        /// Event types that are logged; all but `netflow` and `stats` unless told.
-        events: Option<Vec<String>>,
     }
 }

@@ -1,6 +1,6 @@
 //! The EVE log file: buffered, its failures said with the file's name.
 
-use super::eve;
+use super::eve::{self, Style};
 use engine::record::Record;
 use std::fs::File;
 use std::io::{self, Write};
@@ -19,6 +19,7 @@ pub struct WriteError {
 /// An open EVE log.
 pub struct EveFile {
     path: PathBuf,
+    style: Style,
     file: Box<dyn Write + Send>,
     buffer: Vec<u8>,
     lines: u64,
@@ -27,20 +28,20 @@ pub struct EveFile {
 
 impl EveFile {
     /// Creates or empties `path`.
-    pub fn create(path: &Path) -> Result<Self, WriteError> {
+    pub fn create(path: &Path, style: Style) -> Result<Self, WriteError> {
         match File::create(path) {
-            Ok(file) => Ok(EveFile::to(path, Box::new(file))),
+            Ok(file) => Ok(EveFile::to(path, style, Box::new(file))),
             Err(source) => Err(WriteError { path: path.into(), source }),
         }
     }
 
     /// Writes to any stream; `path` is for messages.
-    pub fn to(path: &Path, file: Box<dyn Write + Send>) -> Self {
-        EveFile { path: path.into(), file, buffer: Vec::with_capacity(BUFFER), lines: 0, malformed: 0 }
+    pub fn to(path: &Path, style: Style, file: Box<dyn Write + Send>) -> Self {
+        EveFile { path: path.into(), style, file, buffer: Vec::with_capacity(BUFFER), lines: 0, malformed: 0 }
     }
 
     pub fn write(&mut self, record: &Record<'_>, input: Option<&str>) -> Result<(), WriteError> {
-        match eve::line(record, input, &mut self.buffer) {
+        match eve::line(record, input, &self.style, &mut self.buffer) {
             Ok(()) => self.lines += 1,
             Err(_) => self.malformed += 1,
         }
@@ -79,7 +80,7 @@ mod tests {
     #[test]
     fn a_full_disk_is_said_with_the_file() {
         let path = Path::new("/dev/full");
-        let Ok(mut log) = EveFile::create(path) else { return };
+        let Ok(mut log) = EveFile::create(path, Style::default()) else { return };
         let mut records = Records::new(1 << 12);
         records.write(&Head::new(Kind::Stats, Timestamp::ZERO, 1), |_| {});
         log.write(&records.iter().next().unwrap(), None).unwrap();
@@ -90,6 +91,6 @@ mod tests {
 
     #[test]
     fn a_directory_is_refused() {
-        assert!(EveFile::create(&std::env::temp_dir()).is_err());
+        assert!(EveFile::create(&std::env::temp_dir(), Style::default()).is_err());
     }
 }

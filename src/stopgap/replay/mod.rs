@@ -5,7 +5,6 @@
 
 mod crew;
 mod divide;
-mod events;
 mod outputs;
 mod progress;
 mod summary;
@@ -15,6 +14,7 @@ use crate::cli::{ChecksumArg, ReplayArgs};
 use crate::console::{DONE, Failure, Outcome, PARTLY, error, note, print, warning};
 use crate::ruleset::{self, Loaded, Reading};
 use capture::{Reader, Receive};
+use control::config::outputs::{EveLog, union};
 use control::config::{self, Config};
 use crew::Crew;
 pub use crew::Shape;
@@ -25,7 +25,6 @@ use engine::detect::lang::Severity;
 use engine::record;
 use engine::types::Cause;
 use engine::worker;
-pub use events::Events;
 use outputs::Outputs;
 use progress::Progress;
 use std::path::{Path, PathBuf};
@@ -44,8 +43,9 @@ pub fn run(args: &ReplayArgs) -> Outcome {
     if let Some(k) = args.checksums {
         config.decode.verify_checksums = k == ChecksumArg::All;
     }
-    let wanted = args.events.as_ref().or(config.events.as_ref());
-    let events = Events::of(wanted.map(Vec::as_slice)).map_err(Failure)?;
+    if let Some(names) = &args.events {
+        config.outputs.eve = vec![EveLog::of_events(names).map_err(Failure)?];
+    }
     let loaded = ruleset::load(&args.rules.rules, &config, settings, Reading { quiet: true, ..Reading::default() })?;
     tell_about_rules(&loaded);
     if args.inline {
@@ -55,7 +55,6 @@ pub fn run(args: &ReplayArgs) -> Outcome {
         captures: &args.captures,
         config,
         loaded: &loaded,
-        events,
         inline: args.inline,
         shape: Shape { jobs: args.jobs.into(), batch: args.batch.into() },
         continuous: args.continuous,
@@ -82,7 +81,6 @@ pub struct Plan<'a> {
     pub captures: &'a [PathBuf],
     pub config: Config,
     pub loaded: &'a Loaded,
-    pub events: Events,
     pub inline: bool,
     pub shape: Shape,
     /// The captures are one: state goes on from each to the next.
@@ -99,9 +97,13 @@ pub struct Ran {
 }
 
 impl Plan<'_> {
-    pub fn run(self) -> Result<Ran, Failure> {
-        let switches = self.events.settings(self.log_dir.is_some());
-        let mut outputs = Outputs::open(self.log_dir, self.write, self.events)?;
+    pub fn run(mut self) -> Result<Ran, Failure> {
+        if self.log_dir.is_none() {
+            self.config.outputs = Default::default();
+        }
+        let (switches, shown) = union(&self.config.outputs.eve);
+        self.config.proto.log = shown;
+        let mut outputs = Outputs::open(self.log_dir, self.write, &self.config.outputs)?;
         let mut replay = Replay {
             config: self.config,
             inline: self.inline,

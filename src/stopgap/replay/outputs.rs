@@ -1,16 +1,18 @@
 //! What a replay writes: the log, the frames that leave; and what it counts while writing.
 
 use super::crew::Tally;
-use super::events::Events;
 use crate::console::Failure;
 use capture::{Outgoing, Transmit, Writer};
-use control::export::EveFile;
+use control::config::outputs::{self, EveLog, TextLog};
+use control::export::{EveFile, Style, fast_line, stats_table};
 use engine::decode::{Frame, PortId};
 use engine::record::{self, Head, Kind, Record, Records};
 use engine::types::{Counter, FieldSink, Verdict};
 use engine::worker::{FrameVerdict, Injected};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
 
 /// One worker's share of a round.
 pub struct Part<'a> {
@@ -22,9 +24,10 @@ pub struct Part<'a> {
 }
 
 pub struct Outputs {
-    eve: Option<EveFile>,
+    eve: Vec<(EveLog, EveFile)>,
+    fast: Option<TextFile>,
+    table: Option<TextFile>,
     writer: Option<Writer>,
-    events: Events,
     /// The capture as the caller named it.
     input: String,
     /// Numbers of the capture's packets begin after this.
@@ -36,17 +39,31 @@ pub struct Outputs {
 }
 
 impl Outputs {
-    /// Creates what was asked for; the directory too.
-    pub fn open(log_dir: Option<&Path>, write: Option<&Path>, events: Events) -> Result<Self, Failure> {
-        let eve = log_dir.map(|dir| {
+    /// Creates what was asked for; the directory too. Without one there are no logs.
+    pub fn open(log_dir: Option<&Path>, write: Option<&Path>, logs: &outputs::Outputs) -> Result<Self, Failure> {
+        let (all, _) = outputs::union(&logs.eve);
+        let mut eve = Vec::new();
+        let (mut fast, mut table) = (None, None);
+        if let Some(dir) = log_dir {
             std::fs::create_dir_all(dir)
                 .map_err(|e| Failure(format!("{}: cannot make the directory: {e}", dir.display())))?;
-            EveFile::create(&dir.join("eve.json")).map_err(Failure::from)
-        });
+            for log in &logs.eve {
+                let style = Style {
+                    prefix: log.prefix.clone(),
+                    sensor_name: log.sensor_name.clone(),
+                    version: log.version.then(|| concat!("stopgap ", env!("CARGO_PKG_VERSION")).to_string()),
+                    hidden: log.hidden(&all),
+                };
+                eve.push((log.clone(), EveFile::create(&dir.join(&log.file), style)?));
+            }
+            fast = logs.fast.as_ref().map(|log| TextFile::open(dir, log)).transpose()?;
+            table = logs.stats.as_ref().map(|log| TextFile::open(dir, log)).transpose()?;
+        }
         Ok(Outputs {
-            eve: eve.transpose()?,
+            eve,
+            fast,
+            table,
             writer: write.map(Writer::create).transpose()?,
-            events,
             input: String::new(),
             base: 0,
             alerts: BTreeMap::new(),
@@ -95,8 +112,11 @@ impl Outputs {
 
     /// Everything is on disk.
     pub fn finish(&mut self) -> Result<(), Failure> {
-        if let Some(eve) = &mut self.eve {
+        for (_, eve) in &mut self.eve {
             eve.flush()?;
+        }
+        for text in [&mut self.fast, &mut self.table].into_iter().flatten() {
+            text.flush()?;
         }
         if let Some(writer) = &mut self.writer {
             writer.flush()?;
@@ -106,7 +126,7 @@ impl Outputs {
 
     /// Records that could not be written as lines.
     pub fn lost(&self) -> u64 {
-        self.eve.as_ref().map_or(0, EveFile::malformed)
+        self.eve.iter().map(|(_, file)| file.malformed()).sum()
     }
 
     fn frame(&mut self, part: &Part<'_>, i: usize) -> Result<(), Failure> {
@@ -139,9 +159,44 @@ impl Outputs {
             let entry = self.alerts.entry(seen.sid).or_insert_with(|| (0, seen.msg));
             entry.0 += 1;
         }
-        let Some(eve) = self.eve.as_mut().filter(|_| self.events.has(r.head.event_type())) else { return Ok(()) };
+        if let (Some(fast), Some(Ok(line))) = (&mut self.fast, fast_line(r)) {
+            fast.write(&line)?;
+        }
+        if let (Some(table), Some(Ok(text))) = (&mut self.table, stats_table(r)) {
+            table.write(&text)?;
+        }
+        if self.eve.is_empty() {
+            return Ok(());
+        }
         let renumbered = r.renumbered(self.base);
-        Ok(eve.write(&renumbered, Some(&self.input))?)
+        for (log, file) in self.eve.iter_mut().filter(|(log, _)| log.has(r.head.kind, r.head.event_type())) {
+            file.write(&renumbered, log.pcap_file.then_some(self.input.as_str()))?;
+        }
+        Ok(())
+    }
+}
+
+/// A log in plain text.
+struct TextFile {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl TextFile {
+    fn open(dir: &Path, log: &TextLog) -> Result<Self, Failure> {
+        let path = dir.join(&log.file);
+        let file = File::options().create(true).write(true).append(log.append).truncate(!log.append).open(&path);
+        let file = file.map_err(|e| Failure(format!("{}: cannot write: {e}", path.display())))?;
+        Ok(TextFile { path, file: BufWriter::new(file) })
+    }
+
+    fn write(&mut self, text: &str) -> Result<(), Failure> {
+        let failed = |e| Failure(format!("{}: cannot write: {e}", self.path.display()));
+        self.file.write_all(text.as_bytes()).map_err(failed)
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        self.file.flush().map_err(|e| Failure(format!("{}: cannot write: {e}", self.path.display())))
     }
 }
 

@@ -30,8 +30,9 @@ impl Imported {
     }
 }
 
-/// Reads an optional suricata.yaml, with `--set` assignments laid over it.
-pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Imported, Error> {
+/// Reads an optional suricata.yaml, with `--set` assignments laid over it. What some keys may say and mean depends on
+/// whether the run enforces (`inline`).
+pub fn load(file: Option<&Path>, sets: &[String], inline: bool) -> Result<Imported, Error> {
     let mut root = match file {
         Some(path) => read(path, &mut 0)?,
         None => tree::parse("", "defaults")?,
@@ -39,7 +40,7 @@ pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Imported, Error> {
     for set in sets {
         root.set(set)?;
     }
-    let mut imported = rows::apply(&root)?;
+    let mut imported = rows::apply(&root, inline)?;
     if file.is_none() {
         imported.document.vars.defaults = None;
     }
@@ -87,7 +88,7 @@ pub fn fuzz_target(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Ok(mut root) = tree::parse(text, "fuzz") {
         let _ = root.set(text.lines().next().unwrap_or_default());
-        let _ = rows::apply(&root).and_then(|i| i.config());
+        let _ = rows::apply(&root, true).and_then(|i| i.config());
     }
 }
 

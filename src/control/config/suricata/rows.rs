@@ -11,12 +11,24 @@ use crate::config::{Error, Vars};
 use engine::decode;
 use engine::stream::{OsPolicy, UrgentPolicy};
 use engine::types::{Cause, ExceptionPolicy};
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
 /// What a row may look at besides its own node.
 pub(super) struct Cx<'a> {
     pub root: &'a Node,
+    /// Enforcing.
+    pub inline: bool,
+    /// Keys found to have no meaning here by the row that read them.
+    unsupported: RefCell<BTreeSet<String>>,
+}
+
+impl Cx<'_> {
+    /// What `key` asks for at this place is not supported.
+    pub fn unsupported(&self, _: &Node, key: &str) {
+        self.unsupported.borrow_mut().insert(key.to_string());
+    }
 }
 
 type Apply = fn(&Cx<'_>, &Node, &mut Document) -> Result<(), Error>;
@@ -57,7 +69,7 @@ const ROWS: &[Row] = &[
     row("stream.max-syn-queued", |_, n, d| number(n, &mut d.stream.syn_max)),
     row("stream.max-synack-queued", |_, n, d| number(n, &mut d.stream.synack_max)),
     row("stream.memcap-policy", |_, n, d| policy(n, d, &[Cause::StreamMemcap])),
-    row("stream.midstream-policy", |_, n, d| policy(n, d, &[Cause::StreamMidstream])),
+    row("stream.midstream-policy", midstream_policy),
     row("stream.reassembly.depth", |_, n, d| size(n, &mut d.stream.reassembly.depth)),
     row("stream.reassembly.raw", |_, n, d| truth(n, &mut d.stream.reassembly.raw)),
     row("stream.reassembly.memcap", |_, n, d| size(n, &mut d.limits.stream_bytes_max)),
@@ -160,17 +172,17 @@ const IDLE: &[&str] = &[
 ];
 
 /// The tree's meaning, and the keys that have none here.
-pub(super) fn apply(root: &Node) -> Result<Imported, Error> {
+pub(super) fn apply(root: &Node, inline: bool) -> Result<Imported, Error> {
     let mut document = Document::default();
     // Suricata knows the groups of its configuration and no others.
     document.vars.defaults = Some(false);
-    let cx = Cx { root };
+    let cx = Cx { root, inline, unsupported: RefCell::default() };
     for row in ROWS {
         if let Some(node) = root.at(row.key) {
             (row.apply)(&cx, node, &mut document)?;
         }
     }
-    let mut unknown = BTreeSet::new();
+    let mut unknown = cx.unsupported.into_inner();
     unsupported(root, "", &mut unknown);
     Ok(Imported { document, unsupported: unknown.into_iter().collect() })
 }
@@ -178,6 +190,12 @@ pub(super) fn apply(root: &Node) -> Result<Imported, Error> {
 /// Names the keys that no row covers.
 fn unsupported(node: &Node, path: &str, out: &mut BTreeSet<String>) {
     let covered = |key: &str| path == key || path.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
+    if path == "outputs" {
+        let logs = node.items().iter().flat_map(Node::entries);
+        let others = logs.filter(|(name, log)| outputs::enabled(log, false) && !outputs::known(name));
+        out.extend(others.map(|(name, _)| format!("outputs.{name}")));
+        return;
+    }
     if ROWS.iter().map(|r| r.key).chain(IDLE.iter().copied()).any(covered) {
         return;
     }
@@ -228,7 +246,7 @@ pub(super) fn text(n: &Node, slot: &mut Option<String>) -> Result<(), Error> {
     Ok(())
 }
 
-fn number<T: TryFrom<u64>>(n: &Node, slot: &mut Option<T>) -> Result<(), Error> {
+pub(super) fn number<T: TryFrom<u64>>(n: &Node, slot: &mut Option<T>) -> Result<(), Error> {
     if !blank(n) {
         let v = n.text().and_then(|t| t.trim().parse::<u64>().ok()).and_then(|v| T::try_from(v).ok());
         *slot = Some(v.ok_or_else(|| wrong(n, "a number that fits here"))?);
@@ -299,6 +317,22 @@ fn policy(n: &Node, d: &mut Document, causes: &[Cause]) -> Result<(), Error> {
         d.exception_policies.each.push((*cause, policy));
     }
     Ok(())
+}
+
+/// A flow whose beginning was not seen has no packet to judge it by, and one that is followed on purpose cannot be dropped
+/// for it.
+fn midstream_policy(cx: &Cx<'_>, n: &Node, d: &mut Document) -> Result<(), Error> {
+    let value = n.text().unwrap_or_default().trim();
+    if matches!(value, "pass-packet" | "drop-packet") {
+        return Err(wrong(n, "a policy of flows: pass-flow, drop-flow, bypass, reject, ignore or auto"));
+    }
+    if d.stream.midstream == Some(true) && !matches!(value, "" | "auto" | "ignore" | "pass-flow") {
+        return Err(wrong(n, "a policy for stream.midstream, which is on: pass-flow, ignore or auto"));
+    }
+    if value == "drop-flow" && !cx.inline {
+        return Err(wrong(n, "a policy of a run that only watches: pass-flow, bypass, reject, ignore or auto"));
+    }
+    policy(n, d, &[Cause::StreamMidstream])
 }
 
 fn host_os(_: &Cx<'_>, n: &Node, d: &mut Document) -> Result<(), Error> {

@@ -1,11 +1,12 @@
 use super::*;
+use engine::record::Kind;
 
 fn import(text: &str, sets: &[&str]) -> Result<Imported, String> {
     let mut root = tree::parse(text, "s.yaml").map_err(|e| e.to_string())?;
     for s in sets {
         root.set(s).map_err(|e| e.to_string())?;
     }
-    rows::apply(&root).map_err(|e| e.to_string())
+    rows::apply(&root, false).map_err(|e| e.to_string())
 }
 
 fn config(text: &str, sets: &[&str]) -> Config {
@@ -54,7 +55,10 @@ fn keys_have_their_meaning() {
     let c = config(SAMPLE, &[]);
     assert_eq!(c.vars.addresses["HOME_NET"], "[10.0.0.0/8]");
     assert_eq!(c.vars.addresses["MY_SERVERS"], "[10.1.1.1,10.1.1.2]");
-    assert_eq!(c.events.as_deref().unwrap(), ["alert", "fileinfo", "dns"]);
+    let log = &c.outputs.eve[0];
+    let has = |kind, name| log.has(kind, name);
+    assert!(has(Kind::Alert, "") && has(Kind::FileInfo, "") && has(Kind::Tx, "dns") && !has(Kind::Anomaly, ""));
+    assert!(!log.pcap_file && c.outputs.fast.is_none());
     assert!(!c.stream.midstream && c.decode.vxlan.has(8472) && !c.decode.teredo.has(3544));
     assert_eq!((c.stream.depth, c.limits.stream_bytes_max), (1 << 20, 256 << 20));
     assert_eq!(c.stream.policy, engine::stream::OsPolicy::Windows);
@@ -71,7 +75,8 @@ fn assignments_reach_into_lists_and_make_what_is_missing() {
     ];
     let c = config(SAMPLE, &sets);
     assert!(c.stream.midstream);
-    assert_eq!(c.events.as_deref().unwrap(), ["alert", "anomaly", "fileinfo", "dns"]);
+    let s = &c.outputs.eve[0].settings;
+    assert!(s.anomaly.is_some() && s.alert.as_ref().unwrap().payload);
     assert_eq!(c.proto.http.response_body_limit, 3000);
     let wrong = |set: &str| import(SAMPLE, &[set]).unwrap_err();
     assert!(wrong("stream").contains("name.of.key=value"));
@@ -90,6 +95,28 @@ fn errors_have_a_place() {
 }
 
 #[test]
+fn midstream_policies_fit_the_run() {
+    let say = |midstream: &str, policy: &str, inline| {
+        let text = format!("stream: {{midstream-policy: {policy}, midstream: {midstream}}}\n");
+        let root = tree::parse(&text, "s.yaml").unwrap();
+        rows::apply(&root, inline).map(|_| ()).map_err(|e| e.to_string())
+    };
+    for ok in ["pass-flow", "ignore", "auto"] {
+        assert!(say("yes", ok, true).is_ok() && say("no", ok, false).is_ok());
+    }
+    assert!(say("no", "drop-flow", true).is_ok() && say("no", "bypass", false).is_ok());
+    for (midstream, policy, inline) in [
+        ("no", "drop-packet", true),
+        ("no", "pass-packet", false),
+        ("yes", "drop-flow", true),
+        ("no", "drop-flow", false),
+    ] {
+        let e = say(midstream, policy, inline).unwrap_err();
+        assert!(e.starts_with("s.yaml:1:28: `") && e.contains("pass-flow"), "{e}");
+    }
+}
+
+#[test]
 fn what_is_not_supported_is_named() {
     let i = import("stream: {midstream: yes, frobnicate: 1}\nnew-thing: {a: 1, b: }\naf-packet: [x]\n", &[]).unwrap();
     assert_eq!(i.unsupported, ["new-thing.a", "stream.frobnicate"]);
@@ -102,12 +129,12 @@ fn includes_are_laid_under_what_follows() {
     let main = dir.join("main.yaml");
     std::fs::write(&main, "%YAML 1.1\n---\ninclude: sub/a.yaml\nstream: {midstream: yes}\n").unwrap();
     std::fs::write(dir.join("sub/a.yaml"), "stream: {async-oneside: yes}\nvars: {address-groups: {A: any}}\n").unwrap();
-    let c = load(Some(&main), &[]).unwrap().config().unwrap();
+    let c = load(Some(&main), &[], false).unwrap().config().unwrap();
     assert!(c.stream.midstream && !c.stream.async_oneside && c.vars.addresses["A"] == "any");
     std::fs::write(dir.join("sub/a.yaml"), "include: ../main.yaml\n").unwrap();
-    assert!(load(Some(&main), &[]).unwrap_err().to_string().contains("include itself"));
+    assert!(load(Some(&main), &[], false).unwrap_err().to_string().contains("include itself"));
     std::fs::write(dir.join("sub/a.yaml"), "include: none.yaml\n").unwrap();
-    assert!(load(Some(&main), &[]).unwrap_err().to_string().contains("none.yaml"));
+    assert!(load(Some(&main), &[], false).unwrap_err().to_string().contains("none.yaml"));
     std::fs::remove_dir_all(&dir).unwrap();
 }
 
