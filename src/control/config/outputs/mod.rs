@@ -81,6 +81,9 @@ impl EveLog {
                 // Configurations speak of `files`, records of `fileinfo`.
                 "files" | "fileinfo" => s.files = usual.files.clone(),
                 "flow" => s.flow = true,
+                "frame" => s.frame = Some(FrameSettings::default()),
+                // Packets that alerts mark are alerts' own.
+                "packet" => {}
                 "netflow" => s.netflow = true,
                 "stats" => s.stats = usual.stats.clone(),
                 _ => match registry::vocabulary().protocol(name) {
@@ -106,6 +109,8 @@ impl EveLog {
             Kind::FileInfo => s.files.is_some(),
             Kind::Anomaly => s.anomaly.is_some(),
             Kind::Stats => s.stats.is_some(),
+            Kind::Packet => s.alert.as_ref().is_some_and(|a| a.tagged_packets),
+            Kind::Frame => s.frame.is_some(),
             Kind::Tx => registry::vocabulary().protocol(event_type).is_some_and(|p| s.transactions.has(p.id)),
         }
     }
