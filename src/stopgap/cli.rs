@@ -128,7 +128,7 @@ pub struct SuricataArgs {
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Decide as if on the wire
-    #[arg(long)]
+    #[arg(long, overrides_with = "simulate_ips")]
     pub simulate_ips: bool,
     /// A rule that does not load ends the program
     #[arg(long)]

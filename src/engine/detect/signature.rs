@@ -3,7 +3,7 @@
 //! `Rule` is the text, `Signature` this. It is complete in itself (no names left to look up but buffers by id) and
 //! immutable. Order inside `BufferMatch::ops` is the rule's order, which relative matching depends on.
 
-use super::matching::RegexSpec;
+use super::matching::{MatcherError, MatcherFactory, RegexSpec, Scratch};
 use crate::applayer::{BufferId, Direct, EventId, Progress, ProtoId, TxTest};
 use crate::decode::Packet;
 use crate::types::{Action, Direction};
@@ -300,7 +300,7 @@ pub struct Pcre {
 pub struct PcreCapture {
     pub group: u16,
     pub scope: CaptureScope,
-    pub name: String,
+    pub name: Arc<str>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -349,6 +349,11 @@ pub trait BufferOp: Send + Sync + std::fmt::Debug {
         false
     }
 
+    /// The number the answer comes from and the answer, for a check that is measured for the flow under this name.
+    fn measured(&self, _data: &[u8]) -> Option<(VarId, f64, bool)> {
+        None
+    }
+
     fn has_context(&self) -> bool {
         false
     }
@@ -366,6 +371,16 @@ pub trait Transform: Send + Sync + std::fmt::Debug {
 
     /// Clears and fills `out`.
     fn apply(&self, data: &[u8], out: &mut Vec<u8>);
+
+    /// Readies it with the matcher before its first use; an error refuses the rule.
+    fn prepare(&mut self, _matcher: &dyn MatcherFactory) -> Result<(), MatcherError> {
+        Ok(())
+    }
+
+    /// [`Transform::apply`] for who has a matcher's working memory.
+    fn apply_with(&self, _scratch: &mut Scratch, data: &[u8], out: &mut Vec<u8>) {
+        self.apply(data, out);
+    }
 
     /// Whether a result can hold these bytes at all: a rule that looks for others can never match.
     fn can_hold(&self, _content: &Content) -> bool {
@@ -678,6 +693,8 @@ pub struct Signature {
     pub priority: u8,
     pub references: Vec<Reference>,
     pub metadata: Vec<(String, String)>,
+    /// `=>`: over both directions of a transaction; the header is the client's to the server.
+    pub both_sides: bool,
     pub flow: FlowMatch,
     pub packet_tests: Vec<Box<dyn PacketTest>>,
     /// Protocol names `app-layer-protocol` asks for are packet tests too; this is for events of parsers.

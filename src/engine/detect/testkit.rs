@@ -106,6 +106,7 @@ pub(crate) fn sig(sid: u32, proto: RuleProto) -> Signature {
         priority: 3,
         references: vec![],
         metadata: vec![],
+        both_sides: false,
         flow: FlowMatch::default(),
         packet_tests: vec![],
         app_events: vec![],

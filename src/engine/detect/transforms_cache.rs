@@ -3,6 +3,7 @@
 //! Rules write the same few chains (`dotprefix`, `to_lowercase`, …) thousands of times: each chain is applied once per
 //! buffer, however many rules look at the result. Results live until the next packet or transaction; their memory stays.
 
+use super::matching::Scratch;
 use super::signature::Transform;
 use crate::applayer::BufferId;
 use std::collections::HashMap;
@@ -69,16 +70,22 @@ impl TransformCache {
     }
 
     /// The result of `chain` over `data`.
-    pub(crate) fn apply(&mut self, key: CacheKey, chain: &[Box<dyn Transform>], data: &[u8]) -> &[u8] {
+    pub(crate) fn apply(
+        &mut self,
+        key: CacheKey,
+        chain: &[Box<dyn Transform>],
+        data: &[u8],
+        scratch: &mut Scratch,
+    ) -> &[u8] {
         let found = self.entries.iter().take(self.live).position(|e| e.0 == key);
         let i = match found {
             Some(i) => i,
-            None => self.fill(key, chain, data),
+            None => self.fill(key, chain, data, scratch),
         };
         self.entries.get(i).map_or(&[], |e| &e.1)
     }
 
-    fn fill(&mut self, key: CacheKey, chain: &[Box<dyn Transform>], data: &[u8]) -> usize {
+    fn fill(&mut self, key: CacheKey, chain: &[Box<dyn Transform>], data: &[u8], scratch: &mut Scratch) -> usize {
         let i = self.live.min(ENTRIES_MAX - 1);
         if i >= self.entries.len() {
             self.entries.push((key, Vec::new()));
@@ -90,7 +97,7 @@ impl TransformCache {
         let mut spare = std::mem::take(&mut self.spare);
         for (n, t) in chain.iter().enumerate() {
             out.clear();
-            t.apply(source, out);
+            t.apply_with(scratch, source, out);
             if n + 1 < chain.len() {
                 std::mem::swap(out, &mut spare);
                 source = &spare;

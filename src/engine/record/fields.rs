@@ -7,6 +7,7 @@
 //! `fileinfo`. Addresses are written whole (IPv6 with all its digits), times as `2023-01-01T00:00:00.123456+0000`.
 
 use super::packets::address;
+use super::said::SaidOf;
 use crate::applayer::files::{File, FileState};
 use crate::decode::{IpHeader, L4, Packet, Tunnel, VlanStack};
 use crate::types::text::Text;
@@ -149,17 +150,18 @@ pub(super) fn vlan(sink: &mut dyn FieldSink, v: &VlanStack) {
 /// Flowbits whose names begin so tell what the traffic is; they are shown apart from the others.
 const TRAFFIC: [(&str, &str); 2] = [("id", "traffic/id/"), ("label", "traffic/label/")];
 
-/// Bits and numbers a flow carries: the `metadata` and `traffic` objects, each left out when empty.
+/// Bits and numbers a flow carries, and what rules found to say: the `metadata` and `traffic` objects, each left out when empty.
 pub fn variables<'a>(
     sink: &mut dyn FieldSink,
     bits: impl Iterator<Item = &'a str> + Clone,
     ints: impl Iterator<Item = (&'a str, u32)> + Clone,
+    said: &SaidOf<'_>,
 ) {
     let told = |b: &str| TRAFFIC.iter().any(|(_, prefix)| b.starts_with(prefix));
     let (mut plain, mut traffic) = (false, false);
     bits.clone().for_each(|b| *(if told(b) { &mut traffic } else { &mut plain }) = true);
     let numbers = ints.clone().next().is_some();
-    if plain || numbers {
+    if plain || numbers || !said.is_empty() {
         sink.begin_object("metadata");
         if plain {
             sink.begin_array("flowbits");
@@ -171,6 +173,7 @@ pub fn variables<'a>(
             ints.for_each(|(name, v)| sink.uint(name, v.into()));
             sink.end();
         }
+        said.write(sink);
         sink.end();
     }
     if !traffic {

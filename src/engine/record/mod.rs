@@ -17,6 +17,7 @@ mod flows;
 pub mod fuzz;
 mod head;
 mod packets;
+mod said;
 mod settings;
 mod store;
 mod tree;
@@ -29,6 +30,7 @@ pub use fields::{
 pub use flows::{FlowEnd, FlowEndTcp, flow_end, netflow_end};
 pub use head::{Head, Kind};
 pub use packets::{Carrier, HEADER_SHOWN, bytes, community_id, ethernet, tunnel, verdict};
+pub use said::{Captured, ContextValue, SaidOf, context};
 pub use settings::{
     AlertSettings, AnomalySettings, Common, DropSettings, FileSettings, FrameSettings, Protocols, Settings,
     StatsSettings, Xff,

@@ -236,7 +236,14 @@ fn a_flow_ends_as_eve_says_it() {
         action: Some("drop"),
         transactions: 1,
         exceptions: &[(crate::types::Cause::StreamMidstream, crate::types::ExceptionPolicy::Ignore)],
-        common: &|sink| variables(sink, ["x", "traffic/id/y", "traffic/label/z"].into_iter(), [("n", 1)].into_iter()),
+        common: &|sink| {
+            variables(
+                sink,
+                ["x", "traffic/id/y", "traffic/label/z"].into_iter(),
+                [("n", 1)].into_iter(),
+                &SaidOf::default(),
+            )
+        },
         short: false,
         app_proto_original: Some("smtp"),
         tcp: Some(FlowEndTcp { flags: [0x1b, 0x12], state: Some("closed"), gaps: [false, true], regions_max: [1, 2] }),

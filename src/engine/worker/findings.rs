@@ -140,7 +140,8 @@ impl Path {
         }
         for a in &alerts {
             let tx = a.tx.or_else(|| self.datagram_of(a.sig, flow.as_deref()?));
-            let input = AlertInput { sig: a.sig, tx, stream_match: a.stream_match, blocked: a.blocked };
+            let context = hits.get(a.hit).and_then(|h| h.context.clone());
+            let input = AlertInput { sig: a.sig, tx, stream_match: a.stream_match, blocked: a.blocked, context };
             let ruled = Ruled { verdict: fate.verdict, passed: settled.pass };
             self.alert(&input, ruled, subject, flow.as_deref(), out);
         }

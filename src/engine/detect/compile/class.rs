@@ -2,7 +2,7 @@
 
 use super::super::inspect::ops::{self, OpAux, Ops, SubOps};
 use super::super::matching::MatcherFactory;
-use super::super::signature::{BufferMatch, Content, Op, RuleProto, Signature, TestBasis};
+use super::super::signature::{BufferMatch, BufferOp, Content, Op, RuleProto, Signature, TestBasis};
 use super::super::transforms_cache::{ChainId, ChainTable};
 use crate::applayer::{BufferKind, Direct, ProtoId, Vocabulary, generic};
 use crate::types::Direction;
@@ -76,6 +76,10 @@ pub(crate) struct Flags {
     pub state_sets: bool,
     /// Only packets with an event can match.
     pub needs_event: bool,
+    /// A check changes what it asks: the rule's state is asked before it.
+    pub changes: bool,
+    /// A match has something to say: captures, contexts.
+    pub says: bool,
 }
 
 /// Where a buffer match's bytes come from.
@@ -166,6 +170,9 @@ fn buffer_aux(
     factory: &dyn MatcherFactory,
     chains: &mut ChainTable,
 ) -> Result<BufferAux, String> {
+    for t in sig.buffers.get_mut(i).into_iter().flat_map(|b| &mut b.transforms) {
+        t.prepare(factory).map_err(|e| e.to_string())?;
+    }
     let decodes = sig.buffers.get(i).is_some_and(|b| b.ops.iter().any(|o| matches!(o, Op::Base64Decode(_))));
     let mut base64 = Vec::new();
     if decodes {
@@ -272,12 +279,18 @@ fn flags(sig: &Signature, buffers: &[BufferAux], class: Class) -> Flags {
     let payload = buffers.iter().any(|b| b.source == Source::Payload);
     let header = buffers.iter().any(|b| b.source == Source::Header);
     let (in_packet, in_stream) = if payload { payload_mode(sig, header) } else { (false, false) };
+    let decoded = buffers.iter().flat_map(|a| &a.base64).flat_map(|s| &s.ops);
+    let ops: Vec<&Op> = sig.buffers.iter().flat_map(|m| &m.ops).chain(decoded).collect();
+    let custom = |f: fn(&dyn BufferOp) -> bool| ops.iter().any(|o| matches!(o, Op::Custom(c) if f(c.as_ref())));
+    let captures = ops.iter().any(|o| matches!(o, Op::Pcre(p) if !p.captures.is_empty()));
     Flags {
         payload,
         in_packet,
         in_stream,
         state_tests: sig.state.iter().any(|s| s.is_test()),
         state_sets: sig.state.iter().any(|s| !s.is_test()),
+        changes: custom(|c| c.changes()),
+        says: captures || custom(|c| c.has_context()),
         needs_event: class == Class::Event || sig.packet_tests.iter().any(|t| t.basis() == TestBasis::Event),
     }
 }
@@ -300,12 +313,14 @@ fn fast_pattern(sig: &Signature, buffers: &[BufferAux], class: Class) -> Option<
     {
         return Some((b, o));
     }
-    let mut best: Option<((usize, usize), usize)> = None;
+    let mut best: Option<((usize, usize), (bool, usize))> = None;
     for (b, m) in sig.buffers.iter().enumerate() {
         for (o, op) in m.ops.iter().enumerate() {
             let Op::Content(c) = op else { continue };
-            if serves(b, c) && best.is_none_or(|(_, len)| c.bytes.len() > len) {
-                best = Some(((b, o), c.bytes.len()));
+            // Of both sides of a transaction the request comes first.
+            let rank = (!sig.both_sides || m.direct == Direct::ToServer, c.bytes.len());
+            if serves(b, c) && best.is_none_or(|(_, of)| rank > of) {
+                best = Some(((b, o), rank));
             }
         }
     }
@@ -313,6 +328,9 @@ fn fast_pattern(sig: &Signature, buffers: &[BufferAux], class: Class) -> Option<
 }
 
 fn directions(sig: &Signature, buffers: &[BufferAux]) -> [bool; 2] {
+    if sig.both_sides {
+        return [true; 2];
+    }
     Direction::BOTH.map(|d| {
         sig.flow.direction.is_none_or(|f| f == d)
             && sig.buffers.iter().zip(buffers).all(|(m, a)| !matches!(a.source, Source::Tx(_)) || includes(m.direct, d))

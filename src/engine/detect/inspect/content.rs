@@ -9,12 +9,14 @@
 //! `later` may say yes where the truth is no; never the other way.
 
 use super::bytes;
+use super::gather::{Gathered, Said};
 use super::ops::{OpAux, Ops};
 use crate::detect::matching::{LimitReached, Scratch};
-use crate::detect::signature::{Content, Op, Pcre, Value};
+use crate::detect::signature::{BufferOp, Content, Op, Pcre, Value, VarId};
 use crate::types::Cause;
 use smallvec::SmallVec;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Bytes to inspect.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +88,10 @@ pub(crate) struct Work {
     pub reach: i64,
     /// A rule of contents alone matches only where one of them ends past this position; 0: wherever.
     pub min_reach: i64,
+    /// Numbers that checks came to, by the name they are kept under.
+    pub measured: SmallVec<[(VarId, f64); 1]>,
+    /// Where what a match says is gathered; `None` while it is not asked for.
+    pub gathered: Option<Gathered>,
     /// How many checks failed at the end of what is here; `missing` says all only where it is one.
     open_ends: u32,
 }
@@ -103,6 +109,8 @@ impl Work {
             missing: None,
             reach: 0,
             min_reach: 0,
+            measured: SmallVec::new(),
+            gathered: None,
             open_ends: 0,
         }
     }
@@ -226,9 +234,27 @@ impl Run<'_, '_, '_> {
                     return self.short();
                 }
                 let at = usize::try_from(cursor - self.view.start()).unwrap_or(0).min(self.view.data.len());
-                if c.matches(self.view.data, at) { self.from(i + 1, cursor) } else { self.short() }
+                if self.holds(c.as_ref(), at) { self.from(i + 1, cursor) } else { self.short() }
             }
             _ => FAIL,
+        }
+    }
+
+    fn holds(&mut self, c: &dyn BufferOp, at: usize) -> bool {
+        let data = self.view.data;
+        if let Some(g) = &mut self.work.gathered {
+            g.contexts.extend(c.context(data).map(|(name, v)| (name, Said::Json(v))));
+            // It has matched once, and changed what it changes.
+            if c.changes() {
+                return true;
+            }
+        }
+        match c.measured(data) {
+            None => c.matches(data, at),
+            Some((name, x, holds)) => {
+                self.work.measured.push((name, x));
+                holds
+            }
         }
     }
 
@@ -369,7 +395,7 @@ impl Run<'_, '_, '_> {
                     return Step::Fail { later, stop: false };
                 }
                 Ok(Some(_)) if p.negated => return FAIL,
-                Ok(Some(m)) => match self.from(i + 1, lo + m.end as i64) {
+                Ok(Some(m)) => match self.captured(i, p, hay, lo + m.end as i64) {
                     Step::Fail { later: more, .. } if restart => {
                         later |= more;
                         if self.work.steps == 0 {
@@ -384,6 +410,37 @@ impl Run<'_, '_, '_> {
                 },
             }
         }
+    }
+
+    /// What comes after an expression that matched, and where that holds, what its groups captured.
+    fn captured(&mut self, i: usize, p: &Pcre, hay: &[u8], to: i64) -> Step {
+        if p.captures.is_empty() || self.work.gathered.is_none() {
+            return self.from(i + 1, to);
+        }
+        let group = |n: u16| {
+            let range = self.work.groups.get(usize::from(n)).cloned().flatten();
+            range.and_then(|r| hay.get(r))
+        };
+        let mut found = Vec::with_capacity(p.captures.len());
+        let mut captures = p.captures.iter().peekable();
+        while let Some(c) = captures.next() {
+            let Some(bytes) = group(c.group) else { continue };
+            // A pair called `key` and `value` names its own variable.
+            let (name, bytes) = match captures.peek() {
+                Some(v) if &*c.name == "key" && &*v.name == "value" && v.scope == c.scope => {
+                    let value = group(v.group).unwrap_or(&[]);
+                    captures.next();
+                    (Arc::from(String::from_utf8_lossy(bytes)), value)
+                }
+                _ => (Arc::clone(&c.name), bytes),
+            };
+            found.push((c.scope, (name, Gathered::cut(bytes))));
+        }
+        let step = self.from(i + 1, to);
+        if let (Step::Match, Some(g)) = (&step, &mut self.work.gathered) {
+            g.captures.extend(found);
+        }
+        step
     }
 
     fn base64(&mut self, i: usize, d: &crate::detect::signature::Base64Decode, cursor: i64) -> Step {

@@ -5,7 +5,7 @@ use crate::decode::{IpHeader, Packet};
 use crate::detect::compile::Compiled;
 use crate::detect::prefilter::Transport;
 use crate::detect::signature::{Header, RuleProto};
-use crate::types::FiveTuple;
+use crate::types::{Direction, FiveTuple};
 use std::net::IpAddr;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,10 @@ const ETHER_TYPE_ARP: u16 = 0x0806;
 pub(super) fn matches(c: &Compiled, input: &PacketInput<'_>, t: Transport) -> Answer {
     let facts = &input.facts;
     let h = &c.sig.header;
-    if !c.admits(facts.direction) || !proto(&h.proto, input, t) || !flow(c, input) || !ends(h, facts.packet, t) {
+    // Both sides of a transaction: the header speaks of its client and its server.
+    let turned = c.sig.both_sides && facts.direction == Some(Direction::ToClient);
+    if !c.admits(facts.direction) || !proto(&h.proto, input, t) || !flow(c, input) || !ends(h, facts.packet, turned, t)
+    {
         return Answer::No;
     }
     match h.proto {
@@ -74,7 +77,8 @@ fn flow(c: &Compiled, input: &PacketInput<'_>) -> bool {
     }
 }
 
-fn ends(h: &Header, packet: &Packet<'_>, t: Transport) -> bool {
+/// `turned`: the header is to be read the other way round.
+fn ends(h: &Header, packet: &Packet<'_>, turned: bool, t: Transport) -> bool {
     let tuple = &packet.tuple;
     // A fragment has no ports: not the ones a rule names, nor others than those.
     let portless = packet.flags.fragment;
@@ -84,5 +88,5 @@ fn ends(h: &Header, packet: &Packet<'_>, t: Transport) -> bool {
             || (!portless && h.dport.contains(x.dport) && h.sport.contains(x.sport));
         ports && (t == Transport::NoIp || (h.src.contains(x.src) && h.dst.contains(x.dst)))
     };
-    one_way(tuple) || (h.bidirectional && one_way(&tuple.flip()))
+    (!turned && one_way(tuple)) || ((turned || h.bidirectional) && one_way(&tuple.flip()))
 }

@@ -10,6 +10,7 @@
 
 pub(crate) mod bytes;
 pub(crate) mod content;
+mod gather;
 mod header;
 #[cfg(test)]
 mod match_suite;
@@ -24,6 +25,7 @@ mod tx;
 mod tx_tests;
 mod vars;
 
+pub use gather::{Captured, Context, Said};
 pub use settle::{Alert, Settled};
 
 use super::compile::{Class, Compiled, Ruleset};
@@ -94,6 +96,8 @@ pub struct Hit {
     pub sig: SigIdx,
     pub kind: HitKind,
     pub replace: SmallVec<[Replacement; 1]>,
+    /// What its alert says beside.
+    pub context: Context,
 }
 
 impl Hit {
@@ -129,6 +133,7 @@ pub struct Detector {
     /// The packet or flow end at hand.
     at: Moment,
     exceptions: Vec<Exception>,
+    packet_vars: Vec<Captured>,
     counters: Counters,
     limits: Limits,
     inline: bool,
@@ -147,6 +152,7 @@ impl Detector {
             bit_names: rs.bit_names.clone(),
             at: Moment::default(),
             exceptions: Vec::with_capacity(16),
+            packet_vars: Vec::new(),
             counters: Counters::default(),
             limits: limits.clone(),
             inline,
@@ -200,6 +206,7 @@ impl Detector {
         out: &mut Vec<Hit>,
     ) {
         self.exceptions.clear();
+        self.packet_vars.clear();
         if rs.is_empty() || self.epoch != rs.epoch() {
             return;
         }
@@ -296,7 +303,7 @@ impl Detector {
             };
             self.state_set(c, input, flow, tx);
         }
-        out.push(Hit { sig: idx, kind, replace: SmallVec::new() });
+        out.push(Hit { sig: idx, kind, replace: SmallVec::new(), context: None });
     }
 
     fn exception(&mut self, cause: Cause, sig: SigIdx) {

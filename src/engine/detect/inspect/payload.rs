@@ -166,13 +166,25 @@ impl Detector {
             return unpark(flow, dir, idx);
         }
         let state = self.state_holds(c, input, flow.as_deref(), None);
+        if c.flags.changes && !(state && answer == Answer::Yes) {
+            return;
+        }
         if !c.flags.payload {
             if answer == Answer::Yes && state && !input.flow_end && self.headers_match(c, input, idx) {
+                let said = if c.flags.says {
+                    self.packet_says(c, idx, input, bytes, false, flow.as_deref_mut())
+                } else {
+                    None
+                };
                 self.hit(c, idx, HitKind::Packet, input, flow, out);
+                if let (Some(h), Some(_)) = (out.last_mut(), &said) {
+                    h.context = said;
+                }
             }
             return;
         }
         let found = self.payload_match(c, idx, input, bytes, flow.as_deref());
+        Detector::note_measured(&mut self.work, flow.as_deref_mut(), self.limits.flow_vars_max);
         let in_stream = matches!(found, Found::Stream(_));
         match found {
             Found::Stream(replace) | Found::Packet(replace) if answer == Answer::Yes && state => {
@@ -183,8 +195,14 @@ impl Detector {
                 }
                 unpark(flow.as_deref_mut(), dir, idx);
                 let kind = if in_stream { HitKind::Stream } else { HitKind::Packet };
+                let said = if c.flags.says {
+                    self.packet_says(c, idx, input, bytes, in_stream, flow.as_deref_mut())
+                } else {
+                    None
+                };
                 self.hit(c, idx, kind, input, flow, out);
                 if let Some(h) = out.last_mut() {
+                    h.context = said;
                     h.replace = replace;
                 }
             }
@@ -330,6 +348,25 @@ impl Detector {
         }
     }
 
+    /// What a match of a packet or of the stream says.
+    fn packet_says(
+        &mut self,
+        c: &Compiled,
+        idx: SigIdx,
+        input: &PacketInput<'_>,
+        bytes: &Bytes<'_>,
+        in_stream: bool,
+        flow: Option<&mut FlowDetect>,
+    ) -> super::gather::Context {
+        let view = match bytes.stream.filter(|_| in_stream) {
+            Some(s) => stream_view(&s, input.flow_end),
+            None => View::whole(bytes.payload),
+        };
+        self.gather(c);
+        self.buffers_match(c, idx, input, view, 0, 0);
+        self.gathered(flow)
+    }
+
     /// The header buffers of a rule without payload checks.
     fn headers_match(&mut self, c: &Compiled, input: &PacketInput<'_>, idx: SigIdx) -> bool {
         c.buffers.is_empty() || self.buffers_match(c, idx, input, View::whole(&[]), 0, 0).0 == Outcome::Match
@@ -355,7 +392,7 @@ impl Detector {
             return super::content::inspect(&ops, view, &mut self.work);
         }
         let key = CacheKey { buffer: id, chain: aux.chain, index, len: view.data.len(), offset: view.offset };
-        let data = self.cache.apply(key, &m.transforms, view.data);
+        let data = self.cache.apply(key, &m.transforms, view.data, &mut self.work.scratch);
         // What a transform makes of a part is not a part of what it makes of the whole.
         let view = View { data, offset: 0, more: view.more, end_waits: view.end_waits };
         super::content::inspect(&ops, view, &mut self.work)

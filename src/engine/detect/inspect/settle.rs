@@ -18,6 +18,8 @@ pub struct Alert {
     pub stream_match: bool,
     /// The rule's action stops the packet (only inline).
     pub blocked: bool,
+    /// Which of the packet's hits it is.
+    pub hit: usize,
 }
 
 /// What the hits of one packet come to.
@@ -80,7 +82,7 @@ impl Detector {
                 if let (true, Some(f)) = (stateful, flow.as_deref_mut()) {
                     f.passed = true;
                 }
-                kept = i;
+                kept = if c.sig.alerts { i + 1 } else { i };
             }
             let blocked = self.act(action, stateful, &mut settled);
             let silent = ruling == Ruling::Silent || c.sig.noalert || (passes && !c.sig.alerts);
@@ -90,7 +92,7 @@ impl Detector {
                 self.counters.inc(Counter::DetectAlertsOverflow);
             } else {
                 self.counters.inc(Counter::DetectAlerts);
-                alerts.push(Alert { sig: h.sig, tx: h.tx(), stream_match: h.stream_match(), blocked });
+                alerts.push(Alert { sig: h.sig, tx: h.tx(), stream_match: h.stream_match(), blocked, hit: i });
                 for tag in &c.sig.tags {
                     self.tag(*tag, facts, flow.as_deref_mut());
                 }

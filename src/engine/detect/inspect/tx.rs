@@ -8,7 +8,7 @@ use super::content::{Outcome, View};
 use super::header::{self, Answer};
 use super::payload::arrived;
 use super::{Detector, Hit, HitKind, PacketInput, STEPS_MAX};
-use crate::applayer::{AppParser, Buffer, BufferKind, Progress, ProtoId, Transaction, TxId};
+use crate::applayer::{AppParser, Buffer, BufferKind, Direct, Progress, ProtoId, Transaction, TxId};
 use crate::detect::compile::{Compiled, Ruleset, Source};
 use crate::detect::prefilter::{Transport, TxGroup};
 use crate::detect::signature::SigIdx;
@@ -27,6 +27,22 @@ struct At<'a> {
     dir: Direction,
     progress: Progress,
     flow_end: bool,
+}
+
+impl At<'_> {
+    /// The side of the transaction that an element of a rule over both looks at.
+    fn side_of(self, c: &Compiled, e: usize) -> Self {
+        let direct = match c.sig.buffers.get(e) {
+            Some(m) => Some(m.direct),
+            None => c.sig.tx_tests.get(e - c.sig.buffers.len()).map(|t| t.direct),
+        };
+        let dir = match direct {
+            Some(Direct::ToServer) => Direction::ToServer,
+            Some(Direct::ToClient) => Direction::ToClient,
+            _ => return self,
+        };
+        At { dir, progress: self.tx.progress(dir), ..self }
+    }
 }
 
 /// What came of asking a rule.
@@ -211,7 +227,7 @@ impl Detector {
             let (sig, i) = scan.example;
             let Some(m) = rs.compiled(sig).and_then(|c| c.sig.buffers.get(i)) else { return };
             let key = CacheKey { buffer: scan.buffer, chain: scan.chain, index, len: b.data.len(), offset: b.offset };
-            data = self.cache.apply(key, &m.transforms, b.data);
+            data = self.cache.apply(key, &m.transforms, b.data, &mut self.work.scratch);
             from = 0;
         }
         scan.patterns.scan(&mut self.work.scratch, data, from, &mut |goal, _, end| {
@@ -253,15 +269,31 @@ impl Detector {
     ) {
         let known = s.partial.iter().position(|p| p.sig == idx);
         let matched = known.and_then(|i| s.partial.get(i)).map_or(0, |p| p.matched);
-        match self.ask(c, idx, input, f, at, matched) {
+        let asked = self.ask(c, idx, input, f, at, matched);
+        Detector::note_measured(&mut self.work, Some(&mut *f), self.limits.flow_vars_max);
+        if let (true, Asked::Wait { matched, .. }) = (c.sig.both_sides, &asked) {
+            remember_both(f, at, idx, *matched, self.limits.parked_max);
+        }
+        match asked {
             Asked::Hit => {
                 s.partial.retain(|p| p.sig != idx);
+                if c.sig.both_sides
+                    && let Some(t) = f.tx_at_mut(at.id)
+                {
+                    let other = &mut t.dirs[at.dir.flip() as usize];
+                    other.partial.retain(|p| p.sig != idx);
+                    insert_sorted(&mut other.fired, idx);
+                }
                 // An event belongs to the transaction, not to one of its directions.
                 let other = f.tx_at(at.id).map(|t| &t.dirs[at.dir.flip() as usize].fired);
                 let again = !c.sig.app_events.is_empty() && other.is_some_and(|l| l.binary_search(&idx).is_ok());
                 insert_sorted(&mut s.fired, idx);
                 if !again {
+                    let said = if c.flags.says { self.tx_says(c, input, at, f) } else { None };
                     self.hit(c, idx, HitKind::Tx(at.id), input, Some(&mut *f), out);
+                    if let (Some(h), Some(_)) = (out.last_mut(), &said) {
+                        h.context = said;
+                    }
                 }
             }
             Asked::Dead => s.partial.retain(|p| p.sig != idx),
@@ -281,6 +313,21 @@ impl Detector {
         }
     }
 
+    /// What a match of a transaction says.
+    fn tx_says(
+        &mut self,
+        c: &Compiled,
+        input: &PacketInput<'_>,
+        at: At<'_>,
+        f: &mut FlowDetect,
+    ) -> super::gather::Context {
+        self.gather(c);
+        for e in 0..c.buffers.len() {
+            self.element(c, e, input, at);
+        }
+        self.gathered(Some(f))
+    }
+
     /// Asks all elements of a rule that have not matched yet, the prefiltered buffer first.
     fn ask(
         &mut self,
@@ -296,6 +343,9 @@ impl Detector {
             return Asked::Dead;
         }
         if !c.sig.packet_tests.iter().all(|t| t.matches(&input.facts)) {
+            return Asked::Wait { matched: before, missing: None, streaming: false };
+        }
+        if c.flags.changes && !self.state_holds(c, input, Some(f), Some(at.id)) {
             return Asked::Wait { matched: before, missing: None, streaming: false };
         }
         self.work.begin(c.sig.slots, false, STEPS_MAX);
@@ -334,6 +384,7 @@ impl Detector {
     }
 
     fn element(&mut self, c: &Compiled, e: usize, input: &PacketInput<'_>, at: At<'_>) -> Outcome {
+        let at = if c.sig.both_sides { at.side_of(c, e) } else { at };
         if let Some(aux) = c.buffers.get(e) {
             return match aux.source {
                 Source::Base64 => Outcome::Match,
@@ -417,6 +468,17 @@ impl Detector {
             _ if past && !later => Outcome::No,
             _ => Outcome::Later,
         }
+    }
+}
+
+/// What matched of a rule over both sides of a transaction is known to the other side too.
+fn remember_both(f: &mut FlowDetect, at: At<'_>, sig: SigIdx, matched: u64, max: usize) {
+    let Some(t) = f.tx_at_mut(at.id) else { return };
+    let other = &mut t.dirs[at.dir.flip() as usize];
+    if let Some(p) = other.partial.iter_mut().find(|p| p.sig == sig) {
+        (p.matched, p.missing) = (p.matched | matched, None);
+    } else if matched != 0 && other.partial.len() < max {
+        other.partial.push(Partial { sig, matched, missing: None });
     }
 }
 

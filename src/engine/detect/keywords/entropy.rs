@@ -1,8 +1,8 @@
 //! `entropy`: Shannon's entropy of the buffer's bytes, 0 to 8 bits per byte.
 
 use super::{Argument, Keyword, Kind, Value};
-use crate::detect::lang::{Builder, Fault};
-use crate::detect::signature::{BufferOp, Op};
+use crate::detect::lang::{Builder, Fault, VarKind};
+use crate::detect::signature::{BufferOp, Op, VarId};
 
 pub const ENTROPY: Keyword = Keyword {
     name: "entropy",
@@ -33,14 +33,24 @@ struct Entropy {
     offset: usize,
     bytes: Option<usize>,
     compare: Compare,
+    /// What the flow knows the measurement as.
+    name: VarId,
 }
 
 impl BufferOp for Entropy {
     fn matches(&self, data: &[u8], _at: usize) -> bool {
-        let Some(tail) = data.get(self.offset..) else { return false };
+        self.measured(data).is_some_and(|m| m.2)
+    }
+
+    fn moves_with_cursor(&self) -> bool {
+        false
+    }
+
+    fn measured(&self, data: &[u8]) -> Option<(VarId, f64, bool)> {
+        let tail = data.get(self.offset..)?;
         let part = self.bytes.map_or(tail, |n| tail.get(..n).unwrap_or(tail));
         let x = bits_per_byte(part);
-        match self.compare {
+        let holds = match self.compare {
             Compare::Eq(v) => (x - v).abs() < 1e-9,
             Compare::Ne(v) => (x - v).abs() >= 1e-9,
             Compare::Lt(v) => x < v,
@@ -49,7 +59,8 @@ impl BufferOp for Entropy {
             Compare::Ge(v) => x >= v,
             Compare::Between(a, b) => a < x && x < b,
             Compare::Outside(a, b) => x <= a || x >= b,
-        }
+        };
+        Some((self.name, x, holds))
     }
 }
 
@@ -109,7 +120,9 @@ fn compare(text: &str) -> Result<Compare, Fault> {
 }
 
 fn entropy(b: &mut Builder<'_>, v: &Value<'_>) -> Result<(), Fault> {
-    let mut op = Entropy { offset: 0, bytes: None, compare: Compare::Eq(0.0) };
+    let buffer = b.sticky().map_or_else(|| "content".to_owned(), |(_, def)| def.name.replace('.', "_"));
+    let name = b.var(VarKind::Measure, &buffer);
+    let mut op = Entropy { offset: 0, bytes: None, compare: Compare::Eq(0.0), name };
     let mut given = false;
     for part in v.text.split(',').map(str::trim) {
         let (key, value) = part.split_once(char::is_whitespace).unwrap_or((part, ""));
@@ -142,7 +155,7 @@ mod tests {
         assert!((bits_per_byte(b"abab") - 1.0).abs() < 1e-9);
         let all: Vec<u8> = (0..=255).collect();
         assert!((bits_per_byte(&all) - 8.0).abs() < 1e-9);
-        let op = Entropy { offset: 1, bytes: Some(2), compare: compare(">= 1").unwrap() };
+        let op = Entropy { offset: 1, bytes: Some(2), compare: compare(">= 1").unwrap(), name: VarId(0) };
         assert!(op.matches(b"aabcc", 0));
         assert!(!op.matches(b"aaacc", 0));
         assert!(!op.matches(b"", 0));

@@ -27,7 +27,9 @@ pub const PREFILTER: Keyword = Keyword {
     example_ok: r#"tcp.flags:S; prefilter;"#,
     example_bad: "prefilter;",
     parse: |b, _| {
-        if b.sig.packet_tests.is_empty() && b.last_content().is_none() {
+        let s = &b.sig;
+        let nothing = s.packet_tests.is_empty() && s.tx_tests.is_empty() && s.state.is_empty() && s.buffers.is_empty();
+        if nothing && b.last_content().is_none() {
             return Err(Fault::new(Code::NeedsContent, "`prefilter` needs a keyword before it"));
         }
         b.prefilter = true;

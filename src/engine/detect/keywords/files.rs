@@ -27,6 +27,16 @@ pub const FILENAME: Keyword = Keyword {
     },
 };
 
+/// The direction in front of an argument, where there is one.
+fn side(text: &str) -> (Direct, &str) {
+    for (word, direct) in [("to_server", Direct::ToServer), ("to_client", Direct::ToClient)] {
+        if let Some(rest) = text.strip_prefix(word).and_then(|r| r.trim_start().strip_prefix(',')) {
+            return (direct, rest.trim());
+        }
+    }
+    (Direct::Both, text)
+}
+
 pub const FILEEXT: Keyword = Keyword {
     name: "fileext",
     aliases: &[],
@@ -45,14 +55,15 @@ pub const FILESIZE: Keyword = Keyword {
     kind: Kind::File,
     argument: Argument::Plain,
     doc: "a file of the transaction has so many bytes",
-    syntax: "<number or range, 64 bits>",
+    syntax: "[<to_server|to_client>,]<number or range, 64 bits>",
     example_ok: "filesize:>10kb;",
     example_bad: "filesize:big;",
     parse: |b, v| {
-        let test = int_match(v.text, u64::MAX).map_err(|f| f.at(v.span.clone()))?;
+        let (direct, text) = side(v.text);
+        let test = int_match(text, u64::MAX).map_err(|f| f.at(v.span.clone()))?;
         b.sig.tx_tests.push(TxMatch {
             proto: ProtoId::ANY,
-            direct: Direct::Both,
+            direct,
             progress: Progress::NONE,
             test: Box::new(FileSize(test)),
         });

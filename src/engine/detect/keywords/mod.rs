@@ -50,6 +50,7 @@ use std::ops::Range;
 pub use content_bytes::content_bytes;
 pub use dataset::size;
 pub use integers::{int_match, number};
+pub use pcre::groups;
 pub use requires::requires;
 
 /// How a keyword's argument is written.

@@ -190,12 +190,12 @@ fn captures(expression: &str, list: &str) -> Result<Vec<PcreCapture>, Fault> {
         if i >= groups.len() {
             return Err(Fault::argument("more variables than groups to fill them"));
         }
-        out.push(PcreCapture { group: u16::try_from(i + 1).unwrap_or(u16::MAX), scope, name: name.to_owned() });
+        out.push(PcreCapture { group: u16::try_from(i + 1).unwrap_or(u16::MAX), scope, name: name.into() });
     }
     for (i, name) in groups.iter().enumerate() {
         let named = name.as_deref().and_then(|n| n.split_once('_')).and_then(|(s, n)| Some((scope(s)?, n)));
         if let Some((scope, name)) = named {
-            out.push(PcreCapture { group: u16::try_from(i + 1).unwrap_or(u16::MAX), scope, name: name.to_owned() });
+            out.push(PcreCapture { group: u16::try_from(i + 1).unwrap_or(u16::MAX), scope, name: name.into() });
         }
     }
     if out.len() > CAPTURES_MAX {
@@ -205,7 +205,7 @@ fn captures(expression: &str, list: &str) -> Result<Vec<PcreCapture>, Fault> {
 }
 
 /// The capturing groups of an expression in order, with their names.
-fn groups(expression: &str) -> Vec<Option<String>> {
+pub fn groups(expression: &str) -> Vec<Option<String>> {
     let mut out = Vec::new();
     let mut rest = expression;
     let mut class = false;
@@ -257,7 +257,7 @@ mod tests {
             [None, Some("flow_x".to_owned()), Some("n".to_owned())]
         );
         let c = captures("(?P<pkt_a>x)(y)", "").unwrap();
-        assert_eq!(c, [PcreCapture { group: 1, scope: CaptureScope::Packet, name: "a".to_owned() }]);
+        assert_eq!(c, [PcreCapture { group: 1, scope: CaptureScope::Packet, name: "a".into() }]);
         assert!(captures("(a)", "flow:x,flow:y").is_err());
         assert!(captures("(a)", "host:x").is_err());
     }

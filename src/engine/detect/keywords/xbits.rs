@@ -97,6 +97,10 @@ fn xbits(b: &mut Builder<'_>, v: &Value<'_>) -> Result<(), Fault> {
 fn hostbits(b: &mut Builder<'_>, v: &Value<'_>) -> Result<(), Fault> {
     let mut parts = v.text.split(',').map(str::trim);
     let command = parts.next().unwrap_or("");
+    if command == "noalert" && parts.next().is_none() {
+        b.sig.noalert = true;
+        return Ok(());
+    }
     let name = name(parts.next(), HOSTBITS.syntax)?;
     let scope = match parts.next() {
         None | Some("src") => VarScope::HostSrc,

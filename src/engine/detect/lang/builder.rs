@@ -24,6 +24,8 @@ const TRANSFORMS_MAX: usize = 16;
 struct Active {
     id: BufferId,
     def: &'static BufferDef,
+    /// The side of the transaction it is of.
+    direct: Direct,
     /// Transforms read but not yet part of a `BufferMatch`.
     pending: Vec<Box<dyn Transform>>,
     /// Its place in the signature once it is inspected.
@@ -134,7 +136,20 @@ impl<'a> Builder<'a> {
             return Err(Fault::new(Code::NeedsBuffer, "`base64_data` needs `base64_decode` before it"));
         }
         self.bind(id.proto)?;
-        self.active = Some(Active { id, def, pending: Vec::new(), index: None });
+        self.active = Some(Active { id, def, direct: def.direct, pending: Vec::new(), index: None });
+        Ok(())
+    }
+
+    /// A buffer of both directions, of one of them.
+    pub fn select_side(&mut self, id: BufferId, def: &'static BufferDef, side: Direct) -> Result<(), Fault> {
+        if def.direct != Direct::Both && def.direct != side {
+            let message = format!("`{}` exists in the other direction only", def.name);
+            return Err(Fault::new(Code::Directions, message));
+        }
+        self.select(id, def)?;
+        if let Some(a) = &mut self.active {
+            a.direct = side;
+        }
         Ok(())
     }
 
@@ -219,12 +234,12 @@ impl<'a> Builder<'a> {
     /// Where the next check goes, made if need be.
     fn target(&mut self) -> usize {
         let Some(a) = &mut self.active else {
-            return place(&mut self.sig.buffers, generic::PAYLOAD, &NOWHERE_PAYLOAD, Vec::new());
+            return place(&mut self.sig.buffers, generic::PAYLOAD, &NOWHERE_PAYLOAD, Direct::Both, Vec::new());
         };
         if let Some(i) = a.index {
             return i;
         }
-        let i = place(&mut self.sig.buffers, a.id, a.def, std::mem::take(&mut a.pending));
+        let i = place(&mut self.sig.buffers, a.id, a.def, a.direct, std::mem::take(&mut a.pending));
         a.index = Some(i);
         i
     }
@@ -238,7 +253,7 @@ impl<'a> Builder<'a> {
     /// Appends a check to a named buffer, whatever is active (`pcre` with a buffer letter).
     pub fn push_to(&mut self, id: BufferId, def: &'static BufferDef, op: Op) -> Result<(), Fault> {
         self.bind(id.proto)?;
-        let i = place(&mut self.sig.buffers, id, def, Vec::new());
+        let i = place(&mut self.sig.buffers, id, def, def.direct, Vec::new());
         self.push_at(i, op);
         Ok(())
     }
@@ -308,7 +323,7 @@ impl<'a> Builder<'a> {
         }
         self.bind(id.proto)?;
         let op = self.take_payload_content(word)?;
-        let i = place(&mut self.sig.buffers, id, def, Vec::new());
+        let i = place(&mut self.sig.buffers, id, def, def.direct, Vec::new());
         self.push_at(i, op);
         Ok(())
     }
@@ -402,10 +417,12 @@ fn place(
     buffers: &mut Vec<BufferMatch>,
     id: BufferId,
     def: &'static BufferDef,
+    direct: Direct,
     transforms: Vec<Box<dyn Transform>>,
 ) -> usize {
     let same = |b: &BufferMatch| {
         b.buffer == id
+            && b.direct == direct
             && b.transforms.len() == transforms.len()
             && b.transforms.iter().zip(&transforms).all(|(x, y)| x.identity() == y.identity())
     };
@@ -415,13 +432,6 @@ fn place(
     if let Some(i) = found.filter(|_| !several) {
         return i;
     }
-    buffers.push(BufferMatch {
-        buffer: id,
-        direct: def.direct,
-        progress: def.progress,
-        transforms,
-        ops: Vec::new(),
-        absent: None,
-    });
+    buffers.push(BufferMatch { buffer: id, direct, progress: def.progress, transforms, ops: Vec::new(), absent: None });
     buffers.len() - 1
 }

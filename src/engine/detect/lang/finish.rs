@@ -6,7 +6,7 @@
 use super::builder::Builder;
 use super::diagnostics::{Code, Fault};
 use super::{fast_pattern, lints};
-use crate::applayer::{BufferId, Direct, generic};
+use crate::applayer::{BufferId, BufferKind, Direct, generic};
 use crate::detect::signature::{BufferMatch, Content, IntMatch, Op, RuleProto, TestBasis, Value};
 use crate::types::Direction;
 
@@ -56,9 +56,12 @@ fn drop_empty(b: &mut Builder<'_>) {
 fn direction(b: &mut Builder<'_>) -> Result<(), Fault> {
     let all = || b.sig.buffers.iter().map(|m| m.direct).chain(b.sig.tx_tests.iter().map(|t| t.direct));
     let (server, client) = (all().any(|d| d == Direct::ToServer), all().any(|d| d == Direct::ToClient));
+    if b.sig.both_sides {
+        return both_sides(b, server && client);
+    }
     if server && client {
         return Err(Fault::new(Code::Directions, "the rule looks at buffers of the request and of the response")
-            .help("one packet has one direction: split the rule and connect the halves by a flowbit"));
+            .help("a rule over both sides of a transaction is written with `=>`"));
     }
     let implied = if server {
         Some(Direction::ToServer)
@@ -84,6 +87,35 @@ fn direction(b: &mut Builder<'_>) -> Result<(), Fault> {
     }
     for t in b.sig.tx_tests.iter_mut().filter(|t| t.direct == Direct::Both) {
         t.direct = direct;
+    }
+    Ok(())
+}
+
+/// A rule over both sides of a transaction: something of each, nothing that leaves open of which it is.
+fn both_sides(b: &Builder<'_>, both: bool) -> Result<(), Fault> {
+    if let Some(f) = b.sig.flow.direction {
+        let message = format!("`flow` says {}, the rule is over both directions", f.name());
+        return Err(Fault::new(Code::Directions, message).help("leave the direction out of `flow`"));
+    }
+    if !both {
+        return Err(Fault::new(Code::Directions, "`=>` without a buffer of the request and one of the response")
+            .help("one direction is enough for this rule: write `->`"));
+    }
+    let open = b.sig.buffers.iter().find(|m| m.direct == Direct::Both);
+    if let Some(m) = open {
+        let name = b.cx.vocabulary.buffer_def(m.buffer).map_or("?", |d| d.name);
+        return Err(Fault::new(Code::Directions, format!("`{name}` exists in both directions"))
+            .help(format!("say which is meant: `{name}: to_server` or `{name}: to_client`")));
+    }
+    if b.sig.tx_tests.iter().any(|t| t.direct == Direct::Both) {
+        return Err(Fault::new(Code::Directions, "a keyword of the rule could be about either direction"));
+    }
+    let kind = |i: BufferId| b.cx.vocabulary.buffer_def(i).map(|d| d.kind);
+    let streamed = |m: &BufferMatch| m.direct == Direct::ToServer && kind(m.buffer) == Some(BufferKind::Streaming);
+    let named = |m: &BufferMatch| m.ops.iter().any(|o| matches!(o, Op::Content(c) if c.fast_pattern.is_some()));
+    if b.sig.buffers.iter().any(streamed) && b.sig.buffers.iter().any(|m| m.direct == Direct::ToClient && named(m)) {
+        return Err(Fault::new(Code::Conflict, "`fast_pattern` on the response, and a body of the request")
+            .help("the body has gone by when the response comes: put `fast_pattern` on the request"));
     }
     Ok(())
 }

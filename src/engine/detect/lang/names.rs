@@ -10,6 +10,8 @@ pub enum VarKind {
     Flowint,
     /// `xbits` and `hostbits`.
     Xbit,
+    /// What `entropy` measured, by its buffer.
+    Measure,
 }
 
 /// Every name a ruleset uses, numbered as first seen.

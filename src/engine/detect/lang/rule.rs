@@ -6,6 +6,7 @@ use super::diagnostics::{Code, Fault};
 use super::finish;
 use super::lexer::{self, Line, OptionSyntax, RuleSyntax};
 use super::names::VarTable;
+use crate::applayer::Direct;
 use crate::detect::keywords::{Argument, Value};
 use crate::detect::signature::{AddrSet, FlowMatch, Header, PortSet, RuleOrigin, RuleProto, Signature};
 use crate::types::{Action, RejectTarget};
@@ -78,6 +79,7 @@ fn read(
     let mut signature = blank(action, header);
     signature.origin = RuleOrigin { file: file.to_string(), line: number };
     signature.text = text.trim().to_owned();
+    signature.both_sides = part(&syntax.arrow) == "=>";
     let mut b = Builder::new(cx, vars, signature);
     if let RuleProto::Unparsed(name) = b.sig.header.proto {
         b.unparsed = cx.unparsed(name);
@@ -136,16 +138,11 @@ fn header(text: &str, syntax: &RuleSyntax, cx: &Context, cache: &mut HeaderCache
     let part = |r: &Range<usize>| text.get(r.clone()).unwrap_or("");
     let proto = protocol(part(&syntax.proto), cx).map_err(|f| f.at(syntax.proto.clone()))?;
     let bidirectional = match part(&syntax.arrow) {
-        "->" => false,
+        "->" | "=>" => false,
         "<>" => true,
-        "=>" => {
-            return Err(Fault::new(Code::Unsupported, "rules over both directions of a transaction are not available")
-                .help("write one rule per direction with `->`")
-                .at(syntax.arrow.clone()));
-        }
         other => {
             return Err(Fault::new(Code::Arrow, format!("`{other}` is no direction"))
-                .help("-> from source to destination, <> for both ways")
+                .help("-> from source to destination, <> for either way, => for both sides of a transaction")
                 .at(syntax.arrow.clone()));
         }
     };
@@ -241,10 +238,14 @@ fn apply(text: &str, option: &OptionSyntax, b: &mut Builder<'_>) -> Result<(), F
             let transform = (row.parse)(&value)?;
             b.transform(transform)
         }
-        Name::Sticky(id, def) => {
-            none()?;
-            b.select(id, def)
-        }
+        Name::Sticky(id, def) => match option.value.as_ref().and_then(|v| text.get(v.clone())) {
+            Some("to_server") => b.select_side(id, def, Direct::ToServer),
+            Some("to_client") => b.select_side(id, def, Direct::ToClient),
+            _ => {
+                none()?;
+                b.select(id, def)
+            }
+        },
         Name::Modifier(id, def) => {
             none()?;
             b.modify(word, id, def)
@@ -333,6 +334,7 @@ fn blank(action: Action, header: Header) -> Signature {
         priority: 3,
         references: Vec::new(),
         metadata: Vec::new(),
+        both_sides: false,
         flow: FlowMatch::default(),
         packet_tests: Vec::new(),
         app_events: Vec::new(),

@@ -120,6 +120,9 @@ fn group(
         }
         let idx = SigIdx(i as u32);
         match (c.fast, c.fast_content()) {
+            // Its other side is asked where this one has matched.
+            (Some((b, _)), Some(_))
+                if c.sig.both_sides && c.sig.buffers.get(b).is_some_and(|m| !m.direct.includes(dir)) => {}
             (Some((b, _)), Some(content)) => file(&mut wanted, idx, c, b, content),
             _ if events_alone(c) && c.tx_proto == ProtoId::ANY => {}
             _ if events_alone(c) => out.events.push(idx),

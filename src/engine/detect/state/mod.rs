@@ -15,6 +15,7 @@ use crate::applayer::{AppParser, Progress, TxId};
 use crate::types::{Direction, Timestamp};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use vars::FlowVars;
 
 /// Why a candidate waits.
@@ -123,6 +124,15 @@ pub struct FlowDetect {
     pub(crate) counts: SmallVec<[(u32, u32, Count); 1]>,
     pub(crate) tag: Option<TagLeft>,
     pub(crate) passed: bool,
+    /// Captures and measurements; few flows have any.
+    said: Option<Box<FlowSaid>>,
+}
+
+/// What rules found to say of a flow.
+#[derive(Debug, Default)]
+struct FlowSaid {
+    captured: Vec<(Arc<str>, Box<[u8]>)>,
+    measured: Vec<(VarId, f64)>,
 }
 
 impl FlowDetect {
@@ -143,6 +153,35 @@ impl FlowDetect {
     /// Flow integers set.
     pub fn ints(&self) -> &[(VarId, u32)] {
         self.vars.ints()
+    }
+
+    /// Values that expressions captured, by name, in the order of their first.
+    pub fn captured(&self) -> &[(Arc<str>, Box<[u8]>)] {
+        self.said.as_ref().map_or(&[], |s| &s.captured)
+    }
+
+    /// Numbers that checks measured, by interned name.
+    pub fn measured(&self) -> &[(VarId, f64)] {
+        self.said.as_ref().map_or(&[], |s| &s.measured)
+    }
+
+    /// Keeps a capture; a later one of its name takes its place, one past the bound is lost.
+    pub(crate) fn capture(&mut self, name: Arc<str>, value: Box<[u8]>, max: usize) {
+        let said = self.said.get_or_insert_default();
+        if let Some(c) = said.captured.iter_mut().find(|c| c.0 == name) {
+            c.1 = value;
+        } else if said.captured.len() < max {
+            said.captured.push((name, value));
+        }
+    }
+
+    pub(crate) fn measure(&mut self, name: VarId, x: f64, max: usize) {
+        let said = self.said.get_or_insert_default();
+        if let Some(m) = said.measured.iter_mut().find(|m| m.0 == name) {
+            m.1 = x;
+        } else if said.measured.len() < max {
+            said.measured.push((name, x));
+        }
     }
 
     /// The flow speaks another protocol from here on: what was known of the old one's transactions is forgotten, and

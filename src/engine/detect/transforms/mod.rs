@@ -6,6 +6,7 @@
 pub(crate) mod base64;
 mod hash;
 mod header;
+mod pcrexform;
 mod slice;
 mod text;
 mod unavailable;
@@ -51,7 +52,7 @@ pub const TABLE: &[&TransformKeyword] = &[
     &hash::TO_SHA256,
     &zip::GUNZIP,
     &zip::ZLIB_DEFLATE,
-    &unavailable::PCREXFORM,
+    &pcrexform::PCREXFORM,
     &unavailable::LUAXFORM,
     &unavailable::DOMAIN,
     &unavailable::TLD,

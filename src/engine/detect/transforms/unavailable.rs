@@ -20,7 +20,6 @@ macro_rules! unavailable {
 }
 
 unavailable! {
-    PCREXFORM "pcrexform" "the first capture of an expression; refused" "transforms do not run expressions";
     LUAXFORM "luaxform" "what a script makes of the buffer; refused" "scripts are not run on packets";
     DOMAIN "domain" "the registrable domain of a name; refused" "there is no list of public suffixes";
     TLD "tld" "the public suffix of a name; refused" "there is no list of public suffixes";

@@ -2,9 +2,10 @@
 
 use super::Subject;
 use crate::applayer::{AppSession, LogCx, LogPurpose, TxId};
+use crate::detect::inspect::{Context, Said};
 use crate::detect::signature::{SigIdx, Signature, Target};
 use crate::flow::Flow;
-use crate::record::{self as fields, AlertFields, AlertSettings, DropFields, Kind, PacketSource};
+use crate::record::{self as fields, AlertFields, AlertSettings, ContextValue, DropFields, Kind, PacketSource};
 use crate::session::Session;
 use crate::types::{Direction, FieldSink, IpProto, Reason, Verdict};
 use crate::worker::Output;
@@ -19,6 +20,15 @@ pub(in crate::worker) struct AlertInput {
     pub stream_match: bool,
     /// The signature's action was carried out.
     pub blocked: bool,
+    /// What the signature found to say.
+    pub context: Context,
+}
+
+fn shown(said: &Said) -> ContextValue<'_> {
+    match said {
+        Said::Json(v) => ContextValue::Json(v),
+        Said::Bytes(b) => ContextValue::Bytes(b),
+    }
 }
 
 /// What rules came to over the packet that an alert speaks of.
@@ -50,7 +60,7 @@ impl Path {
                 sink.uint("tx_id", tx.0);
             }
             let xff = xff.filter(|_| !overwrite).map(|(ip, _)| ip);
-            self.alert_object(sink, sig, alert.blocked, settings, xff, &subject);
+            self.alert_object(sink, sig, (alert.blocked, &alert.context), settings, xff, &subject);
             if let Some(carrier) = self.carrier.filter(|_| subject.packet.depth > 0) {
                 fields::tunnel(sink, &carrier, subject.packet.depth, self.short());
             }
@@ -71,7 +81,7 @@ impl Path {
         &self,
         sink: &mut dyn FieldSink,
         sig: &Signature,
-        blocked: bool,
+        (blocked, context): (bool, &Context),
         settings: &AlertSettings,
         xff: Option<IpAddr>,
         subject: &Subject<'_>,
@@ -95,6 +105,10 @@ impl Path {
             short: self.short(),
         };
         fields::alert(sink, &alert, |sink| {
+            if let Some(rows) = context {
+                let rows: Vec<_> = rows.iter().map(|(name, said)| (&**name, shown(said))).collect();
+                fields::context(sink, &rows);
+            }
             if settings.rule_reference && !sig.references.is_empty() {
                 sink.begin_array("references");
                 sig.references.iter().for_each(|r| sink.text("", &r.address));
@@ -230,7 +244,7 @@ impl Path {
             }
             if let Some(sig) = rule.filter(|_| settings.alerts).and_then(|sig| self.rules.signature(sig)) {
                 let bare = AlertSettings { rule_metadata: false, ..AlertSettings::default() };
-                self.alert_object(sink, sig, true, &bare, None, &subject);
+                self.alert_object(sink, sig, (true, &None), &bare, None, &subject);
             }
         });
     }

@@ -73,7 +73,14 @@ impl Path {
         {
             fields::ethernet(sink, ether);
         }
-        let Some(flow) = flow else { return };
+        let vars = if packet.is_some() { self.detector.packet_vars() } else { &[] };
+        let Some(flow) = flow else {
+            if common.metadata && !vars.is_empty() {
+                let said = fields::SaidOf { packet: vars, ..Default::default() };
+                fields::variables(sink, std::iter::empty(), std::iter::empty(), &said);
+            }
+            return;
+        };
         if let Some(seed) = common.community_id {
             let icmp = [flow.core.icmp.to_server, flow.core.icmp.to_client];
             sink.text("community_id", fields::community_id(seed, &flow.core.tuple, icmp).as_str());
@@ -83,7 +90,10 @@ impl Path {
             let detect = &flow.session.detect;
             let bits = detect.bits().iter().filter_map(|v| self.rules.var_name(*v));
             let ints = detect.ints().iter().filter_map(|(v, n)| Some((self.rules.var_name(*v)?, *n)));
-            fields::variables(sink, bits, ints);
+            let measured = detect.measured().iter().filter_map(|(v, x)| Some((self.rules.var_name(*v)?, *x)));
+            let entropy: Vec<_> = measured.collect();
+            let said = fields::SaidOf { flow: detect.captured(), packet: vars, entropy: &entropy };
+            fields::variables(sink, bits, ints, &said);
         }
     }
 
