@@ -6,6 +6,7 @@ use super::outputs::{self, Outputs};
 use super::schema::{Checksums, Document, ProtoTimeouts};
 use super::values::{Causes, Hosts, Size};
 use engine::decode::{HostPolicies, OverlapPolicy};
+use engine::proto::registry;
 use engine::stream::{OsPolicy, PolicyNet};
 use engine::types::{Cause, ExceptionPolicy, Limits, Policies};
 use engine::{decode, flow, proto, stream};
@@ -215,8 +216,24 @@ fn streams(d: &Document, limits: &Limits) -> stream::Settings {
     s
 }
 
+/// DNS and TLS, and what is not looked for.
+fn dns_and_tls(d: &Document, s: &mut proto::Settings) {
+    let a = &d.app_layer;
+    set(&mut s.dns.tcp_ports, a.dns.tcp_ports.clone().map(|p| p.0));
+    set(&mut s.dns.udp_ports, a.dns.udp_ports.clone().map(|p| p.0));
+    set(&mut s.tls.encryption, a.tls.encryption.map(|e| e.0));
+    set(&mut s.tls.ja3, a.tls.ja3.map(|f| f.0));
+    set(&mut s.tls.ja4, a.tls.ja4.map(|f| f.0));
+    let vocabulary = registry::vocabulary();
+    let off = |name: &str, on: Option<bool>| vocabulary.protocol(name).filter(|_| on == Some(false)).map(|p| p.id);
+    let tcp = [off("http", a.http.enabled), off("dns", a.dns.tcp), off("tls", a.tls.enabled)];
+    s.off_tcp = tcp.into_iter().flatten().collect();
+    s.off_udp = off("dns", a.dns.udp).into_iter().collect();
+}
+
 fn protocols(d: &Document) -> proto::Settings {
     let mut s = proto::Settings::default();
+    dns_and_tls(d, &mut s);
     let (to, from) = (&mut s.http, &d.app_layer.http);
     let small = |v: Option<Size>| v.map(|Size(v)| u32::try_from(v).unwrap_or(u32::MAX));
     let count = |v: Option<Size>| v.map(|Size(v)| usize::try_from(v).unwrap_or(usize::MAX));

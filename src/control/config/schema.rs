@@ -4,7 +4,9 @@
 
 use super::lists::Sets;
 use super::outputs::written::Outputs;
-use super::values::{Causes, Groups, Hosts, Overlap, Ports, Size, StreamOs, Urgent};
+use super::values::{
+    AfterHandshake, Causes, Fingerprints, Groups, Hosts, Overlap, PortList, Ports, Size, StreamOs, Urgent,
+};
 use serde::Deserialize;
 
 /// A value that another of its kind may be laid over.
@@ -192,12 +194,41 @@ section! {
 section! {
     AppLayer {
         http: Http,
+        dns: Dns,
+        tls: Tls,
+    }
+}
+
+section! {
+    /// DNS, over either transport.
+    Dns {
+        /// Looked for at all.
+        tcp: Option<bool>,
+        udp: Option<bool>,
+        /// Ports on which whatever has a plausible header is taken for it.
+        tcp_ports: Option<PortList>,
+        udp_ports: Option<PortList>,
+    }
+}
+
+section! {
+    /// TLS and SSL.
+    Tls {
+        /// Looked for at all.
+        enabled: Option<bool>,
+        /// What becomes of a flow once it is encrypted.
+        encryption: Option<AfterHandshake>,
+        /// Whether clients and servers are fingerprinted.
+        ja3: Option<Fingerprints>,
+        ja4: Option<Fingerprints>,
     }
 }
 
 section! {
     /// HTTP/1.
     Http {
+        /// Looked for at all.
+        enabled: Option<bool>,
         /// Decoded bytes of a body that are kept and inspected.
         request_body_limit: Option<Size>,
         response_body_limit: Option<Size>,

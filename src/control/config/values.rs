@@ -2,6 +2,7 @@
 
 use super::schema::Overlay;
 use engine::decode::{self, OverlapPolicy};
+use engine::proto::{Encryption, Fingerprint};
 use engine::stream::{OsPolicy, UrgentPolicy};
 use engine::types::{Cause, ExceptionPolicy};
 use serde::Deserialize;
@@ -156,6 +157,65 @@ impl<'de> Deserialize<'de> for Ports {
         let GroupText(text) = GroupText::deserialize(d)?;
         let wrong = || format!("`{text}`: write none, any, a port, or a list such as [4789, 8472]");
         Ports::parse(&text).ok_or_else(|| serde_de::Error::custom(wrong()))
+    }
+}
+
+/// Ports by number: one, or a list with commas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortList(pub Vec<u16>);
+
+impl PortList {
+    pub fn parse(text: &str) -> Option<PortList> {
+        let list = text.trim().trim_start_matches('[').trim_end_matches(']');
+        list.split(',').map(|p| p.trim().parse().ok()).collect::<Option<_>>().map(PortList)
+    }
+}
+
+impl<'de> Deserialize<'de> for PortList {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let GroupText(text) = GroupText::deserialize(d)?;
+        PortList::parse(&text)
+            .ok_or_else(|| serde_de::Error::custom(format!("`{text}`: write a port, or a list such as [53, 5300]")))
+    }
+}
+
+/// What becomes of a flow once it is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AfterHandshake(pub Encryption);
+
+impl AfterHandshake {
+    pub const WORDS: [&'static str; 3] = ["bypass", "track-only", "full"];
+
+    pub fn parse(word: &str) -> Option<AfterHandshake> {
+        let choices = [Encryption::Bypass, Encryption::TrackOnly, Encryption::Full];
+        Self::WORDS.iter().zip(choices).find(|(w, _)| **w == word).map(|(_, e)| AfterHandshake(e))
+    }
+}
+
+impl<'de> Deserialize<'de> for AfterHandshake {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        word(d, AfterHandshake::parse, &AfterHandshake::WORDS)
+    }
+}
+
+/// Whether fingerprints are made: `yes`, `no`, or where a rule asks for them (`auto`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprints(pub Fingerprint);
+
+impl Fingerprints {
+    pub fn parse(word: &str) -> Option<Fingerprints> {
+        Some(Fingerprints(match word.to_ascii_lowercase().as_str() {
+            "yes" | "true" | "on" | "1" => Fingerprint::Always,
+            "no" | "false" | "off" | "0" => Fingerprint::Never,
+            "auto" => Fingerprint::Auto,
+            _ => return None,
+        }))
+    }
+}
+
+impl<'de> Deserialize<'de> for Fingerprints {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        word(d, Fingerprints::parse, &["yes", "no", "auto"])
     }
 }
 

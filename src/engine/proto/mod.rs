@@ -10,6 +10,8 @@ mod unparsed;
 
 use crate::applayer::ProtoSet;
 
+pub use tls::{Encryption, Fingerprint};
+
 /// Settings of all protocols, immutable per configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {

@@ -6,6 +6,7 @@
 
 mod lists;
 mod outputs;
+mod protocols;
 mod rows;
 mod tree;
 

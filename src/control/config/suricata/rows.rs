@@ -4,7 +4,8 @@
 //! value. Rows are applied in the order of the table, each once.
 
 use super::tree::Node;
-use super::{Imported, lists, outputs};
+
+use super::{Imported, lists, outputs, protocols};
 use crate::config::schema::{Checksums, Document, ProtoTimeouts};
 use crate::config::values::{Hosts, OS_NAMES, Overlap, Ports, Size, StreamOs, Urgent, net};
 use crate::config::{Error, Vars};
@@ -102,6 +103,9 @@ const ROWS: &[Row] = &[
     row("app-layer.protocols.http.libhtp.default-config.response-body-decompress-layer-limit", |_, n, d| {
         size(n, &mut d.app_layer.http.layers_max)
     }),
+    row("app-layer.protocols.http.enabled", |_, n, d| protocols::switch(n, &mut d.app_layer.http.enabled)),
+    row("app-layer.protocols.dns", protocols::dns),
+    row("app-layer.protocols.tls", protocols::tls),
     row("decoder.vxlan", |cx, n, d| tunnel(cx, n, &mut d.decode.vxlan_ports)),
     row("decoder.geneve", |cx, n, d| tunnel(cx, n, &mut d.decode.geneve_ports)),
     row("decoder.teredo", |cx, n, d| tunnel(cx, n, &mut d.decode.teredo_ports)),
@@ -167,8 +171,6 @@ const IDLE: &[&str] = &[
     "detect.prefilter",
     "detect.grouping",
     "detect.profiling",
-    "app-layer.protocols.tls.enabled",
-    "app-layer.protocols.http.enabled",
 ];
 
 /// The tree's meaning, and the keys that have none here.

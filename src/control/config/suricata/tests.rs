@@ -147,3 +147,29 @@ fn absurd_documents_end() {
         fuzz_target(text.as_bytes());
     }
 }
+
+#[test]
+fn protocols_have_their_switches_and_ports() {
+    let settings = |yaml: &str| {
+        let root = tree::parse(yaml, "t").unwrap();
+        rows::apply(&root, false).unwrap().config().unwrap().proto
+    };
+    let dns = engine::proto::registry::vocabulary().protocol("dns").unwrap().id;
+    let off = |yaml: &str| {
+        let s = settings(yaml);
+        (s.off_tcp.has(dns), s.off_udp.has(dns))
+    };
+    let with = |dns: &str| format!("app-layer:\n  protocols:\n    dns:\n{dns}");
+    assert_eq!(off(&with("      enabled: no\n")), (true, true));
+    assert_eq!(off(&with("      enabled: no\n      udp: {enabled: yes}\n")), (true, false));
+    assert_eq!(off(&with("      enabled: yes\n      tcp: {enabled: no}\n")), (true, false));
+    assert_eq!(off(&with("      tcp: {enabled: detection-only}\n")), (false, false));
+    let s = settings(&with("      tcp: {detection-ports: {dp: \"53, 1053\"}}\n"));
+    assert_eq!((s.dns.tcp_ports, s.dns.udp_ports), (vec![53, 1053], vec![53]));
+    let tls = "app-layer:\n  protocols:\n    tls:\n      ja3-fingerprints: yes\n      encryption-handling: full\n";
+    let s = settings(tls);
+    assert_eq!(s.tls.ja3, engine::proto::Fingerprint::Always);
+    assert_eq!(s.tls.encryption, engine::proto::Encryption::Full);
+    let root = tree::parse(&tls.replace("full", "half"), "t").unwrap();
+    assert!(rows::apply(&root, false).unwrap_err().to_string().contains("track-only"));
+}
