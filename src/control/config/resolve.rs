@@ -134,6 +134,7 @@ fn limits(d: &Document) -> Result<Limits, Error> {
         ("flows-max", &mut l.flows_max, s.flows_max),
         ("defrag-datagrams-max", &mut l.defrag_datagrams_max, s.defrag_datagrams_max),
         ("defrag-bytes-max", &mut l.defrag_bytes_max, s.defrag_bytes_max),
+        ("defrag-fragments-max", &mut l.defrag_fragments_max, s.defrag_fragments_max),
         ("stream-bytes-max", &mut l.stream_bytes_max, s.stream_bytes_max),
         ("stream-segments-max", &mut l.stream_segments_max, s.stream_segments_max),
         ("parser-pending-max", &mut l.parser_pending_max, s.parser_pending_max),
@@ -165,6 +166,10 @@ fn decoding(d: &Document, policy_chosen: &mut bool) -> decode::Settings {
     set(&mut s.teredo, d.decode.teredo_ports.clone().map(|p| p.0));
     set(&mut s.defrag.timeout, d.defrag.timeout.map(|t| Duration::from_secs(t.into())));
     set(&mut s.defrag.use_vlan, d.defrag.use_vlan);
+    set(&mut s.defrag.use_depth, d.decode.use_depth);
+    for (net, prefix, seconds) in &d.defrag.timeouts.0 {
+        s.defrag.timeouts.add(*net, *prefix, Some(Duration::from_secs((*seconds).into())));
+    }
     if let Some(p) = d.defrag.policy {
         s.defrag.hosts = HostPolicies::all(p.0);
     }
@@ -185,6 +190,7 @@ fn flows(d: &Document) -> flow::Settings {
         timeouts(to, from);
     }
     set(&mut s.key.vlan, d.flow.use_vlan);
+    set(&mut s.key.depth, d.decode.use_depth);
     set(&mut s.key.port_pair, d.flow.use_port_pair);
     s
 }

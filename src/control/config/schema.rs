@@ -5,7 +5,7 @@
 use super::lists::Sets;
 use super::outputs::written::Outputs;
 use super::values::{
-    AfterHandshake, Causes, Fingerprints, Groups, Hosts, Overlap, PortList, Ports, Size, StreamOs, Urgent,
+    AfterHandshake, Causes, Fingerprints, Groups, Hosts, NetSeconds, Overlap, PortList, Ports, Size, StreamOs, Urgent,
 };
 use serde::Deserialize;
 
@@ -120,6 +120,8 @@ section! {
         vxlan_strict: Option<bool>,
         geneve_ports: Option<Ports>,
         teredo_ports: Option<Ports>,
+        /// Equal tuples in tunnels of different depth are different flows and datagrams.
+        use_depth: Option<bool>,
     }
 }
 
@@ -132,6 +134,8 @@ section! {
         /// Overlap policy of receivers that `hosts` does not name.
         policy: Option<Overlap>,
         use_vlan: Option<bool>,
+        /// Seconds for some destinations, by address range.
+        timeouts: NetSeconds,
     }
 }
 
@@ -261,6 +265,7 @@ section! {
         flows_max: Option<Size>,
         defrag_datagrams_max: Option<Size>,
         defrag_bytes_max: Option<Size>,
+        defrag_fragments_max: Option<Size>,
         stream_bytes_max: Option<Size>,
         stream_segments_max: Option<Size>,
         parser_pending_max: Option<Size>,

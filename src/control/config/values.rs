@@ -308,6 +308,36 @@ impl<'de> Deserialize<'de> for Hosts {
     }
 }
 
+/// Address ranges, each with seconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NetSeconds(pub Vec<(IpAddr, u8, u32)>);
+
+impl Overlay for NetSeconds {
+    fn overlay(&mut self, over: Self) {
+        self.0.extend(over.0);
+    }
+}
+
+impl<'de> Deserialize<'de> for NetSeconds {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct V;
+        impl<'de> Visitor<'de> for V {
+            type Value = NetSeconds;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("address ranges with seconds")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<NetSeconds, A::Error> {
+                let mut all = Vec::new();
+                while let Some((Net(net, prefix), seconds)) = map.next_entry::<Net, u32>()? {
+                    all.push((net, prefix, seconds));
+                }
+                Ok(NetSeconds(all))
+            }
+        }
+        d.deserialize_map(V)
+    }
+}
+
 struct Net(IpAddr, u8);
 
 impl<'de> Deserialize<'de> for Net {

@@ -210,6 +210,10 @@ pub mod generic {
     /// The packet's addresses, as their 4 or 16 bytes.
     pub const IP_SRC: BufferId = BufferId::new(ProtoId::ANY, 15);
     pub const IP_DST: BufferId = BufferId::new(ProtoId::ANY, 16);
+    /// SCTP header and chunks.
+    pub const SCTP_HDR: BufferId = BufferId::new(ProtoId::ANY, 17);
+    /// Each user message of an SCTP packet.
+    pub const SCTP_CHUNK_DATA: BufferId = BufferId::new(ProtoId::ANY, 18);
 
     /// The server spoke first where the client should have.
     pub const EVENT_WRONG_DIRECTION_FIRST_DATA: EventId = EventId { proto: ProtoId::ANY, local: 1 };
@@ -258,6 +262,8 @@ pub mod generic {
         def("file.name", &["filename"], Direct::Both, BufferKind::Multi, "name of a file in flight"),
         def("ip.src", &["ip_src"], Direct::Both, BufferKind::Whole, "source address of the packet, as bytes"),
         def("ip.dst", &["ip_dst"], Direct::Both, BufferKind::Whole, "destination address of the packet, as bytes"),
+        def("sctp.hdr", &[], Direct::Both, BufferKind::Whole, "SCTP header with all chunks"),
+        def("sctp.chunk_data", &[], Direct::Both, BufferKind::Multi, "user message of each SCTP data chunk"),
     ];
 }
 

@@ -13,6 +13,11 @@ pub(super) enum Entry {
     Ethernet,
     Ipv4,
     Ipv6,
+    /// Put together from fragments: the IP header stands where `at` says.
+    Datagram {
+        v6: bool,
+        at: usize,
+    },
     Ppp,
     Vlan,
     Arp,
@@ -82,6 +87,8 @@ impl<'s> Cx<'s> {
             Entry::Ethernet => link::ethernet(self, p, data, 0),
             Entry::Ipv4 => ipv4::decode(self, p, data, 0),
             Entry::Ipv6 => ipv6::decode(self, p, data, 0),
+            Entry::Datagram { v6: false, at } => ipv4::decode(self, p, data, at),
+            Entry::Datagram { v6: true, at } => ipv6::decode(self, p, data, at),
             Entry::Ppp => link::ppp(self, p, data, 0),
             Entry::Vlan => link::vlan(self, p, data, 0),
             Entry::Arp => link::arp(self, p, data, 0),

@@ -22,12 +22,13 @@ mod transport;
 mod tunnel;
 
 pub use context::fuzz_target;
-pub use defrag::{DefragSettings, HostPolicies, OverlapPolicy, fuzz_target as fuzz_defrag};
+pub use defrag::{ByHost, DefragSettings, HostPolicies, OverlapPolicy, fuzz_target as fuzz_defrag};
 pub use packet::{
     Bytes, DecodeEvents, EtherHeader, Frame, IpHeader, L4, LinkType, Packet, PacketFlags, PacketList, PortId, Span,
     TcpFlags, TcpHeader, Tunnel, VlanStack,
 };
 pub use settings::{Ports, Settings};
+pub use transport::SCTP_CHUNKS_MAX;
 
 use crate::types::{Cause, Counter, Counters, Limits};
 use context::{Cx, Entry, Then};
@@ -67,14 +68,14 @@ impl Decoder {
             if out.len() - first >= PACKETS_MAX {
                 return self.too_many(out, counters);
             }
-            let tunnel = packet.tunnel.filter(|_| packet.flags.tunnelled && !packet.flags.reassembled);
+            let tunnel = packet.tunnel.filter(|_| !packet.flags.reassembled);
             out.push((index, packet));
             let decoded = self.last(entry, bytes, &mut layers, out, counters);
             next = decoded.next;
             // Teredo is recognised by what it carries alone.
             let odd = |p: &Packet<'_>| p.tunnel == Some(Tunnel::Teredo) && p.flags.malformed;
             let sound = decoded.sound && !out.last().is_some_and(|(_, p)| odd(p));
-            if !sound && tunnel.is_some() {
+            if !sound {
                 let deep = out.pop().is_some_and(|(_, p)| p.events.contains(&events::TOO_MANY_LAYERS));
                 // What cannot be decoded is not seen: the operator's policy answers for it.
                 if let Some((_, outer)) = out.last_mut() {
@@ -119,8 +120,9 @@ impl Decoder {
                 then = Then::Done;
             }
         }
-        // A packet that a tunnel does not carry after all leaves no trace of its own.
-        if (packet.flags.malformed || !packet.events.is_empty()) && (sound || !packet.flags.tunnelled) {
+        // A packet that a tunnel or fragments do not carry after all leaves no trace of its own.
+        let within = packet.flags.tunnelled || packet.flags.reassembled;
+        if (packet.flags.malformed || !packet.events.is_empty()) && (sound || !within) {
             note(&mut self.event_counts, packet, counters);
         }
         let next = match then {
@@ -159,10 +161,10 @@ impl Decoder {
                     counters.inc(Counter::DecodeInvalid);
                 }
                 match outcome {
-                    Outcome::Whole(datagram) => {
+                    Outcome::Whole(datagram, at) => {
                         // Headers in front of it were counted with its pieces.
                         *layers = 0;
-                        let entry = if packet.tuple.src.is_ipv6() { Entry::Ipv6 } else { Entry::Ipv4 };
+                        let entry = Entry::Datagram { v6: packet.tuple.src.is_ipv6(), at };
                         Some((reassembled_of(packet), entry, Bytes::Reassembled(datagram)))
                     }
                     Outcome::Held => None,
@@ -199,6 +201,14 @@ impl Decoder {
     /// How often each event was raised, by its row in [`events::EVENTS`].
     pub fn event_counts(&self) -> &[u64] {
         &self.event_counts
+    }
+
+    /// The same under the names that statistics have for them.
+    pub fn event_rows(counts: &[u64]) -> Vec<(String, u64)> {
+        let rows = events::EVENTS.iter().zip(counts);
+        // Too many layers have a counter of their own.
+        let own = |e: &events::Event| e.name.contains('.');
+        rows.filter(|(e, _)| own(e)).map(|(e, n)| (format!("decoder.event.{}", e.name), *n)).collect()
     }
 
     /// Bytes of fragments held.
@@ -285,5 +295,7 @@ fn part<'a>(bytes: &Bytes<'a>, span: Span) -> Bytes<'a> {
     }
 }
 
+#[cfg(test)]
+mod odd_tests;
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@ pub(super) fn ether(kind: u16, body: &[u8]) -> Vec<u8> {
     f
 }
 
-fn tag(id: u16, kind: u16, body: &[u8]) -> Vec<u8> {
+pub(super) fn tag(id: u16, kind: u16, body: &[u8]) -> Vec<u8> {
     let mut f = id.to_be_bytes().to_vec();
     f.extend(kind.to_be_bytes());
     f.extend(body);

@@ -6,10 +6,11 @@ use super::{events, tunnel};
 use crate::types::Counter;
 use crate::wire::be16;
 use crate::wire::ip::{OptError, Options};
-use crate::wire::transport::{Sctp, SctpChunk, Tcp, Udp, tcp_option};
+use crate::wire::sctp::{Broken, Chunk, Chunks};
+use crate::wire::transport::{Sctp, Tcp, Udp, tcp_option};
 
-/// More SCTP chunks in one packet, or user messages, are odd.
-const SCTP_CHUNKS_MAX: usize = 16;
+/// More SCTP chunks in one packet, or user messages, are odd; of those past it types are not looked at.
+pub const SCTP_CHUNKS_MAX: usize = 16;
 
 const ESP_HEADER: usize = 8;
 
@@ -169,7 +170,7 @@ pub(super) fn sctp(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) 
 
 /// What a walk over SCTP chunks saw.
 #[derive(Default)]
-struct Chunks {
+struct Walked {
     /// A receiver finds something in it.
     sound: bool,
     count: u16,
@@ -183,40 +184,40 @@ struct Chunks {
 }
 
 /// Walks the chunks for their events (RFC 9260 3.2, 6.10, 8.5.1).
-fn sctp_chunks(p: &mut Packet<'_>, all: &[u8], vtag: u32) -> Chunks {
-    let mut c = Chunks { sound: true, ..Chunks::default() };
-    let (mut at, mut messages) = (0, 0usize);
-    while let Some(rest) = all.get(at..).filter(|r| !r.is_empty()) {
-        let Some(chunk) = SctpChunk::parse(rest) else {
-            p.malformed(events::SCTP_CHUNK_TOO_SMALL);
-            c.sound = c.count > 0;
-            break;
+fn sctp_chunks(p: &mut Packet<'_>, all: &[u8], vtag: u32) -> Walked {
+    let mut w = Walked { sound: true, ..Walked::default() };
+    let mut messages = 0usize;
+    for chunk in Chunks::new(all) {
+        let c = match chunk {
+            Ok(c) => c,
+            Err(broken) => {
+                p.malformed(match broken {
+                    Broken::Header => events::SCTP_CHUNK_TOO_SMALL,
+                    Broken::Length => events::SCTP_CHUNK_LEN_INVALID,
+                });
+                w.sound = w.count > 0;
+                break;
+            }
         };
-        let len = usize::from(chunk.len);
-        if len < SctpChunk::HEADER || len > rest.len() {
-            p.malformed(events::SCTP_CHUNK_LEN_INVALID);
-            c.sound = c.count > 0;
-            break;
-        }
-        let nth = usize::from(c.count);
-        c.count = c.count.saturating_add(1);
+        let nth = usize::from(w.count);
+        w.count = w.count.saturating_add(1);
         if nth == SCTP_CHUNKS_MAX {
             p.event(events::SCTP_TOO_MANY_CHUNKS);
         }
-        match chunk.kind {
-            SctpChunk::INIT => {
-                c.init = true;
+        match c.kind {
+            Chunk::INIT => {
+                w.init = true;
                 if vtag != 0 {
                     p.event(events::SCTP_INIT_WITH_NON_ZERO_VTAG);
                 }
             }
-            SctpChunk::INIT_ACK => c.init_ack = true,
-            SctpChunk::ABORT => c.abort = true,
-            SctpChunk::SHUTDOWN => c.shutdown |= nth < SCTP_CHUNKS_MAX,
-            SctpChunk::DATA => {
-                c.any_data = true;
-                if len >= SctpChunk::DATA_HEADER {
-                    c.data.get_or_insert((at + SctpChunk::DATA_HEADER, at + len));
+            Chunk::INIT_ACK => w.init_ack = true,
+            Chunk::ABORT => w.abort = true,
+            Chunk::SHUTDOWN => w.shutdown |= nth < SCTP_CHUNKS_MAX,
+            Chunk::DATA => {
+                w.any_data = true;
+                if c.message().is_some() {
+                    w.data.get_or_insert((c.at + Chunk::DATA_HEADER, c.at + c.whole.len()));
                     messages += 1;
                     if messages > SCTP_CHUNKS_MAX {
                         p.event(events::SCTP_TOO_MANY_DATA_CHUNKS);
@@ -228,12 +229,11 @@ fn sctp_chunks(p: &mut Packet<'_>, all: &[u8], vtag: u32) -> Chunks {
             }
             _ => {}
         }
-        at = at.saturating_add(len.next_multiple_of(4));
     }
-    if (c.init || c.init_ack) && c.count > 1 {
+    if (w.init || w.init_ack) && w.count > 1 {
         p.event(events::SCTP_INIT_CHUNK_BUNDLED);
     }
-    c
+    w
 }
 
 /// ESP (RFC 4303): identifier and sequence number, then ciphertext.

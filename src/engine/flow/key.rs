@@ -1,7 +1,7 @@
 //! The identity of a flow, the same seen from either end, and its keyed hash.
 //!
-//! The key holds the innermost addresses, ports and protocol, the VLAN stack and the port pair of the box (a routed flow
-//! may cross the box twice; both are switchable). ICMP has no ports: a request type and its reply type take their place,
+//! The key holds the innermost addresses, ports and protocol, the VLAN stack, the depth of tunnels and the port pair of
+//! the box (a routed flow may cross the box twice; each is switchable). ICMP has no ports: a request type and its reply type take their place,
 //! so echo and echo reply meet in one flow. An ICMP (v4) error that quotes the packet it answers belongs to that
 //! packet's flow and never begins one of its own.
 
@@ -18,11 +18,13 @@ pub struct KeySettings {
     pub vlan: bool,
     /// Equal tuples on different port pairs (ports 0 and 1, 2 and 3, …) are different flows.
     pub port_pair: bool,
+    /// Equal tuples in tunnels of different depth are different flows.
+    pub depth: bool,
 }
 
 impl Default for KeySettings {
     fn default() -> Self {
-        KeySettings { vlan: true, port_pair: true }
+        KeySettings { vlan: true, port_pair: true, depth: true }
     }
 }
 
@@ -36,6 +38,7 @@ pub struct FlowKey {
     pair: u16,
     proto: u8,
     v6: bool,
+    depth: u8,
 }
 
 /// A packet's key with its hash, made ahead of the lookup so that a batch can be hashed first.
@@ -88,6 +91,9 @@ impl Keyer {
         if self.settings.vlan {
             key.vlan = packet.vlan.ids;
         }
+        if self.settings.depth {
+            key.depth = packet.depth;
+        }
         if self.settings.port_pair {
             key.pair = packet.port.0 >> 1;
         }
@@ -121,7 +127,7 @@ impl FlowKey {
         let from_lesser = (src, t.sport) <= (dst, t.dport);
         let (addrs, ports) =
             if from_lesser { ([src, dst], [t.sport, t.dport]) } else { ([dst, src], [t.dport, t.sport]) };
-        (FlowKey { addrs, ports, vlan: [0; 3], pair: 0, proto: t.proto.0, v6 }, from_lesser)
+        (FlowKey { addrs, ports, vlan: [0; 3], pair: 0, proto: t.proto.0, v6, depth: 0 }, from_lesser)
     }
 
     /// Both ends are the same address and port: direction cannot be told.
@@ -134,7 +140,10 @@ impl FlowKey {
         h.write(&self.addrs[1]);
         let ports = u64::from(self.ports[0]) << 48 | u64::from(self.ports[1]) << 32;
         h.write_u64(ports | u64::from(self.pair) << 16 | u64::from(self.proto) << 8 | u64::from(self.v6));
-        let vlan = u64::from(self.vlan[0]) << 32 | u64::from(self.vlan[1]) << 16 | u64::from(self.vlan[2]);
+        let vlan = u64::from(self.depth) << 48
+            | u64::from(self.vlan[0]) << 32
+            | u64::from(self.vlan[1]) << 16
+            | u64::from(self.vlan[2]);
         h.write_u64(vlan);
     }
 }

@@ -107,10 +107,13 @@ fn vlan_and_port_pair_part_flows_unless_switched_off() {
     let mut q = p.clone();
     q.vlan.push(7);
     q.port = PortId(2);
-    let keyer = |vlan, port_pair| Keyer::new([0, 0], KeySettings { vlan, port_pair });
+    let keyer = |vlan, port_pair| Keyer::new([0, 0], KeySettings { vlan, port_pair, depth: vlan });
     assert_ne!(keyer(true, false).keyed(&p), keyer(true, false).keyed(&q));
     assert_ne!(keyer(false, true).keyed(&p), keyer(false, true).keyed(&q));
     assert_eq!(keyer(false, false).keyed(&p), keyer(false, false).keyed(&q));
+    let deep = Packet { depth: 1, ..p.clone() };
+    assert_ne!(keyer(true, false).keyed(&p), keyer(true, false).keyed(&deep));
+    assert_eq!(keyer(false, false).keyed(&p), keyer(false, false).keyed(&deep));
     p.flags.fragment = true;
     assert_eq!(keyer(true, true).keyed(&p), None);
 }

@@ -86,6 +86,7 @@ pub fn packet(sink: &mut dyn FieldSink, p: &Packet<'_>, source: PacketSource, sh
         vlan(sink, &p.vlan);
         sink.text("pkt_src", source.name());
     }
+    super::sctp::sctp(sink, p);
 }
 
 /// The same of a flow or of a packet made up: `t` as the record shall show it.
@@ -421,11 +422,12 @@ pub fn fileinfo(sink: &mut dyn FieldSink, key: &str, f: &File) {
     sink.end();
 }
 
-/// The `stats` object: every counter under its path, and `uptime` in seconds of packet time.
-pub fn stats(sink: &mut dyn FieldSink, c: &Counters, uptime: u64) {
+/// The `stats` object: every counter under its path, `more` beside them, and `uptime` in seconds of packet time.
+pub fn stats(sink: &mut dyn FieldSink, c: &Counters, more: &[(String, u64)], uptime: u64) {
     sink.begin_object("stats");
     sink.uint("uptime", uptime);
-    let rows: Vec<(&str, u64)> = Counter::ALL.iter().map(|k| (k.name(), c.of(*k))).collect();
+    let counted = Counter::ALL.iter().map(|k| (k.name(), c.of(*k)));
+    let rows: Vec<(&str, u64)> = counted.chain(more.iter().map(|(name, n)| (name.as_str(), *n))).collect();
     nested(sink, &rows);
     sink.end();
 }

@@ -18,6 +18,7 @@ pub mod fuzz;
 mod head;
 mod packets;
 mod said;
+mod sctp;
 mod settings;
 mod store;
 mod tree;

@@ -16,7 +16,7 @@ pub const HEADER_SHOWN: usize = 32;
 pub fn bytes(sink: &mut dyn FieldSink, p: &Packet<'_>, max: usize) {
     let bytes = p.bytes.as_slice();
     sink.base64("packet", bytes.get(..max).unwrap_or(bytes));
-    let (number, name) = link(if p.depth > 0 || p.flags.reassembled { LinkType::RAW } else { p.link });
+    let (number, name) = link(if p.depth > 0 { LinkType::RAW } else { p.link });
     sink.begin_object("packet_info");
     sink.uint("linktype", number.into());
     if let Some(name) = name {
@@ -38,8 +38,8 @@ fn link(l: LinkType) -> (u32, Option<&'static str>) {
         LinkType::LOOP => "LOOP",
         LinkType::LINUX_SLL => "LINUX_SLL",
         LinkType::LINUX_SLL2 => "LINUX_SLL2",
-        LinkType::IPV4 => "IPV4",
-        LinkType::IPV6 => "IPV6",
+        LinkType::IPV4 => "IPv4",
+        LinkType::IPV6 => "IPv6",
         _ => return (l.0, None),
     };
     (l.0, Some(name))

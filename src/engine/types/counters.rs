@@ -71,10 +71,15 @@ counters! {
     SctpShutdown "sctp.shutdown" "SCTP packets with a SHUTDOWN chunk";
     DecodeTooManyLayers "decoder.too_many_layers" "packets with more layers than are decoded";
     ChecksumInvalid "decoder.checksum_invalid" "packets whose checksum was wrong, where checked";
-    DefragFragments "defrag.fragments" "fragments seen";
-    DefragReassembled "defrag.reassembled" "datagrams put together";
-    DefragMemcap "defrag.memcap" "fragments that found no room";
-    DefragTimeout "defrag.timeout" "datagrams given up for want of fragments";
+    DefragFragments "defrag.ipv4.fragments" "IPv4 fragments seen";
+    DefragReassembled "defrag.ipv4.reassembled" "IPv4 datagrams put together";
+    DefragFragments6 "defrag.ipv6.fragments" "IPv6 fragments seen";
+    DefragReassembled6 "defrag.ipv6.reassembled" "IPv6 datagrams put together";
+    DefragMemcap "defrag.max_trackers_reached" "fragments that found no room";
+    DefragNoFragments "defrag.max_frags_reached" "fragments past the number that is held";
+    DefragReuse "defrag.tracker_soft_reuse" "datagrams begun anew, the one before having waited too long";
+    DefragTimeout "defrag.wrk.tracker_timeout" "datagrams given up for want of fragments";
+    DefragMemory "defrag.memuse" "bytes of fragments held";
     FlowNew "flow.total" "flows begun";
     FlowTcp "flow.tcp" "TCP flows begun";
     FlowUdp "flow.udp" "UDP flows begun";
@@ -149,6 +154,11 @@ impl Counters {
 
     pub fn inc(&mut self, c: Counter) {
         self.add(c, 1);
+    }
+
+    /// Gives a count that is a state its value.
+    pub fn set(&mut self, c: Counter, n: u64) {
+        self.0[c as usize] = n;
     }
 
     /// Raises a count that is a largest value.

@@ -11,6 +11,8 @@ pub struct Limits {
     pub defrag_datagrams_max: usize,
     /// Bytes of fragments held; past it `defrag-memcap`.
     pub defrag_bytes_max: usize,
+    /// Fragments held; past it `defrag-memcap` (`defrag.max_frags_reached`).
+    pub defrag_fragments_max: usize,
     /// Bytes of TCP segments held; past it `stream-reassembly-memcap`.
     pub stream_bytes_max: usize,
     /// Out-of-order segments held per direction of a flow; past it the flow takes `stream-reassembly-memcap`.
@@ -45,6 +47,7 @@ impl Default for Limits {
             flows_max: 1 << 18,
             defrag_datagrams_max: 65_535,
             defrag_bytes_max: 32 << 20,
+            defrag_fragments_max: 65_535,
             stream_bytes_max: 256 << 20,
             stream_segments_max: 2_048,
             stream_depth: 1 << 20,

@@ -8,6 +8,7 @@ mod direction;
 mod exception;
 mod fields;
 mod limits;
+mod protocols;
 pub mod text;
 mod time;
 mod tuple;

@@ -25,34 +25,7 @@ impl IpProto {
 
     /// The name EVE's `proto` field carries, where the number has one: `TCP`, `UDP`, `ICMP`, `IPv6-ICMP`, `SCTP`, …
     pub const fn name(self) -> Option<&'static str> {
-        Some(match self {
-            IpProto::HOPOPT => "HOPOPT",
-            IpProto::ICMP => "ICMP",
-            IpProto::IPIP => "IP-ENCAP",
-            IpProto::TCP => "TCP",
-            IpProto::UDP => "UDP",
-            IpProto::IPV6 => "IPv6",
-            IpProto::ROUTING => "IPv6-Route",
-            IpProto::FRAGMENT => "IPv6-Frag",
-            IpProto::GRE => "GRE",
-            IpProto::ESP => "ESP",
-            IpProto::AH => "AH",
-            IpProto::ICMPV6 => "IPv6-ICMP",
-            IpProto::NONE => "IPv6-NoNxt",
-            IpProto::DSTOPTS => "IPv6-Opts",
-            IpProto::SCTP => "SCTP",
-            IpProto(2) => "IGMP",
-            IpProto(3) => "GGP",
-            IpProto(8) => "EGP",
-            IpProto(46) => "RSVP",
-            IpProto(88) => "EIGRP",
-            IpProto(89) => "OSPFIGP",
-            IpProto(94) => "IPIP",
-            IpProto(103) => "PIM",
-            IpProto(112) => "VRRP",
-            IpProto(115) => "L2TP",
-            _ => return None,
-        })
+        super::protocols::name(self.0)
     }
 }
 

@@ -9,6 +9,7 @@ pub mod checksum;
 pub mod icmp;
 pub mod ip;
 pub mod link;
+pub mod sctp;
 pub mod transport;
 pub mod tunnel;
 

@@ -128,31 +128,6 @@ impl<'a> Sctp<'a> {
     }
 }
 
-/// One SCTP chunk (RFC 9260 3.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SctpChunk {
-    pub kind: u8,
-    pub flags: u8,
-    /// Length as claimed, with the 4-byte header, without padding.
-    pub len: u16,
-}
-
-impl SctpChunk {
-    pub const HEADER: usize = 4;
-    /// Of a chunk of user data: transmission sequence number, stream and protocol besides (RFC 9260 3.3.1).
-    pub const DATA_HEADER: usize = 16;
-    pub const DATA: u8 = 0;
-    pub const INIT: u8 = 1;
-    pub const INIT_ACK: u8 = 2;
-    pub const ABORT: u8 = 6;
-    pub const SHUTDOWN: u8 = 7;
-
-    pub fn parse(data: &[u8]) -> Option<Self> {
-        let [kind, flags, hi, lo] = *data.first_chunk()?;
-        Some(SctpChunk { kind, flags, len: u16::from_be_bytes([hi, lo]) })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -76,7 +76,7 @@ impl Path {
         let (mut established, mut stream) = (core.state == FlowState::Established, None);
         if let Some(tcp) = tcp.as_deref() {
             facts.stream_bytes = Direction::BOTH.map(|d| tcp.stream_bytes(d));
-            established = tcp.established();
+            established = tcp.established() && !fate.completes;
             let raw = tcp.raw(dir);
             let fresh = raw.bytes.len().saturating_sub(raw.fresh);
             stream = Some(StreamInput { offset: raw.offset, bytes: raw.bytes, fresh, ended: raw.ended });

@@ -126,6 +126,11 @@ impl Worker {
         &self.path.exceptions
     }
 
+    /// How often each decode event was raised.
+    pub fn decode_events(&self) -> &[u64] {
+        self.decoder.event_counts()
+    }
+
     pub fn flows(&self) -> usize {
         self.flows.len()
     }

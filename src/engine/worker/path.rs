@@ -44,6 +44,8 @@ pub(super) struct Fate {
     pub edits: Vec<(usize, Vec<u8>)>,
     /// An exception's policy let the packet go uninspected.
     pub uninspected: bool,
+    /// The packet completes its connection's handshake and carries nothing: what it completes is not there before it.
+    pub completes: bool,
 }
 
 impl Fate {
@@ -238,7 +240,9 @@ impl Path {
             Box::new(TcpSession::new(settings, tuple.src, tuple.dst))
         });
         let mut cx = SegmentCx { settings, account: &mut self.account, counters, ts: packet.ts, inline: self.inline };
+        let before = tcp.established();
         let outcome = tcp.segment(&mut cx, header, packet.payload(), *dir);
+        fate.completes = !before && tcp.established() && packet.payload().is_empty();
         flow.core.tcp = tcp.summary();
         if flow.core.state != FlowState::Bypassed {
             flow.core.state = tcp.state().flow_state();

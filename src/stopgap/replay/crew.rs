@@ -34,6 +34,8 @@ pub struct Shape {
 #[derive(Clone, Debug)]
 pub struct Tally {
     pub counters: Counters,
+    /// By row of the decode events.
+    pub decode_events: Vec<u64>,
     pub exceptions: [u64; Cause::COUNT],
     pub first: Timestamp,
     pub now: Timestamp,
@@ -209,7 +211,14 @@ impl Crew {
 }
 
 fn tally(w: &Worker) -> Tally {
-    Tally { counters: w.counters().clone(), exceptions: *w.exceptions(), first: Timestamp::ZERO, now: w.now() }
+    let decode_events = w.decode_events().to_vec();
+    Tally {
+        counters: w.counters().clone(),
+        decode_events,
+        exceptions: *w.exceptions(),
+        first: Timestamp::ZERO,
+        now: w.now(),
+    }
 }
 
 /// A worker in a thread of its own.
@@ -379,6 +388,7 @@ impl Many {
 impl Tally {
     fn add(&mut self, other: &Tally) {
         self.counters.merge(&other.counters);
+        self.decode_events.iter_mut().zip(&other.decode_events).for_each(|(a, b)| *a += b);
         for (a, b) in self.exceptions.iter_mut().zip(other.exceptions) {
             *a += b;
         }

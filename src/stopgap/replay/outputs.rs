@@ -106,7 +106,8 @@ impl Outputs {
         let mut records = Records::new(1 << 16);
         let head = Head { number: None, ..Head::new(Kind::Stats, tally.now, 0) };
         let uptime = tally.now.since(tally.first).as_secs();
-        records.write(&head, |sink| record::stats(sink, &tally.counters, uptime));
+        let events = engine::decode::Decoder::event_rows(&tally.decode_events);
+        records.write(&head, |sink| record::stats(sink, &tally.counters, &events, uptime));
         records.iter().try_for_each(|r| self.record(&r))
     }
 

@@ -10,7 +10,9 @@ mod protocols;
 mod rows;
 mod tree;
 
+use super::values::{Overlap, Ports};
 use super::{Config, Document, Error};
+use engine::decode;
 use std::path::Path;
 use tree::{Node, Value};
 
@@ -42,6 +44,10 @@ pub fn load(file: Option<&Path>, sets: &[String], inline: bool) -> Result<Import
         root.set(set)?;
     }
     let mut imported = rows::apply(&root, inline)?;
+    // What is taken there when nothing is said.
+    let document = &mut imported.document;
+    document.decode.teredo_ports.get_or_insert(Ports(decode::Ports::Any));
+    document.defrag.policy.get_or_insert(Overlap(decode::OverlapPolicy::Bsd));
     if file.is_none() {
         imported.document.vars.defaults = None;
     }

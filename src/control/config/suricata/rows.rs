@@ -83,7 +83,9 @@ const ROWS: &[Row] = &[
     row("defrag.memcap", |_, n, d| size(n, &mut d.limits.defrag_bytes_max)),
     row("defrag.memcap-policy", |_, n, d| policy(n, d, &[Cause::DefragMemcap])),
     row("defrag.trackers", |_, n, d| size(n, &mut d.limits.defrag_datagrams_max)),
+    row("defrag.max-frags", |_, n, d| size(n, &mut d.limits.defrag_fragments_max)),
     row("defrag.timeout", |_, n, d| number(n, &mut d.defrag.timeout)),
+    row("defrag.host-config", defrag_hosts),
     row("flow.memcap-policy", |_, n, d| policy(n, d, &[Cause::FlowMemcap])),
     row("flow-timeouts.default", |_, n, d| timeouts(n, &mut d.flow.timeouts.other)),
     row("flow-timeouts.tcp", |_, n, d| timeouts(n, &mut d.flow.timeouts.tcp)),
@@ -106,7 +108,15 @@ const ROWS: &[Row] = &[
     row("app-layer.protocols.http.enabled", |_, n, d| protocols::switch(n, &mut d.app_layer.http.enabled)),
     row("app-layer.protocols.dns", protocols::dns),
     row("app-layer.protocols.tls", protocols::tls),
-    row("decoder.vxlan", |cx, n, d| tunnel(cx, n, &mut d.decode.vxlan_ports)),
+    row("decoder.vxlan", |cx, n, d| {
+        if let Some(check) = n.get("reserved-bits-check").and_then(Node::text) {
+            // What it does not know, it takes for the default.
+            d.decode.vxlan_strict = Some(!check.trim().eq_ignore_ascii_case("permissive"));
+        }
+        tunnel(cx, n, &mut d.decode.vxlan_ports)
+    }),
+    row("decoder.max-layers", |_, n, d| size(n, &mut d.limits.decode_layers_max)),
+    row("decoder.recursion-level.use-for-tracking", |_, n, d| truth(n, &mut d.decode.use_depth)),
     row("decoder.geneve", |cx, n, d| tunnel(cx, n, &mut d.decode.geneve_ports)),
     row("decoder.teredo", |cx, n, d| tunnel(cx, n, &mut d.decode.teredo_ports)),
 ];
@@ -357,6 +367,24 @@ fn host_os(_: &Cx<'_>, n: &Node, d: &mut Document) -> Result<(), Error> {
                 entry(&mut d.stream.hosts);
                 entry(&mut d.defrag.hosts);
             }
+        }
+    }
+    Ok(())
+}
+
+/// Seconds that datagrams of some destinations may wait, each entry under a name of its own.
+fn defrag_hosts(_: &Cx<'_>, n: &Node, d: &mut Document) -> Result<(), Error> {
+    let listed = n.items().iter().flat_map(Node::entries);
+    for (_, host) in listed.chain(n.entries()) {
+        let (Some(timeout), Some(address)) = (host.get("timeout"), host.get("address")) else { continue };
+        let mut seconds = None;
+        number::<u32>(timeout, &mut seconds)?;
+        for item in address.items().iter().chain(address.text().map(|_| address)) {
+            let (ip, prefix) = item
+                .text()
+                .and_then(|t| net(t.trim()))
+                .ok_or_else(|| wrong(item, "an address range such as 10.0.0.0/8"))?;
+            d.defrag.timeouts.0.extend(seconds.map(|s| (ip, prefix, s)));
         }
     }
     Ok(())

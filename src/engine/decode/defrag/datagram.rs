@@ -9,6 +9,7 @@ use super::policy::OverlapPolicy;
 use crate::types::Timestamp;
 use crate::wire::checksum;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a piece and its fragment take besides bytes.
 const PIECE_COST: usize = 96;
@@ -58,6 +59,10 @@ pub(super) struct Datagram {
     pieces: Vec<Piece>,
     /// Length of the payload, once the last fragment is here.
     total: Option<u32>,
+    /// How long it may wait.
+    pub timeout: Duration,
+    /// Bytes of the fragment of offset 0 up to its IP header: the link it came by.
+    front: Box<[u8]>,
     /// Header of the fragment of offset 0, and where its next-header byte is.
     header: Box<[u8]>,
     next_at: u16,
@@ -69,11 +74,13 @@ pub(super) struct Datagram {
 }
 
 impl Datagram {
-    pub fn new(policy: OverlapPolicy, born: Timestamp, birth: u64) -> Self {
+    pub fn new(policy: OverlapPolicy, timeout: Duration, born: Timestamp, birth: u64) -> Self {
         Datagram {
             policy,
             born,
             birth,
+            timeout,
+            front: Box::default(),
             pieces: Vec::new(),
             total: None,
             header: Box::default(),
@@ -86,7 +93,7 @@ impl Datagram {
 
     /// Bytes this datagram is billed.
     pub fn cost(&self) -> usize {
-        DATAGRAM_COST + self.header.len() + self.held + self.pieces.len() * PIECE_COST
+        DATAGRAM_COST + self.front.len() + self.header.len() + self.held + self.pieces.len() * PIECE_COST
     }
 
     /// Whether a receiver could read the datagram in two ways with this fragment: other bytes where some are, another end,
@@ -107,14 +114,20 @@ impl Datagram {
         ends || differs
     }
 
-    /// Takes a fragment whose data is not empty, if `room` bytes are enough for it.
-    pub fn add(&mut self, f: &Fragment, header: &[u8], data: &[u8], room: usize) -> Added {
-        if data.len() + header.len() + 2 * PIECE_COST > room || self.pieces.len() + 2 > PIECES_MAX {
+    /// Fragments and parts of them held.
+    pub fn held(&self) -> usize {
+        self.pieces.len()
+    }
+
+    /// Takes a fragment whose data is not empty, if `room` bytes are enough for it. `front` is what stands before its header.
+    pub fn add(&mut self, f: &Fragment, front: &[u8], header: &[u8], data: &[u8], room: usize) -> Added {
+        if data.len() + front.len() + header.len() + 2 * PIECE_COST > room || self.pieces.len() + 2 > PIECES_MAX {
             return Added::Full;
         }
         let (start, end) = (f.offset, f.offset + data.len() as u32);
         let first_header = self.header.is_empty();
         if start == 0 && (first_header || self.policy.later_wins((0, 8), (0, 8), (0, 8))) {
+            self.front = front.into();
             self.header = header.into();
             self.next_at = f.next_at;
             self.proto = f.proto;
@@ -174,8 +187,9 @@ impl Datagram {
         }
     }
 
-    /// The IP packet, if every byte is here: header of the first fragment, its lengths and flags those of a whole packet.
-    pub fn whole(&self, v6: bool) -> Option<Box<[u8]>> {
+    /// The packet, if every byte is here, and where its IP header begins: link and header of the first fragment, its
+    /// lengths and flags those of a whole packet.
+    pub fn whole(&self, v6: bool) -> Option<(Box<[u8]>, usize)> {
         let total = self.total?;
         if self.header.is_empty() || self.covered < total as usize || self.pieces.first()?.start != 0 {
             return None;
@@ -190,19 +204,23 @@ impl Datagram {
         if at < total {
             return None;
         }
-        let mut packet = Vec::with_capacity(self.header.len() + total as usize);
+        let at = self.front.len();
+        let len = at + self.header.len() + total as usize;
+        let mut packet = Vec::with_capacity(len);
+        packet.extend_from_slice(&self.front);
         packet.extend_from_slice(&self.header);
         for p in &self.pieces {
-            let left = (self.header.len() + total as usize).saturating_sub(packet.len());
+            let left = len.saturating_sub(packet.len());
             let bytes = p.bytes();
             packet.extend_from_slice(bytes.get(..left).unwrap_or(bytes));
         }
+        let ip = packet.get_mut(at..)?;
         if v6 {
-            self.finish_v6(&mut packet)
+            self.finish_v6(ip);
         } else {
-            finish_v4(&mut packet, self.header.len())
+            finish_v4(ip, self.header.len());
         }
-        Some(packet.into())
+        Some((packet.into(), at))
     }
 
     fn finish_v6(&self, packet: &mut [u8]) {

@@ -1,7 +1,7 @@
 //! Defragmentation of IPv4 (RFC 791 3.2) and IPv6 (RFC 8200 4.5), the way the receiver would.
 //!
-//! Owns the datagrams under reassembly of one worker. Bounded by `Limits::defrag_datagrams_max` and
-//! `Limits::defrag_bytes_max`; a datagram lives at most the configured time after its first fragment, in packet time, and
+//! Owns the datagrams under reassembly of one worker. Bounded by `Limits::defrag_datagrams_max`,
+//! `Limits::defrag_bytes_max` and `Limits::defrag_fragments_max`; a datagram lives at most the configured time after its first fragment, in packet time, and
 //! is given up by a queue in order of birth, swept a few at a time. A fragment that finds no room is reported, never
 //! silently lost. Receivers disagree about overlapping fragments, so who wins is a policy, chosen by destination address.
 //!
@@ -11,7 +11,7 @@
 mod datagram;
 mod policy;
 
-pub use policy::{HostPolicies, OverlapPolicy};
+pub use policy::{ByHost, HostPolicies, OverlapPolicy};
 
 use super::context::Fragment;
 use super::events;
@@ -31,6 +31,8 @@ const SWEEP: usize = 2;
 pub struct DefragSettings {
     /// How long a datagram may wait for its fragments, from the first on; 60 s (RFC 8200 4.5).
     pub timeout: Duration,
+    /// The same for some destinations.
+    pub timeouts: ByHost<Option<Duration>>,
     /// Who wins an overlap, by destination. Enforcing, take [`HostPolicies::all`] of [`OverlapPolicy::First`].
     pub hosts: HostPolicies,
     /// A fragment that contradicts what is held of its datagram is refused: set by a worker that enforces.
@@ -47,6 +49,7 @@ impl Default for DefragSettings {
     fn default() -> Self {
         DefragSettings {
             timeout: Duration::from_secs(60),
+            timeouts: ByHost::all(None),
             hosts: HostPolicies::all(OverlapPolicy::Windows),
             refuse_contradictions: false,
             use_vlan: true,
@@ -81,8 +84,8 @@ impl Key {
 pub(super) enum Outcome {
     /// Kept, or not needed.
     Held,
-    /// It completed its datagram: the whole IP packet, header first.
-    Whole(Box<[u8]>),
+    /// It completed its datagram: the packet with the link of its first fragment, and where its IP header begins.
+    Whole(Box<[u8]>, usize),
     /// No room.
     Full,
     /// It contradicts what is held.
@@ -106,12 +109,14 @@ pub(super) struct Defrag {
     settings: DefragSettings,
     datagrams_max: usize,
     bytes_max: usize,
+    fragments_max: usize,
     table: HashMap<Key, Datagram, Seeded>,
     /// In order of birth; an entry whose datagram is done or reborn (another birth) is passed over. Never longer than
     /// twice the table's bound.
     births: VecDeque<(Timestamp, u64, Key)>,
     born: u64,
     bytes: usize,
+    fragments: usize,
 }
 
 impl Defrag {
@@ -121,10 +126,12 @@ impl Defrag {
             settings,
             datagrams_max: limits.defrag_datagrams_max,
             bytes_max: limits.defrag_bytes_max,
+            fragments_max: limits.defrag_fragments_max,
             table: HashMap::with_hasher(Seeded(seed)),
             births: VecDeque::new(),
             born: 0,
             bytes: 0,
+            fragments: 0,
         }
     }
 
@@ -159,19 +166,34 @@ impl Defrag {
         p: &mut Packet<'_>,
         counters: &mut Counters,
     ) -> Outcome {
-        counters.inc(Counter::DefragFragments);
+        let v6 = key.src.is_ipv6();
+        counters.inc(if v6 { Counter::DefragFragments6 } else { Counter::DefragFragments });
         self.expire(p.ts, counters);
+        let outcome = self.take(key, f, bytes, p, counters);
+        counters.set(Counter::DefragMemory, self.bytes as u64);
+        self.invariants();
+        outcome
+    }
+
+    fn take(&mut self, key: Key, f: &Fragment, bytes: &[u8], p: &mut Packet<'_>, counters: &mut Counters) -> Outcome {
         let v6 = key.src.is_ipv6();
         let (header, data) = (f.header.of(bytes), f.data.of(bytes));
+        let front = bytes.get(..f.header.start as usize).unwrap_or(&[]);
         if !self.acceptable(f, header.len(), data.len(), v6, p) {
             return Outcome::Held;
         }
-        if self.table.get(&key).is_some_and(|d| p.ts.since(d.born) > self.settings.timeout) {
-            counters.inc(Counter::DefragTimeout);
+        if self.table.get(&key).is_some_and(|d| p.ts.since(d.born) > d.timeout) {
+            counters.inc(Counter::DefragReuse);
             self.remove(&key);
         }
         if !self.table.contains_key(&key) && !self.begin(key, p.ts) {
             counters.inc(Counter::DefragMemcap);
+            return Outcome::Full;
+        }
+        let ignored = if v6 { events::IPV6_FRAG_IGNORED } else { events::IPV4_FRAG_IGNORED };
+        if self.fragments >= self.fragments_max {
+            counters.inc(Counter::DefragNoFragments);
+            p.event(ignored);
             return Outcome::Full;
         }
         let room = self.bytes_max.saturating_sub(self.bytes);
@@ -180,13 +202,14 @@ impl Defrag {
             p.event(if v6 { events::IPV6_FRAG_OVERLAP } else { events::IPV4_FRAG_OVERLAP });
             return Outcome::Refused;
         }
-        let before = d.cost();
-        let added = d.add(f, header, data, room);
-        self.bytes = (self.bytes + d.cost()).saturating_sub(before);
-        let outcome = match added {
+        let before = (d.cost(), d.held());
+        let added = d.add(f, front, header, data, room);
+        self.bytes = (self.bytes + d.cost()).saturating_sub(before.0);
+        self.fragments = (self.fragments + d.held()).saturating_sub(before.1);
+        match added {
             Added::Full => {
                 counters.inc(Counter::DefragMemcap);
-                p.event(if v6 { events::IPV6_FRAG_IGNORED } else { events::IPV4_FRAG_IGNORED });
+                p.event(ignored);
                 Outcome::Full
             }
             Added::Kept { overlap } => {
@@ -194,17 +217,15 @@ impl Defrag {
                     p.event(if v6 { events::IPV6_FRAG_OVERLAP } else { events::IPV4_FRAG_OVERLAP });
                 }
                 match d.whole(v6) {
-                    Some(datagram) => {
-                        counters.inc(Counter::DefragReassembled);
+                    Some((datagram, at)) => {
+                        counters.inc(if v6 { Counter::DefragReassembled6 } else { Counter::DefragReassembled });
                         self.remove(&key);
-                        Outcome::Whole(datagram)
+                        Outcome::Whole(datagram, at)
                     }
                     None => Outcome::Held,
                 }
             }
-        };
-        self.invariants();
-        outcome
+        }
     }
 
     /// Whether the fragment could be part of any datagram; events where not.
@@ -212,7 +233,7 @@ impl Defrag {
         let fixed = if v6 { 40 } else { 0 };
         let end = f.offset as usize + data_len + header_len.saturating_sub(fixed);
         if end > usize::from(u16::MAX) {
-            p.invalid(if v6 { events::IPV6_FRAG_PKT_TOO_LARGE } else { events::IPV4_FRAG_PKT_TOO_LARGE });
+            p.event(if v6 { events::IPV6_FRAG_PKT_TOO_LARGE } else { events::IPV4_FRAG_PKT_TOO_LARGE });
             return false;
         }
         // A fragment that is not the last and ends off an 8-byte boundary is thrown away by receivers (RFC 8200 4.5).
@@ -226,13 +247,14 @@ impl Defrag {
             return false;
         }
         let policy = self.settings.hosts.of(key.dst);
+        let timeout = self.settings.timeouts.of(key.dst).unwrap_or(self.settings.timeout);
         self.born = self.born.wrapping_add(1);
         if self.births.len() >= self.datagrams_max.saturating_mul(2).max(64) {
             let table = &self.table;
             self.births.retain(|(_, birth, key)| table.get(key).is_some_and(|d| d.birth == *birth));
         }
         self.births.push_back((ts, self.born, key));
-        let d = Datagram::new(policy, ts, self.born);
+        let d = Datagram::new(policy, timeout, ts, self.born);
         self.bytes += d.cost();
         self.table.insert(key, d);
         true
@@ -242,9 +264,9 @@ impl Defrag {
     fn expire(&mut self, now: Timestamp, counters: &mut Counters) {
         let mut given_up = 0;
         while let Some(&(born, birth, key)) = self.births.front() {
-            let live = self.table.get(&key).is_some_and(|d| d.birth == birth);
-            if live {
-                if given_up == SWEEP || now.since(born) <= self.settings.timeout {
+            // One that may wait for long holds up those behind it, which are looked at when their fragments come.
+            if let Some(d) = self.table.get(&key).filter(|d| d.birth == birth) {
+                if given_up == SWEEP || now.since(born) <= d.timeout {
                     break;
                 }
                 given_up += 1;
@@ -258,6 +280,7 @@ impl Defrag {
     fn remove(&mut self, key: &Key) {
         if let Some(d) = self.table.remove(key) {
             self.bytes = self.bytes.saturating_sub(d.cost());
+            self.fragments = self.fragments.saturating_sub(d.held());
         }
     }
 
@@ -270,6 +293,7 @@ impl Defrag {
             return;
         }
         debug_assert_eq!(self.bytes, self.table.values().map(Datagram::cost).sum::<usize>());
+        debug_assert_eq!(self.fragments, self.table.values().map(Datagram::held).sum::<usize>());
         for d in self.table.values() {
             d.invariants();
             debug_assert!(self.births.iter().any(|(_, birth, _)| *birth == d.birth));

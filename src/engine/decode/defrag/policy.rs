@@ -67,29 +67,32 @@ impl OverlapPolicy {
     }
 }
 
-/// Policy by destination address: the longest prefix that holds the address decides.
+/// What holds for a host: the longest prefix that holds its address decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostPolicies {
-    default: OverlapPolicy,
-    /// Longest first: address, prefix length, policy.
-    nets: Vec<(IpAddr, u8, OverlapPolicy)>,
+pub struct ByHost<T> {
+    default: T,
+    /// Longest first: address, prefix length, what holds there.
+    nets: Vec<(IpAddr, u8, T)>,
 }
 
-impl HostPolicies {
-    /// One policy for every host.
-    pub const fn all(policy: OverlapPolicy) -> Self {
-        HostPolicies { default: policy, nets: Vec::new() }
+/// Policy by destination address.
+pub type HostPolicies = ByHost<OverlapPolicy>;
+
+impl<T: Copy> ByHost<T> {
+    /// One for every host.
+    pub const fn all(default: T) -> Self {
+        ByHost { default, nets: Vec::new() }
     }
 
     /// Adds a network; `prefix` is in bits, past the address's width it is the whole address.
-    pub fn add(&mut self, net: IpAddr, prefix: u8, policy: OverlapPolicy) {
+    pub fn add(&mut self, net: IpAddr, prefix: u8, value: T) {
         let at = self.nets.partition_point(|(_, p, _)| *p >= prefix);
-        self.nets.insert(at, (net, prefix, policy));
+        self.nets.insert(at, (net, prefix, value));
     }
 
-    pub fn of(&self, host: IpAddr) -> OverlapPolicy {
+    pub fn of(&self, host: IpAddr) -> T {
         let found = self.nets.iter().find(|(net, prefix, _)| within(host, *net, *prefix));
-        found.map_or(self.default, |(_, _, policy)| *policy)
+        found.map_or(self.default, |(_, _, value)| *value)
     }
 }
 

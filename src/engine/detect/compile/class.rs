@@ -193,7 +193,9 @@ fn buffer_aux(
         | generic::TCP_HDR
         | generic::UDP_HDR
         | generic::ICMPV4_HDR
-        | generic::ICMPV6_HDR => Source::Header,
+        | generic::ICMPV6_HDR
+        | generic::SCTP_HDR
+        | generic::SCTP_CHUNK_DATA => Source::Header,
         id => Source::Tx(vocabulary.buffer_def(id).map_or(BufferKind::Whole, |d| d.kind)),
     };
     let aux = ops::compile(&b.ops, factory).map_err(|e| e.to_string())?;

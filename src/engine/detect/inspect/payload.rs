@@ -8,13 +8,14 @@ use super::content::{Outcome, View};
 use super::header::{self, Answer};
 use super::{Detector, Hit, HitKind, PacketInput, Replacement, STEPS_MAX, StreamInput};
 use crate::applayer::{BufferId, generic};
-use crate::decode::{IpHeader, L4, Packet};
+use crate::decode::{IpHeader, L4, Packet, SCTP_CHUNKS_MAX, Span};
 use crate::detect::compile::{Compiled, Ruleset, Source};
 use crate::detect::prefilter::{GroupList, Transport};
 use crate::detect::signature::{Op, SigIdx, TestBasis};
 use crate::detect::state::{FlowDetect, Parked, Wait, insert_sorted};
 use crate::detect::transforms_cache::{CacheKey, ChainId};
 use crate::types::{Cause, Counter, Direction};
+use crate::wire::sctp::{Chunk, Chunks};
 use smallvec::SmallVec;
 
 /// How far before new bytes a rule without a fast pattern looks back in the stream.
@@ -323,8 +324,10 @@ impl Detector {
                 Source::Header => {
                     let id = c.sig.buffers.get(i).map_or(generic::PAYLOAD, |m| m.buffer);
                     match header_bytes(input.facts.packet, id) {
-                        Some(data) if !input.flow_end => self.buffer_match(c, i, id, View::whole(data)),
-                        _ => Outcome::No,
+                        _ if input.flow_end => Outcome::No,
+                        Some(data) => self.buffer_match(c, i, id, View::whole(data)),
+                        None if id == generic::SCTP_CHUNK_DATA => self.any_message(c, i, input),
+                        None => Outcome::No,
                     }
                 }
                 Source::Base64 | Source::Tx(_) => continue,
@@ -365,6 +368,20 @@ impl Detector {
         self.gather(c);
         self.buffers_match(c, idx, input, view, 0, 0);
         self.gathered(flow)
+    }
+
+    /// One buffer match over each user message of an SCTP packet.
+    fn any_message(&mut self, c: &Compiled, i: usize, input: &PacketInput<'_>) -> Outcome {
+        let packet = input.facts.packet;
+        let L4::Sctp { chunks, .. } = &packet.l4 else { return Outcome::No };
+        let messages = Chunks::sound(chunks.of(packet.bytes.as_slice())).filter_map(Chunk::message);
+        for (index, message) in (0u32..).zip(messages.take(SCTP_CHUNKS_MAX)) {
+            match self.indexed_match(c, i, generic::SCTP_CHUNK_DATA, index, View::whole(message)) {
+                Outcome::No | Outcome::Later => {}
+                found => return found,
+            }
+        }
+        Outcome::No
     }
 
     /// The header buffers of a rule without payload checks.
@@ -466,6 +483,7 @@ pub(super) fn header_bytes<'a>(p: &'a Packet<'_>, id: BufferId) -> Option<&'a [u
         (generic::UDP_HDR, _, L4::Udp { header }) => *header,
         (generic::ICMPV4_HDR, _, L4::Icmp4 { header, .. }) => *header,
         (generic::ICMPV6_HDR, _, L4::Icmp6 { header, .. }) => *header,
+        (generic::SCTP_HDR, _, L4::Sctp { header, chunks, .. }) => Span { start: header.start, end: chunks.end },
         _ => return None,
     };
     Some(span.of(p.bytes.as_slice()))

@@ -37,6 +37,7 @@ mod pcre;
 mod protocol;
 mod requires;
 mod rpc;
+mod sctp;
 mod tag;
 mod tcp;
 mod threshold;
@@ -194,6 +195,9 @@ pub const TABLE: &[&Keyword] = &[
     &icmp::ICMP_ID,
     &icmp::ICMP_SEQ,
     &icmp::ICMPV6_MTU,
+    &sctp::VTAG,
+    &sctp::CHUNK_COUNT,
+    &sctp::CHUNK_TYPE,
     &vlan::VLAN_ID,
     &vlan::VLAN_LAYERS,
     // flow

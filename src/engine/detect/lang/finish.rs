@@ -121,13 +121,15 @@ fn both_sides(b: &Builder<'_>, both: bool) -> Result<(), Fault> {
 }
 
 /// Buffers that are made of one packet.
-const PACKET_BUFFERS: [BufferId; 6] = [
+const PACKET_BUFFERS: [BufferId; 8] = [
     generic::IPV4_HDR,
     generic::IPV6_HDR,
     generic::TCP_HDR,
     generic::UDP_HDR,
     generic::ICMPV4_HDR,
     generic::ICMPV6_HDR,
+    generic::SCTP_HDR,
+    generic::SCTP_CHUNK_DATA,
 ];
 
 fn packet_or_stream(b: &Builder<'_>) -> Result<(), Fault> {
