@@ -14,6 +14,7 @@ const TARGETS: &[Target] = &[
     ("dns", engine::proto::dns::fuzz::fuzz_target),
     ("http", engine::proto::http::fuzz::fuzz_target),
     ("inflate", engine::applayer::inflate::fuzz::fuzz_target),
+    ("inspect", harness::fuzz::inspect),
     ("pcap", capture::fuzz::fuzz_target),
     ("record", engine::record::fuzz::fuzz_target),
     ("reputation", engine::detect::lang::fuzz::reputation),
