@@ -48,7 +48,7 @@ fn every_word() -> Vec<(String, Option<String>)> {
     for e in manual(&cx) {
         let sid = 10_000 + out.len();
         let options = match (e.kind, e.name) {
-            ("transform", _) => format!("file.data; {} content:\"e\";", e.example),
+            ("transform", _) => format!("file.data; {} content:\"7\";", e.example),
             (_, "base64_data") => format!("base64_decode; {}", e.example),
             _ => e.example.clone(),
         };
