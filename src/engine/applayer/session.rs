@@ -90,6 +90,18 @@ impl AppSession {
         self.proto == ProtoId::ANY && if udp { s || c } else { self.failed() && s && c }
     }
 
+    /// What `dir` alone was taken for: `ANY` for nothing known, `None` while it is not decided or has not spoken.
+    pub fn protocol_in(&self, dir: Direction, udp: bool) -> Option<ProtoId> {
+        let seen = &self.seen[dir];
+        match self.state {
+            _ if !seen.any => None,
+            _ if seen.refused && self.proto != ProtoId::ANY => Some(ProtoId::ANY),
+            State::Detecting if udp => Some(self.proto),
+            State::Detecting => None,
+            State::Known | State::Failed => Some(self.proto),
+        }
+    }
+
     /// `dir` was recognised as nothing while the other side's bytes named the protocol.
     pub fn unrecognised_in(&self, dir: Direction) -> bool {
         self.proto != ProtoId::ANY && self.seen[dir].any && self.seen[dir].refused

@@ -6,6 +6,7 @@
 use super::matching::{MatcherError, MatcherFactory, RegexSpec, Scratch};
 use crate::applayer::{BufferId, Direct, EventId, Progress, ProtoId, TxTest};
 use crate::decode::Packet;
+use crate::stream::TcpState;
 use crate::types::{Action, Direction};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -420,6 +421,12 @@ pub struct PacketFacts<'a> {
     /// Packets and bytes of the flow in each direction.
     pub flow_packets: [u64; 2],
     pub flow_bytes: [u64; 2],
+    /// Detected protocol of each direction that has spoken; `None` while it is not decided.
+    pub app_protos: [Option<ProtoId>; 2],
+    /// The state of the TCP session, where there is one.
+    pub tcp_state: Option<TcpState>,
+    /// Checksums are looked at.
+    pub checksums: bool,
     /// Stream events of this packet.
     pub stream_events: &'a [u16],
 }
@@ -713,6 +720,10 @@ pub struct Signature {
     /// The `alert` keyword: a pass rule with it is recorded.
     pub alerts: bool,
     pub bypass: bool,
+    /// `config:logging disable`: the transaction that matches is not logged.
+    pub unlogged: bool,
+    /// Asked only of the packet with which the protocol of its direction is decided (`prefilter` behind it).
+    pub when_detected: bool,
     pub replace: Vec<Replace>,
     /// Variables of byte_extract and byte_math.
     pub slots: u8,

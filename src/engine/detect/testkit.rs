@@ -121,6 +121,8 @@ pub(crate) fn sig(sid: u32, proto: RuleProto) -> Signature {
         noalert: false,
         alerts: false,
         bypass: false,
+        unlogged: false,
+        when_detected: false,
         replace: vec![],
         slots: 0,
         origin: RuleOrigin::default(),
@@ -232,6 +234,9 @@ pub(crate) fn facts<'a>(p: &'a Packet<'a>, dir: Option<Direction>, app: ProtoId)
         flow_age: Duration::ZERO,
         flow_packets: [1, 0],
         flow_bytes: [0, 0],
+        app_protos: [(app != ProtoId::ANY).then_some(app); 2],
+        tcp_state: None,
+        checksums: true,
         stream_events: &[],
     }
 }

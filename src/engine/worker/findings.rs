@@ -41,6 +41,9 @@ fn facts<'a>(subject: Subject<'a>, stream_events: &'a [u16]) -> PacketFacts<'a> 
         flow_age: Default::default(),
         flow_packets: [0; 2],
         flow_bytes: [0; 2],
+        app_protos: [None; 2],
+        tcp_state: None,
+        checksums: true,
         stream_events,
     }
 }
@@ -48,8 +51,9 @@ fn facts<'a>(subject: Subject<'a>, stream_events: &'a [u16]) -> PacketFacts<'a> 
 impl Path {
     /// Inspects a packet of no flow.
     pub(super) fn detect_alone(&mut self, subject: Subject<'_>, fate: &mut Fate, out: &mut Output) {
+        let facts = PacketFacts { checksums: self.config.decode.verify_checksums, ..facts(subject, &[]) };
         let input = PacketInput {
-            facts: facts(subject, &[]),
+            facts,
             established: false,
             in_stream: false,
             stream: None,
@@ -70,6 +74,9 @@ impl Path {
         let mut facts = facts(subject, view.stream_events);
         facts.app_proto = app.protocol();
         facts.app_proto_done = app.settled();
+        let udp = core.tuple.proto == IpProto::UDP;
+        facts.app_protos = Direction::BOTH.map(|d| app.protocol_in(d, udp));
+        facts.checksums = self.config.decode.verify_checksums;
         facts.flow_age = core.age();
         facts.flow_packets = [core.packets.to_server, core.packets.to_client];
         facts.flow_bytes = [core.bytes.to_server, core.bytes.to_client];
@@ -77,6 +84,7 @@ impl Path {
         if let Some(tcp) = tcp.as_deref() {
             facts.stream_bytes = Direction::BOTH.map(|d| tcp.stream_bytes(d));
             established = tcp.established() && !fate.completes;
+            facts.tcp_state = Some(tcp.state());
             let raw = tcp.raw(dir);
             let fresh = raw.bytes.len().saturating_sub(raw.fresh);
             stream = Some(StreamInput { offset: raw.offset, bytes: raw.bytes, fresh, ended: raw.ended });
@@ -129,6 +137,9 @@ impl Path {
                 flow.core.flags.condemned.get_or_insert(Reason::FlowDrop);
             }
             flow.core.flags.alerted |= !alerts.is_empty();
+            if settled.bypass {
+                self.bypass(flow);
+            }
         }
         if self.inline {
             self.replacements(&hits, fate);

@@ -134,6 +134,8 @@ pub struct Detector {
     at: Moment,
     exceptions: Vec<Exception>,
     packet_vars: Vec<Captured>,
+    /// The packet is the first of its direction since the protocol spoken there is decided.
+    just_detected: bool,
     counters: Counters,
     limits: Limits,
     inline: bool,
@@ -153,6 +155,7 @@ impl Detector {
             at: Moment::default(),
             exceptions: Vec::with_capacity(16),
             packet_vars: Vec::new(),
+            just_detected: false,
             counters: Counters::default(),
             limits: limits.clone(),
             inline,
@@ -217,6 +220,14 @@ impl Detector {
             }
         }
         self.cache.clear();
+        self.just_detected = false;
+        if let (Some(f), Some(d)) = (flow.as_deref_mut(), input.facts.direction)
+            && !f.told[d as usize]
+            && input.facts.app_protos[d as usize].is_some()
+        {
+            f.told[d as usize] = true;
+            self.just_detected = true;
+        }
         if !input.flow_end {
             self.address_rules(rs, input, flow.as_deref_mut(), out);
         }
@@ -293,9 +304,14 @@ impl Detector {
         idx: SigIdx,
         kind: HitKind,
         input: &PacketInput<'_>,
-        flow: Option<&mut FlowDetect>,
+        mut flow: Option<&mut FlowDetect>,
         out: &mut Vec<Hit>,
     ) {
+        if let (true, HitKind::Tx(id), Some(f)) = (c.sig.unlogged, kind, flow.as_deref_mut())
+            && let Some(t) = f.tx_at_mut(id)
+        {
+            t.unlogged = true;
+        }
         if c.flags.state_sets {
             let tx = match kind {
                 HitKind::Tx(id) => Some(id),

@@ -9,7 +9,7 @@ use super::header::{self, Answer};
 use super::{Detector, Hit, HitKind, PacketInput, Replacement, STEPS_MAX, StreamInput};
 use crate::applayer::{BufferId, generic};
 use crate::decode::{IpHeader, L4, Packet, SCTP_CHUNKS_MAX, Span};
-use crate::detect::compile::{Compiled, Ruleset, Source};
+use crate::detect::compile::{Class, Compiled, Ruleset, Source};
 use crate::detect::prefilter::{GroupList, Transport};
 use crate::detect::signature::{Op, SigIdx, TestBasis};
 use crate::detect::state::{FlowDetect, Parked, Wait, insert_sorted};
@@ -156,6 +156,9 @@ impl Detector {
         out: &mut Vec<Hit>,
     ) {
         let dir = input.facts.direction;
+        if !self.just_detected && (c.class == Class::Protocol || c.sig.when_detected) {
+            return;
+        }
         let answer = header::matches(c, input, bytes.transport);
         let tests_hold = || {
             c.sig.packet_tests.iter().all(|t| {

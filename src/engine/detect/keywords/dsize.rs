@@ -26,6 +26,8 @@ struct Dsize(IntMatch);
 
 impl PacketTest for Dsize {
     fn matches(&self, f: &PacketFacts<'_>) -> bool {
-        self.0.matches(f.packet.payload().len() as u64)
+        let n = f.packet.payload().len() as u64;
+        // Another size than one is a size all the same.
+        self.0.matches(n) && !(n == 0 && matches!(self.0, IntMatch::Ne(_)))
     }
 }

@@ -3,7 +3,7 @@
 use super::{Argument, Keyword, Kind, Value};
 use crate::applayer::generic;
 use crate::detect::lang::{Builder, Code, Fault};
-use crate::detect::signature::{FastPattern, Op};
+use crate::detect::signature::{FastPattern, Op, TestBasis};
 
 pub const FAST_PATTERN: Keyword = Keyword {
     name: "fast_pattern",
@@ -32,6 +32,7 @@ pub const PREFILTER: Keyword = Keyword {
         if nothing && b.last_content().is_none() {
             return Err(Fault::new(Code::NeedsContent, "`prefilter` needs a keyword before it"));
         }
+        b.sig.when_detected |= b.sig.packet_tests.last().is_some_and(|t| t.basis() == TestBasis::AppProto);
         b.prefilter = true;
         Ok(())
     },

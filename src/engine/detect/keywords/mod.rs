@@ -14,6 +14,8 @@ mod byte_jump;
 mod byte_math;
 mod byte_options;
 mod byte_test;
+mod checksum;
+mod config;
 mod content;
 mod content_bytes;
 mod dataset;
@@ -200,6 +202,14 @@ pub const TABLE: &[&Keyword] = &[
     &sctp::CHUNK_TYPE,
     &vlan::VLAN_ID,
     &vlan::VLAN_LAYERS,
+    &checksum::IPV4,
+    &checksum::TCPV4,
+    &checksum::TCPV6,
+    &checksum::UDPV4,
+    &checksum::UDPV6,
+    &checksum::ICMPV4,
+    &checksum::ICMPV6,
+    &tcp::SESSION,
     // flow
     &flow::FLOW,
     &flow_figures::STREAM_SIZE,
@@ -234,6 +244,7 @@ pub const TABLE: &[&Keyword] = &[
     &actions::NOALERT,
     &actions::ALERT,
     &actions::BYPASS,
+    &config::CONFIG,
     // known, and refused with a reason
     &unavailable::GEOIP,
     &unavailable::LUA,
@@ -241,7 +252,7 @@ pub const TABLE: &[&Keyword] = &[
     &unavailable::FILEMD5,
     &unavailable::FILESHA1,
     &unavailable::FILESHA256,
-    &unavailable::CONFIG,
+    &unavailable::ELEPHANT,
 ];
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use super::{Argument, Keyword, Kind, Value};
 use crate::applayer::ProtoId;
 use crate::detect::lang::{Builder, Code, Fault};
 use crate::detect::signature::{PacketFacts, PacketTest, TestBasis};
+use crate::types::Direction;
 
 pub const APP_LAYER_PROTOCOL: Keyword = Keyword {
     name: "app-layer-protocol",
@@ -23,20 +24,46 @@ struct Detected {
     unknown: bool,
     failed: bool,
     negated: bool,
+    of: Of,
+}
+
+/// Whose protocol is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Of {
+    /// Of the packet's direction.
+    #[default]
+    Packet,
+    Direction(Direction),
+    Either,
+    Flow,
 }
 
 impl Detected {
-    fn test(&self, proto: ProtoId, done: bool) -> bool {
-        if proto == ProtoId::ANY {
-            return if done { self.failed != self.negated } else { self.unknown };
+    /// `None`: not decided yet.
+    fn test(&self, proto: Option<ProtoId>) -> bool {
+        match proto {
+            None => self.unknown,
+            Some(p) if p == ProtoId::ANY => self.failed != self.negated,
+            Some(p) => self.protocols.contains(&p) != self.negated,
         }
-        self.protocols.contains(&proto) != self.negated
     }
 }
 
 impl PacketTest for Detected {
     fn matches(&self, f: &PacketFacts<'_>) -> bool {
-        self.test(f.app_proto, f.app_proto_done)
+        let flow = if f.app_proto == ProtoId::ANY && !f.app_proto_done { None } else { Some(f.app_proto) };
+        let of = |d: Direction| f.app_protos[d as usize];
+        match (self.of, f.direction) {
+            (Of::Packet, Some(d)) => self.test(of(d)),
+            (Of::Direction(d), Some(_)) => self.test(of(d)),
+            (Of::Either, Some(_)) if self.negated => {
+                let known: Vec<_> = Direction::BOTH.into_iter().filter_map(of).collect();
+                !known.is_empty() && known.into_iter().all(|p| self.test(Some(p)))
+            }
+            (Of::Either, Some(_)) => Direction::BOTH.into_iter().any(|d| self.test(of(d))),
+            (Of::Flow, Some(_)) => self.test(flow),
+            (_, None) => false,
+        }
     }
 
     fn basis(&self) -> TestBasis {
@@ -58,7 +85,14 @@ fn app_layer_protocol(b: &mut Builder<'_>, v: &Value<'_>) -> Result<(), Fault> {
         }
     }
     let (negated, list) = list.strip_prefix('!').map_or((false, list), |t| (true, t.trim()));
-    let mut test = Detected { negated, ..Detected::default() };
+    let of = match mode {
+        None | Some("direction") => Of::Packet,
+        Some("to_server") => Of::Direction(Direction::ToServer),
+        Some("to_client") => Of::Direction(Direction::ToClient),
+        Some("either") => Of::Either,
+        Some(_) => Of::Flow,
+    };
+    let mut test = Detected { negated, of, ..Detected::default() };
     let mut unparsed = None;
     for name in list.split('|').map(str::trim) {
         match name {
@@ -90,13 +124,13 @@ mod tests {
     fn states_of_detection() {
         let http = ProtoId(3);
         let is = Detected { protocols: vec![http], ..Detected::default() };
-        assert!(is.test(http, true) && !is.test(ProtoId(4), true) && !is.test(ProtoId::ANY, false));
+        assert!(is.test(Some(http)) && !is.test(Some(ProtoId(4))) && !is.test(None));
         let not = Detected { protocols: vec![http], negated: true, ..Detected::default() };
-        assert!(not.test(ProtoId(4), true) && !not.test(http, true));
-        assert!(not.test(ProtoId::ANY, true) && !not.test(ProtoId::ANY, false));
+        assert!(not.test(Some(ProtoId(4))) && !not.test(Some(http)));
+        assert!(not.test(Some(ProtoId::ANY)) && !not.test(None));
         let failed = Detected { failed: true, ..Detected::default() };
-        assert!(failed.test(ProtoId::ANY, true) && !failed.test(http, true));
+        assert!(failed.test(Some(ProtoId::ANY)) && !failed.test(Some(http)));
         let not_failed = Detected { failed: true, negated: true, ..Detected::default() };
-        assert!(not_failed.test(http, true) && !not_failed.test(ProtoId::ANY, true));
+        assert!(not_failed.test(Some(http)) && !not_failed.test(Some(ProtoId::ANY)));
     }
 }

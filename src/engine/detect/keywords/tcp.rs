@@ -6,6 +6,7 @@ use super::{Argument, Keyword, Kind, Value};
 use crate::decode::TcpFlags;
 use crate::detect::lang::{Builder, Fault};
 use crate::detect::signature::{IntMatch, PacketFacts, PacketTest};
+use crate::stream::TcpState;
 
 pub const FLAGS: Keyword = Keyword {
     name: "tcp.flags",
@@ -18,6 +19,53 @@ pub const FLAGS: Keyword = Keyword {
     example_bad: "tcp.flags:X;",
     parse: flags,
 };
+
+pub const SESSION: Keyword = Keyword {
+    name: "tcp.session",
+    aliases: &[],
+    kind: Kind::Flow,
+    argument: Argument::Plain,
+    doc: "the TCP session is in one of these phases",
+    syntax: "<setup|established|closing>[,<phase>…]",
+    example_ok: "tcp.session:setup,established;",
+    example_bad: "tcp.session:closed;",
+    parse: |b, v| {
+        let mut phases = Phases::default();
+        for word in v.text.split(',').map(str::trim) {
+            let slot = match word {
+                "setup" => &mut phases.setup,
+                "established" => &mut phases.established,
+                "closing" => &mut phases.closing,
+                _ => return Err(Fault::argument(format!("`{word}` is no phase of a session")).at(v.span.clone())),
+            };
+            if std::mem::replace(slot, true) {
+                return Err(Fault::argument(format!("`{word}` stands twice")).at(v.span.clone()));
+            }
+        }
+        b.packet_test("tcp.session", phases);
+        Ok(())
+    },
+};
+
+#[derive(Debug, Default)]
+struct Phases {
+    setup: bool,
+    established: bool,
+    closing: bool,
+}
+
+impl PacketTest for Phases {
+    fn matches(&self, f: &PacketFacts<'_>) -> bool {
+        let Some(state) = f.tcp_state else { return false };
+        match state {
+            TcpState::None | TcpState::SynSent | TcpState::SynRecv => self.setup,
+            TcpState::Established => self.established,
+            TcpState::Closed => false,
+            // Once established a session counts as that to its end.
+            _ => self.closing || self.established,
+        }
+    }
+}
 
 pub const SEQ: Keyword = Keyword {
     name: "tcp.seq",

@@ -26,5 +26,5 @@ unavailable! {
     FILEMD5 "filemd5" [] File "a list of MD5 hashes of files; refused" "lists of hashes are not loaded";
     FILESHA1 "filesha1" [] File "a list of SHA-1 hashes of files; refused" "lists of hashes are not loaded";
     FILESHA256 "filesha256" [] File "a list of SHA-256 hashes of files; refused" "lists of hashes are not loaded";
-    CONFIG "config" [] Action "changes logging of a transaction; refused" "logging is not changed by rules";
+    ELEPHANT "flow.elephant" [] Flow "whether the flow is very large; refused" "rates of flows are not measured";
 }

@@ -72,7 +72,7 @@ fn read(
     vars: &mut VarTable,
     cache: &mut HeaderCache,
 ) -> Result<Rule, Fault> {
-    requirements(text, syntax)?;
+    requirements(text, syntax, cx)?;
     let part = |r: &Range<usize>| text.get(r.clone()).unwrap_or("");
     let action = action(part(&syntax.action)).map_err(|f| f.at(syntax.action.clone()))?;
     let header = header(text, syntax, cx, cache)?;
@@ -106,12 +106,12 @@ fn read(
 }
 
 /// `requires` is asked first: the rest of such a rule may be of a language newer than this one.
-fn requirements(text: &str, syntax: &RuleSyntax) -> Result<(), Fault> {
+fn requirements(text: &str, syntax: &RuleSyntax, cx: &Context) -> Result<(), Fault> {
     for option in &syntax.options {
         if text.get(option.name.clone()) == Some("requires")
             && let Some(value) = &option.value
         {
-            crate::detect::keywords::requires(text.get(value.clone()).unwrap_or(""))
+            crate::detect::keywords::requires(text.get(value.clone()).unwrap_or(""), |k| cx.name(k).is_some())
                 .map_err(|f| f.at(option.name.start..value.end))?;
         }
     }
@@ -349,6 +349,8 @@ fn blank(action: Action, header: Header) -> Signature {
         noalert: false,
         alerts: false,
         bypass: false,
+        unlogged: false,
+        when_detected: false,
         replace: Vec::new(),
         slots: 0,
         origin: RuleOrigin::default(),

@@ -69,6 +69,8 @@ pub(crate) struct TxState {
     pub dirs: [TxDir; 2],
     /// Bits of the transaction's own scope.
     pub bits: SmallVec<[VarId; 1]>,
+    /// A rule has taken it from the log.
+    pub unlogged: bool,
 }
 
 /// An active session tag.
@@ -124,6 +126,8 @@ pub struct FlowDetect {
     pub(crate) counts: SmallVec<[(u32, u32, Count); 1]>,
     pub(crate) tag: Option<TagLeft>,
     pub(crate) passed: bool,
+    /// Rules about the detected protocol have been asked, by direction.
+    pub(crate) told: [bool; 2],
     /// Captures and measurements; few flows have any.
     said: Option<Box<FlowSaid>>,
 }
@@ -229,6 +233,11 @@ impl FlowDetect {
             Some(i) => self.txs.get(i).is_some_and(|t| t.dirs[dir as usize].done),
             None => true,
         }
+    }
+
+    /// A rule has taken the transaction from the log.
+    pub fn unlogged(&self, id: TxId) -> bool {
+        self.tx_at(id).is_some_and(|t| t.unlogged)
     }
 
     /// Bytes held for transactions, what they hold elsewhere not counted.

@@ -191,7 +191,7 @@ impl Path {
         out: &mut Output,
     ) {
         let Some(def) = self.vocabulary.proto_def(flow.session.app.protocol()) else { return };
-        if !self.config.records.transactions.has(def.id) {
+        if !self.config.records.transactions.has(def.id) || flow.session.detect.unlogged(id) {
             return;
         }
         let cx = self.log_cx(LogPurpose::Own);
