@@ -27,6 +27,8 @@ pub struct Reading {
     pub quiet: bool,
     /// Unknown classtypes and reference kinds refuse a rule.
     pub strict: bool,
+    /// Rules may wait for what only other versions of another engine know.
+    pub foreign: bool,
     /// Only the classification and reference files that are named count, not those found beside the rules.
     pub named_only: bool,
 }
@@ -76,6 +78,7 @@ pub fn load(patterns: &[String], config: &Config, args: &SettingArgs, reading: R
     cx.options.disabled = reading.disabled;
     cx.options.quiet = reading.quiet;
     cx.options.strict = reading.strict;
+    cx.options.foreign = reading.foreign;
     let mut diagnostics = lists::prepare(&mut cx, &config.lists)?;
     let beside = paths.first().and_then(|p| p.parent()).filter(|_| !reading.named_only);
     let wanted = args.classification.as_deref().or(config.classification_file.as_deref());

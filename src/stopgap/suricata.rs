@@ -42,8 +42,13 @@ fn attempt(args: &SuricataArgs) -> Result<(), Failure> {
         config.lists.data_dir = Some(dir.clone());
     }
     let settings = SettingArgs::default();
-    let reading =
-        Reading { quiet: true, named_only: true, strict: args.strict_rule_keywords.is_some(), ..Reading::default() };
+    let reading = Reading {
+        quiet: true,
+        named_only: true,
+        strict: args.strict_rule_keywords.is_some(),
+        foreign: args.strict_rule_keywords.is_none(),
+        ..Reading::default()
+    };
     let rules = rule_files(args)?;
     let loaded = ruleset::load(&rules, &config, &settings, reading)?;
     tell_about_rules(args, &loaded)?;

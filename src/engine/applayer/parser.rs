@@ -138,6 +138,11 @@ pub trait Transaction: Any {
         &[]
     }
 
+    /// The one direction a transaction of one message belongs to: packets of the other say nothing of it.
+    fn one_way(&self) -> Option<Direction> {
+        None
+    }
+
     /// Records of its own that it is worth: none for a handshake cut short; alerts show its fields all the same.
     fn records(&self, _settings: &crate::proto::LogSettings) -> usize {
         1

@@ -422,12 +422,14 @@ pub fn fileinfo(sink: &mut dyn FieldSink, key: &str, f: &File) {
     sink.end();
 }
 
-/// The `stats` object: every counter under its path, `more` beside them, and `uptime` in seconds of packet time.
-pub fn stats(sink: &mut dyn FieldSink, c: &Counters, more: &[(String, u64)], uptime: u64) {
+/// The `stats` object: every counter under its path, `more` beside them, those that are zero where `null_values`, and
+/// `uptime` in seconds of packet time.
+pub fn stats(sink: &mut dyn FieldSink, c: &Counters, more: &[(String, u64)], uptime: u64, null_values: bool) {
     sink.begin_object("stats");
     sink.uint("uptime", uptime);
     let counted = Counter::ALL.iter().map(|k| (k.name(), c.of(*k)));
-    let rows: Vec<(&str, u64)> = counted.chain(more.iter().map(|(name, n)| (name.as_str(), *n))).collect();
+    let all = counted.chain(more.iter().map(|(name, n)| (name.as_str(), *n)));
+    let rows: Vec<(&str, u64)> = all.filter(|(_, n)| null_values || *n > 0).collect();
     nested(sink, &rows);
     sink.end();
 }

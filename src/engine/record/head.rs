@@ -23,10 +23,12 @@ pub enum Kind {
     Packet = 9,
     /// A unit of a protocol on the wire.
     Frame = 10,
+    /// A packet in which a rule saved variables.
+    Metadata = 11,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 11] = [
         Kind::Alert,
         Kind::Drop,
         Kind::Flow,
@@ -37,6 +39,7 @@ impl Kind {
         Kind::Stats,
         Kind::Packet,
         Kind::Frame,
+        Kind::Metadata,
     ];
 
     /// EVE's `event_type`; a transaction's is the name of its protocol.
@@ -52,6 +55,7 @@ impl Kind {
             Kind::Stats => "stats",
             Kind::Packet => "packet",
             Kind::Frame => "frame",
+            Kind::Metadata => "metadata",
         })
     }
 

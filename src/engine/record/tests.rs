@@ -304,7 +304,7 @@ fn stats_nest_by_path_without_repeating_a_key() {
     let mut c = Counters::default();
     c.add(crate::types::Counter::Packets, 5);
     let mut t = Trace::default();
-    stats(&mut t, &c, &[], 2);
+    stats(&mut t, &c, &[], 2, true);
     assert_eq!(t.0[..4], ["stats{", "uptime=2", "decoder{", "pkts=5"]);
     let mut open: Vec<&String> = t.0.iter().filter(|l| l.ends_with('{')).collect();
     let n = open.len();
@@ -313,4 +313,7 @@ fn stats_nest_by_path_without_repeating_a_key() {
     assert_eq!(open.len(), n);
     let leaves = t.0.iter().filter(|l| l.contains('=')).count();
     assert_eq!(leaves, crate::types::Counter::COUNT + 1);
+    let mut t = Trace::default();
+    stats(&mut t, &c, &[], 2, false);
+    assert_eq!(t.0, ["stats{", "uptime=2", "decoder{", "pkts=5", "end", "end"]);
 }

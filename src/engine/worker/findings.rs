@@ -156,6 +156,7 @@ impl Path {
             let ruled = Ruled { verdict: fate.verdict, passed: settled.pass };
             self.alert(&input, ruled, subject, flow.as_deref(), out);
         }
+        self.saved(subject, flow.as_deref(), out);
         if settled.tagged {
             self.tagged(subject, flow.as_deref(), out);
         }

@@ -103,12 +103,26 @@ impl Outputs {
 
     /// The `stats` record at the end of a capture.
     pub fn stats(&mut self, tally: &Tally) -> Result<(), Failure> {
-        let mut records = Records::new(1 << 16);
         let head = Head { number: None, ..Head::new(Kind::Stats, tally.now, 0) };
         let uptime = tally.now.since(tally.first).as_secs();
         let events = engine::decode::Decoder::event_rows(&tally.decode_events);
-        records.write(&head, |sink| record::stats(sink, &tally.counters, &events, uptime));
-        records.iter().try_for_each(|r| self.record(&r))
+        let records = |null_values| {
+            let mut records = Records::new(1 << 16);
+            records.write(&head, |sink| record::stats(sink, &tally.counters, &events, uptime, null_values));
+            records
+        };
+        let (all, counted) = (records(true), records(false));
+        if let (Some(table), Some(Ok(text))) = (&mut self.table, all.iter().find_map(|r| stats_table(&r))) {
+            table.write(&text)?;
+        }
+        for (log, file) in &mut self.eve {
+            let Some(stats) = &log.settings.stats else { continue };
+            let shown = if stats.null_values { &all } else { &counted };
+            for r in shown.iter() {
+                file.write(&r, log.pcap_file.then_some(self.input.as_str()))?;
+            }
+        }
+        Ok(())
     }
 
     /// Everything is on disk.

@@ -85,6 +85,7 @@ impl EveLog {
                 // Packets that alerts mark are alerts' own.
                 "packet" => {}
                 "netflow" => s.netflow = true,
+                "metadata" => s.metadata = true,
                 "stats" => s.stats = usual.stats.clone(),
                 _ => match registry::vocabulary().protocol(name) {
                     Some(p) => s.transactions.insert(p.id),
@@ -111,6 +112,7 @@ impl EveLog {
             Kind::Stats => s.stats.is_some(),
             Kind::Packet => s.alert.as_ref().is_some_and(|a| a.tagged_packets),
             Kind::Frame => s.frame.is_some(),
+            Kind::Metadata => s.metadata,
             Kind::Tx => registry::vocabulary().protocol(event_type).is_some_and(|p| s.transactions.has(p.id)),
         }
     }

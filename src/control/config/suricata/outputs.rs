@@ -266,6 +266,11 @@ fn dns(cx: &Cx<'_>, n: &Node) -> Result<w::Dns, Error> {
             return Err(wrong(v, "2 or 3"));
         }
     }
+    if to.version.is_none() {
+        // The way to ask every log for the older shape.
+        let asked = std::env::var("SURICATA_EVE_DNS_VERSION").ok().and_then(|v| v.parse().ok());
+        to.version = asked.filter(|v| matches!(v, 2 | 3));
+    }
     if let Some(formats) = names(n.get("formats")).filter(|f| !f.is_empty()) {
         let has = |name: &str| Some(formats.iter().any(|f| f.eq_ignore_ascii_case(name)));
         (to.detailed, to.grouped) = (has("detailed"), has("grouped"));

@@ -422,19 +422,9 @@ impl Run<'_, '_, '_> {
             range.and_then(|r| hay.get(r))
         };
         let mut found = Vec::with_capacity(p.captures.len());
-        let mut captures = p.captures.iter().peekable();
-        while let Some(c) = captures.next() {
+        for c in &p.captures {
             let Some(bytes) = group(c.group) else { continue };
-            // A pair called `key` and `value` names its own variable.
-            let (name, bytes) = match captures.peek() {
-                Some(v) if &*c.name == "key" && &*v.name == "value" && v.scope == c.scope => {
-                    let value = group(v.group).unwrap_or(&[]);
-                    captures.next();
-                    (Arc::from(String::from_utf8_lossy(bytes)), value)
-                }
-                _ => (Arc::clone(&c.name), bytes),
-            };
-            found.push((c.scope, (name, Gathered::cut(bytes))));
+            found.push((c.scope, (Arc::clone(&c.name), Gathered::cut(bytes))));
         }
         let step = self.from(i + 1, to);
         if let (Step::Match, Some(g)) = (&step, &mut self.work.gathered) {

@@ -130,6 +130,10 @@ impl Detector {
         let d = at.dir as usize;
         let events = at.tx.events().len() as u32;
         let Some(state) = f.tx(first, at.id) else { return };
+        if at.tx.one_way().is_some_and(|way| way != at.dir) {
+            state.dirs[d].done = true;
+            return;
+        }
         if state.dirs[d].done || (at.progress == Progress::NONE && events == state.dirs[d].events) {
             return;
         }

@@ -1,7 +1,7 @@
 //! Events of decoding, of the stream and of parsers.
 
 use super::{Argument, Keyword, Kind, Value};
-use crate::detect::lang::{Builder, Fault};
+use crate::detect::lang::{Builder, Code, Fault};
 use crate::detect::signature::{PacketFacts, PacketTest, TestBasis};
 
 pub const DECODE_EVENT: Keyword = Keyword {
@@ -55,6 +55,11 @@ pub const APP_LAYER_EVENT: Keyword = Keyword {
             Some(proto) => {
                 b.unparsed = Some(proto);
                 Ok(())
+            }
+            // Events come and go with versions: a rule that waits for one of another version is no mistake of the rule.
+            None if b.cx.options.foreign => {
+                Err(Fault::new(Code::Requires, format!("left out: `{}` is no event of this version", v.text))
+                    .at(v.span.clone()))
             }
             None => Err(unknown(v, "parsing")),
         }

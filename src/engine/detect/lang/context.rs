@@ -36,6 +36,8 @@ impl Default for Events {
 pub struct Options {
     /// Unknown classtypes and reference kinds refuse a rule.
     pub strict: bool,
+    /// Rules written for another engine's versions: what only those know leaves a rule out instead of refusing it.
+    pub foreign: bool,
     /// Rules commented out are read too.
     pub disabled: bool,
     /// No warnings about the cost of a rule.

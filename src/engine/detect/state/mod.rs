@@ -213,7 +213,8 @@ impl FlowDetect {
                 continue;
             };
             let done = |d: Direction| {
-                tx.progress(d) == Progress::DONE && (self.tx_unwatched[d as usize] || self.inspected(id, d))
+                tx.one_way().is_some_and(|way| way != d)
+                    || tx.progress(d) == Progress::DONE && (self.tx_unwatched[d as usize] || self.inspected(id, d))
             };
             if !Direction::BOTH.into_iter().all(done) {
                 break;

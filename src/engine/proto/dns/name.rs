@@ -119,8 +119,11 @@ impl<'m> Names<'m> {
             }
             steps += 1;
             self.steps += 1;
-            if self.steps > MESSAGE_STEPS_MAX {
-                return Err(Malformed);
+            // Past the bound names end where they must not be followed any more; without a pointer a name goes only
+            // forward, and no further than the message does.
+            if self.steps > MESSAGE_STEPS_MAX && walk.resume.is_some() {
+                walk.truncated = true;
+                break;
             }
             if steps > NAME_STEPS_MAX {
                 self.oddities.too_many_labels = true;
@@ -141,7 +144,9 @@ impl<'m> Names<'m> {
         self.oddities.too_long |= walk.truncated;
         let len = u16::try_from(self.text.len() - begin).unwrap_or(0);
         let name = Name { start: u32::try_from(begin).unwrap_or(0), len, truncated: walk.truncated };
-        if walk.whole && !walk.truncated {
+        // A name at its bound is the same for all who point at it.
+        let at_bound = pointer_only.is_some() && self.text.len() - begin == NAME_BYTES_MAX;
+        if walk.whole && !walk.truncated || at_bound {
             self.remember(pointer_only.unwrap_or(at), name);
         }
         Ok((name, walk.resume.unwrap_or(walk.pos)))

@@ -89,6 +89,10 @@ impl Transaction for DnsTransaction {
         &self.events
     }
 
+    fn one_way(&self) -> Option<Direction> {
+        Some(self.direction)
+    }
+
     fn records(&self, settings: &LogSettings) -> usize {
         log::records(self, &settings.dns)
     }

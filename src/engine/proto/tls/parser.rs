@@ -307,7 +307,12 @@ impl TlsParser {
             }
             11 => self.certificate(dir, body, now)?,
             12 => tx.states |= state::SERVER_KEYX,
-            13 => self.certificate_requested = true,
+            13 => {
+                self.certificate_requested = true;
+                if let Some(tx) = &mut self.tx {
+                    tx.states |= state::CERTIFICATE_REQUEST;
+                }
+            }
             14 => {
                 tx.advance(dir, progress::HELLO_DONE);
             }

@@ -3,6 +3,7 @@
 use super::certificate::{Certificate, fingerprint};
 use super::fingerprint::{ja3, ja3s, ja4, md5_hex};
 use super::hello::Hello;
+use super::progress::HELLO_DONE;
 use super::settings::{Fingerprint, Settings};
 use super::version::Version;
 use super::{buffer, event, log};
@@ -78,6 +79,8 @@ pub mod state {
     pub const CLIENT_KEYX: u8 = 4;
     pub const SERVER_KEYX: u8 = 8;
     pub const UNKNOWN: u8 = 16;
+    /// No rule asks for it: the client is to show its certificate, too.
+    pub const CERTIFICATE_REQUEST: u8 = 32;
 }
 
 #[derive(Debug, Default)]
@@ -255,8 +258,11 @@ impl Transaction for TlsTransaction {
     }
 
     fn log_ready(&self) -> bool {
-        // Once the server has shown its certificate nothing of the record changes but a client's certificate.
-        self.server.chain.as_ref().is_some_and(|c| c.first.is_some())
+        // Once the server has shown its certificate nothing of the record changes but a client's certificate, if asked for.
+        let client = self.states & state::CERTIFICATE_REQUEST == 0
+            || self.client.chain.is_some()
+            || self.progress.to_server >= HELLO_DONE;
+        client && self.server.chain.as_ref().is_some_and(|c| c.first.is_some())
             || Direction::BOTH.into_iter().all(|dir| self.progress(dir) == Progress::DONE)
     }
 

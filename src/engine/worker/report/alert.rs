@@ -203,13 +203,22 @@ impl Path {
 
     /// A packet that a rule's `tag` marks.
     pub(in crate::worker) fn tagged(&self, subject: Subject<'_>, flow: Option<&Flow<Session>>, out: &mut Output) {
-        if self.config.records.alert.as_ref().is_none_or(|a| !a.tagged_packets) {
+        let wanted = self.config.records.alert.as_ref().is_some_and(|a| a.tagged_packets);
+        if !wanted || subject.source == PacketSource::FlowTimeout {
             return;
         }
         out.records.write(&self.head(Kind::Packet, &subject, flow, ""), |sink| {
             self.of_packet(sink, &subject, flow);
             fields::bytes(sink, subject.packet, usize::MAX);
         });
+    }
+
+    /// A packet in which rules saved variables.
+    pub(in crate::worker) fn saved(&self, subject: Subject<'_>, flow: Option<&Flow<Session>>, out: &mut Output) {
+        if self.config.records.metadata && !self.detector.packet_vars().is_empty() {
+            let head = self.head(Kind::Metadata, &subject, flow, "");
+            out.records.write(&head, |sink| self.of_packet(sink, &subject, flow));
+        }
     }
 
     /// A packet that does not leave. `rule`: the signature that says so.
