@@ -364,3 +364,47 @@ fn the_fuzz_target_runs() {
     log(datagram(ToClient, &response()).transaction(TxId(0)).unwrap(), &mut sink);
     assert!(sink.fields > 40 && sink.depth == 0);
 }
+
+#[test]
+fn a_message_of_many_pointers_is_cut_at_the_bound_on_its_steps() {
+    // One name of 120 labels, then questions that lead to it by chains of their own.
+    let mut m = vec![0x12, 0x34, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    (0..120).for_each(|_| m.extend_from_slice(&[1, b'a']));
+    m.extend_from_slice(&[0, 0, 1, 0, 1]);
+    let mut questions = 1u16;
+    while questions < 2_000 {
+        m.extend_from_slice(&[2, b'q', b'0' + (questions % 10) as u8, 0xc0, 12, 0, 1, 0, 1]);
+        questions += 1;
+    }
+    m[4..6].copy_from_slice(&questions.to_be_bytes());
+    let parser = datagram(ToServer, &m);
+    let tx = parser.transaction(TxId(0)).expect("the message is read to its end");
+    assert!(tx.events().contains(&event::NAME_TOO_LONG), "what was cut is told");
+    let first = tx.buffer(buffer::QUERY, ToServer, 0).unwrap().data.len();
+    assert_eq!(first, 239);
+    assert!(tx.buffer(buffer::QUERY, ToServer, 1_999).is_some());
+    assert_eq!(tx.one_way(), Some(ToServer));
+}
+
+#[test]
+fn the_older_shape_has_a_record_for_each_question() {
+    use crate::applayer::{LogCx, LogPurpose};
+    let parser = datagram(ToClient, &response());
+    let tx = parser.transaction(TxId(0)).unwrap();
+    let settings = |dns: LogSettings| crate::proto::LogSettings { dns, ..Default::default() };
+    let fields = |dns: LogSettings| {
+        let settings = settings(dns);
+        let mut sink = CountingSink::default();
+        tx.log(&mut sink, &LogCx::new(&settings, LogPurpose::Own));
+        (tx.records(&settings), sink.fields)
+    };
+    let (n, all) = fields(LogSettings::default());
+    let (_, without) = fields(LogSettings { grouped: false, ..LogSettings::default() });
+    assert!(n == 1 && without < all);
+    assert_eq!(fields(LogSettings { responses: false, ..LogSettings::default() }).0, 0);
+    assert_eq!(fields(LogSettings { types: Some(vec![99]), ..LogSettings::default() }).0, 0);
+    let old = LogSettings { version: 2, ..LogSettings::default() };
+    assert_eq!(fields(old.clone()).0, 1);
+    assert_eq!(tx.shown_as(&settings(old)), ToServer);
+    assert_eq!(tx.shown_as(&settings(LogSettings::default())), ToClient);
+}
