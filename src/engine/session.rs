@@ -36,6 +36,8 @@ pub struct Session {
     pub original: Option<ProtoId>,
     /// A drop of the condemned flow has been told.
     pub drop_told: PerDirection<bool>,
+    /// Files that rules asked to keep.
+    pub keep: crate::applayer::files::Keep,
     pub blind: bool,
     /// Ciphertext as of an earlier packet: see [`crate::applayer::AppParser::opaque`].
     pub opaque: bool,

@@ -10,7 +10,7 @@ mod schema;
 pub mod suricata;
 mod values;
 
-pub use resolve::{Config, Vars};
+pub use resolve::{Config, FileStore, Vars};
 pub use schema::{Checksums, Document};
 
 use schema::Overlay;

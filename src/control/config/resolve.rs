@@ -5,6 +5,7 @@ use super::lists::Lists;
 use super::outputs::{self, Outputs};
 use super::schema::{Checksums, Document, ProtoTimeouts};
 use super::values::{Causes, Hosts, Size};
+use engine::applayer::files::Hashes;
 use engine::decode::{HostPolicies, OverlapPolicy};
 use engine::proto::registry;
 use engine::stream::{OsPolicy, PolicyNet};
@@ -60,6 +61,15 @@ impl Default for Vars {
     }
 }
 
+/// Where files are kept, and which.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileStore {
+    /// Relative to the log directory.
+    pub dir: PathBuf,
+    pub all: bool,
+    pub fileinfo: bool,
+}
+
 /// A whole configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
@@ -75,6 +85,7 @@ pub struct Config {
     pub reference_file: Option<PathBuf>,
     pub lists: Lists,
     pub outputs: Outputs,
+    pub file_store: Option<FileStore>,
     causes: Causes,
 }
 
@@ -97,6 +108,11 @@ impl Config {
         c.reference_file = d.reference_file.as_ref().map(PathBuf::from);
         c.lists = Lists::of(d);
         c.outputs = outputs::resolve(&d.outputs)?;
+        c.file_store = file_store(d);
+        if c.file_store.is_some() {
+            // A file's name in the store.
+            c.proto.want_hashes(Hashes { sha256: true, ..Hashes::default() });
+        }
         c.causes = d.exception_policies.clone();
         Ok(c)
     }
@@ -119,6 +135,15 @@ impl Config {
         }
         p
     }
+}
+
+fn file_store(d: &Document) -> Option<FileStore> {
+    let s = &d.file_store;
+    s.enabled.unwrap_or(false).then(|| FileStore {
+        dir: s.dir.as_deref().unwrap_or("filestore").into(),
+        all: s.all.unwrap_or(false),
+        fileinfo: s.fileinfo.unwrap_or(false),
+    })
 }
 
 fn set<T>(slot: &mut T, value: Option<T>) {

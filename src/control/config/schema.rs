@@ -54,6 +54,7 @@ section! {
         app_layer: AppLayer,
         limits: LimitsSection,
         outputs: Outputs,
+        file_store: FileStore,
         /// What happens to traffic the engine cannot see into, by cause.
         exception_policies: Causes,
         /// Whether packets with wrong checksums count as what their receiver would discard.
@@ -276,5 +277,18 @@ section! {
         hosts_max: Option<Size>,
         flow_vars_max: Option<Size>,
         alerts_per_packet_max: Option<Size>,
+    }
+}
+
+section! {
+    /// Where files are kept.
+    FileStore {
+        enabled: Option<bool>,
+        /// Relative to the log directory; `filestore` unless told.
+        dir: Option<String>,
+        /// Every file, not only those a rule asks for.
+        all: Option<bool>,
+        /// The record of each file beside it.
+        fileinfo: Option<bool>,
     }
 }

@@ -7,10 +7,12 @@ mod eve;
 mod fast;
 mod file;
 mod json;
+mod store;
 mod table;
 
 pub use eve::{Style, line};
 pub use fast::fast_line;
 pub use file::{EveFile, WriteError};
 pub use json::JsonWriter;
+pub use store::FileStore;
 pub use table::stats_table;

@@ -39,6 +39,8 @@ pub struct File {
     pub sha256: Option<String>,
     /// A `fileinfo` record has been written.
     pub logged: bool,
+    /// Its content leaves the engine under this number.
+    pub stored: Option<u32>,
 }
 
 /// Which hashes are computed: none unless asked for, since they cost more than the parsing.
@@ -47,6 +49,49 @@ pub struct Hashes {
     pub md5: bool,
     pub sha1: bool,
     pub sha256: bool,
+}
+
+impl Hashes {
+    pub fn or(self, o: Hashes) -> Hashes {
+        Hashes { md5: self.md5 || o.md5, sha1: self.sha1 || o.sha1, sha256: self.sha256 || o.sha256 }
+    }
+}
+
+/// Transactions whose files a rule asked to keep, per flow; past it the whole flow's are kept.
+const KEPT_MAX: usize = 64;
+
+/// Whose files a flow's rules asked to keep.
+#[derive(Debug, Default)]
+pub struct Keep {
+    /// To server, to client.
+    all: [bool; 2],
+    txs: Vec<(super::TxId, Direction)>,
+}
+
+impl Keep {
+    pub fn flow(&mut self, dir: Direction) {
+        self.all[dir as usize] = true;
+    }
+
+    pub fn transaction(&mut self, id: super::TxId, dir: Direction) {
+        if self.asks(id, dir) {
+            return;
+        }
+        if self.txs.len() < KEPT_MAX {
+            self.txs.push((id, dir));
+        } else {
+            self.flow(dir);
+        }
+    }
+
+    pub fn asks(&self, id: super::TxId, dir: Direction) -> bool {
+        self.all[dir as usize] || self.txs.contains(&(id, dir))
+    }
+
+    /// Transactions before `id` are over.
+    pub fn forget_before(&mut self, id: super::TxId) {
+        self.txs.retain(|(t, _)| *t >= id);
+    }
 }
 
 /// The running hashes of an open file.
@@ -72,6 +117,7 @@ impl Tracker {
             sha1: None,
             sha256: None,
             logged: false,
+            stored: None,
         };
         let tracker = Tracker {
             md5: hashes.md5.then(Md5::new),
@@ -101,12 +147,15 @@ impl Tracker {
         *self = Tracker::default();
     }
 
-    /// The file has ended. Hashes are given only of whole files.
+    /// The file has ended. Hashes are given only of whole files; the SHA-256, under which files are kept, of the head of
+    /// one that was cut off too.
     pub fn close(self, file: &mut File, state: FileState) {
         file.state = if file.gaps && state == FileState::Closed { FileState::Truncated } else { state };
         if file.state == FileState::Closed {
             file.md5 = self.md5.map(|h| hex(&h.finalize()));
             file.sha1 = self.sha1.map(|h| hex(&h.finalize()));
+        }
+        if !file.gaps {
             file.sha256 = self.sha256.map(|h| hex(&h.finalize()));
         }
     }
@@ -140,6 +189,27 @@ mod tests {
         assert_eq!(f.md5.as_deref(), Some("900150983cd24fb0d6963f7d28e17f72"));
         assert_eq!(f.sha1.as_deref(), Some("a9993e364706816aba3e25717850c26c9cd0d89d"));
         assert_eq!(f.sha256.as_deref(), Some("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"));
+    }
+
+    #[test]
+    fn what_rules_asked_to_keep() {
+        let mut k = Keep::default();
+        k.transaction(TxId(3), Direction::ToClient);
+        assert!(k.asks(TxId(3), Direction::ToClient) && !k.asks(TxId(3), Direction::ToServer));
+        k.forget_before(TxId(4));
+        assert!(!k.asks(TxId(3), Direction::ToClient));
+        for i in 0..=KEPT_MAX as u64 {
+            k.transaction(TxId(i), Direction::ToServer);
+        }
+        assert!(k.txs.len() <= KEPT_MAX && k.asks(TxId(9999), Direction::ToServer));
+    }
+
+    #[test]
+    fn the_head_of_a_file_has_its_sha256_alone() {
+        let (mut f, mut t) = Tracker::open(b"a", Direction::ToClient, 1, TxId(0), ALL);
+        t.push(&mut f, b"abc");
+        t.close(&mut f, FileState::Truncated);
+        assert_eq!((f.md5.is_none(), f.sha1.is_none(), f.sha256.is_some()), (true, true, true));
     }
 
     #[test]

@@ -64,6 +64,8 @@ pub struct AppSession {
     /// The parser handed over: detection starts anew once its transactions are finished.
     switching: Option<Option<ProtoId>>,
     expect: Option<ProtoId>,
+    /// The flow spoke another protocol before.
+    switched: bool,
     events: SmallVec<[EventId; 2]>,
 }
 
@@ -84,10 +86,10 @@ impl AppSession {
     }
 
     /// What records call the protocol of a flow that has none: detection has failed there. Over TCP it fails only where
-    /// both sides spoke; a datagram is judged by itself.
+    /// both sides spoke, or where one did behind another protocol; a datagram is judged by itself.
     pub fn unrecognised(&self, udp: bool) -> bool {
         let (s, c) = (self.seen.to_server.any, self.seen.to_client.any);
-        self.proto == ProtoId::ANY && if udp { s || c } else { self.failed() && s && c }
+        self.proto == ProtoId::ANY && if udp || self.switched { s || c } else { self.failed() && s && c }
     }
 
     /// What `dir` alone was taken for: `ANY` for nothing known, `None` while it is not decided or has not spoken.
@@ -141,7 +143,7 @@ impl AppSession {
 
     pub fn switch(&mut self) {
         if let Some(expect) = self.switching.take() {
-            *self = AppSession { expect, ..AppSession::default() };
+            *self = AppSession { expect, switched: true, ..AppSession::default() };
         }
     }
 

@@ -724,12 +724,44 @@ pub struct Signature {
     pub unlogged: bool,
     /// Asked only of the packet with which the protocol of its direction is decided (`prefilter` behind it).
     pub when_detected: bool,
+    /// Files to keep after a match.
+    pub keep_files: Option<KeepFiles>,
+    /// Hashes of files it looks at.
+    pub hashes: crate::applayer::files::Hashes,
     pub replace: Vec<Replace>,
     /// Variables of byte_extract and byte_math.
     pub slots: u8,
     pub origin: RuleOrigin,
     /// The text, for `rules explain`.
     pub text: String,
+}
+
+/// Which files `filestore` keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepFiles {
+    pub direct: KeptDirection,
+    /// Those of the whole flow from here on; else of the transaction.
+    pub whole_flow: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeptDirection {
+    /// That of the packet that matched.
+    Match,
+    ToServer,
+    ToClient,
+    Both,
+}
+
+impl KeptDirection {
+    pub fn includes(self, matched: Direction, dir: Direction) -> bool {
+        match self {
+            KeptDirection::Match => matched == dir,
+            KeptDirection::ToServer => dir == Direction::ToServer,
+            KeptDirection::ToClient => dir == Direction::ToClient,
+            KeptDirection::Both => true,
+        }
+    }
 }
 
 impl Signature {

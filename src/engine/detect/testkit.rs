@@ -123,6 +123,8 @@ pub(crate) fn sig(sid: u32, proto: RuleProto) -> Signature {
         bypass: false,
         unlogged: false,
         when_detected: false,
+        keep_files: None,
+        hashes: Default::default(),
         replace: vec![],
         slots: 0,
         origin: RuleOrigin::default(),

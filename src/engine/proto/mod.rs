@@ -30,6 +30,13 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// Hashes of files that rules ask for, besides those of the configuration.
+    pub fn want_hashes(&mut self, h: crate::applayer::files::Hashes) {
+        self.http.hashes = self.http.hashes.or(h);
+    }
+}
+
 /// What records show of each protocol's transactions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogSettings {

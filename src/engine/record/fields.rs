@@ -416,7 +416,10 @@ pub fn fileinfo(sink: &mut dyn FieldSink, key: &str, f: &File) {
             sink.text(key, h);
         }
     }
-    sink.bool("stored", false);
+    sink.bool("stored", f.stored.is_some());
+    if let Some(id) = f.stored {
+        sink.uint("file_id", u64::from(id));
+    }
     sink.uint("size", f.size);
     sink.uint("tx_id", f.tx.0);
     sink.end();

@@ -25,10 +25,12 @@ pub enum Kind {
     Frame = 10,
     /// A packet in which a rule saved variables.
     Metadata = 11,
+    /// The content of a file that is to be kept; no line of the log.
+    FileData = 12,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 11] = [
+    pub const ALL: [Kind; 12] = [
         Kind::Alert,
         Kind::Drop,
         Kind::Flow,
@@ -40,6 +42,7 @@ impl Kind {
         Kind::Packet,
         Kind::Frame,
         Kind::Metadata,
+        Kind::FileData,
     ];
 
     /// EVE's `event_type`; a transaction's is the name of its protocol.
@@ -49,7 +52,7 @@ impl Kind {
             Kind::Drop => "drop",
             Kind::Flow => "flow",
             Kind::Netflow => "netflow",
-            Kind::Tx => return None,
+            Kind::Tx | Kind::FileData => return None,
             Kind::FileInfo => "fileinfo",
             Kind::Anomaly => "anomaly",
             Kind::Stats => "stats",

@@ -13,6 +13,13 @@ pub enum Mode {
     Inline,
 }
 
+/// Which files leave the engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeepFiles {
+    /// All, not only those a rule asks for.
+    pub all: bool,
+}
+
 #[derive(Clone, Debug)]
 pub struct Config {
     pub mode: Mode,
@@ -22,6 +29,8 @@ pub struct Config {
     pub proto: proto::Settings,
     pub limits: Limits,
     pub policies: Policies,
+    /// Files leave the engine, for who keeps them.
+    pub keep_files: Option<KeepFiles>,
     pub records: record::Settings,
     /// Keys the hashes: random live, fixed in replay.
     pub seed: [u64; 2],
@@ -44,6 +53,7 @@ impl Default for Config {
             proto: proto::Settings::default(),
             limits: Limits::default(),
             policies: Policies::ids(),
+            keep_files: None,
             records: record::Settings::usual(),
             seed: [0x7374_6f70, 0x6761_7073],
             paced: false,

@@ -144,6 +144,11 @@ impl Path {
         if self.inline {
             self.replacements(&hits, fate);
         }
+        if self.config.keep_files.is_some()
+            && let Some(flow) = flow.as_deref_mut()
+        {
+            self.keep_files(&hits, flow, subject);
+        }
         for i in 0..self.detector.exceptions().len() {
             if let Some(e) = self.detector.exceptions().get(i).copied() {
                 self.exception(e.cause, flow.as_deref_mut(), fate);
@@ -172,6 +177,20 @@ impl Path {
         }
         let (first, next) = flow.session.app.parser()?.transactions();
         next.0.checked_sub(1).map(TxId).filter(|id| *id >= first)
+    }
+
+    /// Files that rules ask to keep; those of a rule about packets are the flow's.
+    fn keep_files(&self, hits: &[Hit], flow: &mut Flow<Session>, subject: Subject<'_>) {
+        let matched = subject.dir.unwrap_or(Direction::ToServer);
+        for hit in hits {
+            let Some(keep) = self.rules.signature(hit.sig).and_then(|s| s.keep_files) else { continue };
+            for dir in Direction::BOTH.into_iter().filter(|d| keep.direct.includes(matched, *d)) {
+                match hit.tx().filter(|_| !keep.whole_flow) {
+                    Some(id) => flow.session.keep.transaction(id, dir),
+                    None => flow.session.keep.flow(dir),
+                }
+            }
+        }
     }
 
     /// What `replace` rules put into the payload.

@@ -14,7 +14,7 @@ mod path;
 mod report;
 
 pub use crate::detect::state::shared::{HostTable, Moment, Shared, Turn};
-pub use config::{Config, Mode};
+pub use config::{Config, KeepFiles, Mode};
 pub use output::{FrameVerdict, Injected, Output};
 
 use crate::decode::{Decoder, Frame, Packet, PacketList};
@@ -53,6 +53,10 @@ impl Worker {
         if !matches!(midstream, ExceptionPolicy::Ignore | ExceptionPolicy::PassFlow) {
             // Sessions that are turned away are not taken up.
             Arc::make_mut(&mut config).stream.midstream = false;
+        }
+        let hashes = rules.hashes();
+        if hashes != Default::default() {
+            Arc::make_mut(&mut config).proto.want_hashes(hashes);
         }
         let flows = FlowTable::new(config.flow, config.seed, config.limits.flows_max);
         let mut decode = config.decode.clone();

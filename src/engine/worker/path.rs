@@ -78,6 +78,8 @@ pub(super) struct Path {
     pub number: u64,
     /// The outermost packet of the frame at hand, for those inside its tunnels.
     pub carrier: Option<Carrier>,
+    /// Files that have left the engine.
+    pub kept_files: u32,
     pub hits: Vec<Hit>,
     pub alerts: Vec<Alert>,
 }
@@ -99,6 +101,7 @@ impl Path {
             now: Timestamp::ZERO,
             number: 0,
             carrier: None,
+            kept_files: 0,
             hits: Vec::new(),
             alerts: Vec::new(),
         })

@@ -104,6 +104,9 @@ impl Plan<'_> {
         let (switches, shown) = union(&self.config.outputs.eve);
         self.config.proto.log = shown;
         let mut outputs = Outputs::open(self.log_dir, self.write, &self.config.outputs)?;
+        if let Some(store) = &self.config.file_store {
+            outputs.keep_files(store, self.log_dir)?;
+        }
         let mut replay = Replay {
             config: self.config,
             inline: self.inline,
@@ -174,6 +177,7 @@ impl Replay {
             proto: c.proto.clone(),
             limits: c.limits.clone(),
             policies: c.policies(self.inline),
+            keep_files: c.file_store.as_ref().map(|s| worker::KeepFiles { all: s.all }),
             records: self.switches.clone(),
             paced: true,
             input: u32::try_from(input).unwrap_or(u32::MAX),

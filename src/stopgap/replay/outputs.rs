@@ -1,10 +1,11 @@
 //! What a replay writes: the log, the frames that leave; and what it counts while writing.
 
 use super::crew::Tally;
-use crate::console::Failure;
+use crate::console::{Failure, warning};
 use capture::{Outgoing, Transmit, Writer};
+use control::config::FileStore as StoreConfig;
 use control::config::outputs::{self, EveLog, TextLog};
-use control::export::{EveFile, Style, fast_line, stats_table};
+use control::export::{EveFile, FileStore, Style, fast_line, stats_table};
 use engine::decode::{Frame, PortId};
 use engine::record::{self, Head, Kind, Record, Records};
 use engine::types::{Counter, FieldSink, Verdict};
@@ -27,6 +28,7 @@ pub struct Outputs {
     eve: Vec<(EveLog, EveFile)>,
     fast: Option<TextFile>,
     table: Option<TextFile>,
+    store: Option<FileStore>,
     writer: Option<Writer>,
     /// The capture as the caller named it.
     input: String,
@@ -63,12 +65,22 @@ impl Outputs {
             eve,
             fast,
             table,
+            store: None,
             writer: write.map(Writer::create).transpose()?,
             input: String::new(),
             base: 0,
             alerts: BTreeMap::new(),
             drops: BTreeMap::new(),
         })
+    }
+
+    /// Keeps files too, below the log directory unless told.
+    pub fn keep_files(&mut self, store: &StoreConfig, log_dir: Option<&Path>) -> Result<(), Failure> {
+        let dir = log_dir.map_or_else(|| store.dir.clone(), |d| d.join(&store.dir));
+        let opened = FileStore::create(&dir, store.fileinfo)
+            .map_err(|e| Failure(format!("{}: cannot make the directory: {e}", dir.display())))?;
+        self.store = Some(opened);
+        Ok(())
     }
 
     pub fn begin_input(&mut self, path: &Path, base: u64) {
@@ -106,9 +118,11 @@ impl Outputs {
         let head = Head { number: None, ..Head::new(Kind::Stats, tally.now, 0) };
         let uptime = tally.now.since(tally.first).as_secs();
         let events = engine::decode::Decoder::event_rows(&tally.decode_events);
+        let mut counters = tally.counters.clone();
+        counters.add(Counter::FileStoreErrors, self.store.as_ref().map_or(0, FileStore::errors));
         let records = |null_values| {
             let mut records = Records::new(1 << 16);
-            records.write(&head, |sink| record::stats(sink, &tally.counters, &events, uptime, null_values));
+            records.write(&head, |sink| record::stats(sink, &counters, &events, uptime, null_values));
             records
         };
         let (all, counted) = (records(true), records(false));
@@ -173,6 +187,15 @@ impl Outputs {
             let _ = r.walk(&mut seen);
             let entry = self.alerts.entry(seen.sid).or_insert_with(|| (0, seen.msg));
             entry.0 += 1;
+        }
+        if let Some(store) = &mut self.store {
+            store.take(r, Some(&self.input));
+            if let Some(e) = store.take_error() {
+                warning(&e);
+            }
+        }
+        if r.head.kind == Kind::FileData {
+            return Ok(());
         }
         if let (Some(fast), Some(Ok(line))) = (&mut self.fast, fast_line(r)) {
             fast.write(&line)?;

@@ -451,3 +451,32 @@ fn suricata_takes_its_options_and_its_configuration() {
     let o = run!("suricata", "-c", conf, "--set", "stream.midstream=perhaps", "-r", cap, "-l", d.path("out"));
     assert_eq!((code(&o), err(&o).contains("`perhaps` is not yes or no")), (1, true), "{}", err(&o));
 }
+
+#[test]
+fn files_are_kept_where_a_rule_asks_and_found_by_their_hash() {
+    const OK: &str = "2689367b205c16ce32ed4200942b8b8b1e262dfc70d9bc9fbc77c49699a4f1df";
+    let d = Dir::new("files");
+    d.file("known.md5", "# seen before\n444bcb3a3fcf8389296c49467f27e1d6  ok.txt\n");
+    let cap = d.file("a.pcap", pcap(&dialogue([10, 0, 0, 1], "/file")));
+    let conf = d.file("suricata.yaml", "%YAML 1.1\n---\noutputs:\n  - eve-log: {enabled: yes, types: [alert, files]}\n  - file-store: {version: 2, enabled: yes, write-fileinfo: yes}\n");
+    let rules = |text: &str| d.file("a.rules", text);
+    let stored = |dir: &str| d.path(dir).join("filestore").join(&OK[..2]).join(OK);
+    let ask = "alert http any any -> any any (msg:\"known\"; filemd5:known.md5; filestore; sid:1;)\n";
+    let o = run!("suricata", "-c", conf, "-S", rules(ask), "-r", cap, "-l", d.path("out"));
+    assert_eq!(code(&o), 0, "{}", err(&o));
+    assert_eq!(std::fs::read(stored("out")).unwrap(), b"ok");
+    let records = eve(&d.path("out"));
+    assert_eq!(of_type(&records, "alert").len(), 1);
+    let info = &of_type(&records, "fileinfo")[0]["fileinfo"];
+    assert_eq!((&info["stored"], &info["file_id"], &info["sha256"]), (&true.into(), &1.into(), &OK.into()));
+    let beside = std::fs::read_dir(stored("out").parent().unwrap()).unwrap().count();
+    assert_eq!(beside, 2, "the content and its record");
+    // Another list, and no store: nothing is kept.
+    d.file("known.md5", "00000000000000000000000000000000\n");
+    let o = run!("suricata", "-c", conf, "-S", rules(ask), "-r", cap, "-l", d.path("none"));
+    assert_eq!((code(&o), stored("none").exists()), (0, false), "{}", err(&o));
+    assert_eq!(of_type(&eve(&d.path("none")), "alert").len(), 0);
+    d.file("known.md5", "no hash\n");
+    let o = run!("suricata", "-T", "-c", conf, "-S", rules(ask));
+    assert!(code(&o) == 1 && err(&o).contains("known.md5:1: a hash of 32"), "{}", err(&o));
+}

@@ -113,6 +113,7 @@ impl EveLog {
             Kind::Packet => s.alert.as_ref().is_some_and(|a| a.tagged_packets),
             Kind::Frame => s.frame.is_some(),
             Kind::Metadata => s.metadata,
+            Kind::FileData => false,
             Kind::Tx => registry::vocabulary().protocol(event_type).is_some_and(|p| s.transactions.has(p.id)),
         }
     }

@@ -22,9 +22,25 @@ pub(super) fn apply(cx: &Cx<'_>, n: &Node, d: &mut Document) -> Result<(), Error
     Ok(())
 }
 
+/// `file-store`, of version 2.
+pub(super) fn file_store(_: &Cx<'_>, n: &Node, d: &mut Document) -> Result<(), Error> {
+    let Some(store) = n.items().iter().filter_map(|i| i.get("file-store")).find(|s| enabled(s, false)) else {
+        return Ok(());
+    };
+    let to = &mut d.file_store;
+    to.enabled = Some(true);
+    to.dir = store.get("dir").and_then(Node::text).filter(|t| !t.trim().is_empty()).map(|t| t.trim().to_string());
+    for (key, slot) in [("force-filestore", &mut to.all), ("write-fileinfo", &mut to.fileinfo)] {
+        if let Some(n) = store.get(key) {
+            truth(n, slot)?;
+        }
+    }
+    Ok(())
+}
+
 /// Whether a log of this name that is enabled is one that is written here.
 pub(super) fn known(name: &str) -> bool {
-    matches!(name, "eve-log" | "fast" | "stats")
+    matches!(name, "eve-log" | "fast" | "stats" | "file-store")
 }
 
 pub(super) fn enabled(n: &Node, unless_told: bool) -> bool {

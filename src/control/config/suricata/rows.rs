@@ -61,6 +61,7 @@ const ROWS: &[Row] = &[
     row("reputation-files", lists::reputation_files),
     row("default-reputation-path", |_, _, _| Ok(())),
     row("outputs", outputs::apply),
+    row("outputs", outputs::file_store),
     row("pcap-file.checksum-checks", |_, n, d| {
         d.checksums = Some(if yes(n) == Some(false) { Checksums::None } else { Checksums::All });
         Ok(())
@@ -104,6 +105,18 @@ const ROWS: &[Row] = &[
     }),
     row("app-layer.protocols.http.libhtp.default-config.response-body-decompress-layer-limit", |_, n, d| {
         size(n, &mut d.app_layer.http.layers_max)
+    }),
+    row("app-layer.protocols.http.libhtp.default-config.meta-field-limit", |_, n, d| {
+        size(n, &mut d.app_layer.http.field_limit)
+    }),
+    row("app-layer.protocols.http.libhtp.default-config.headers-limit", |_, n, d| {
+        size(n, &mut d.app_layer.http.headers_max)
+    }),
+    row("app-layer.protocols.http.libhtp.default-config.max-tx", |_, n, d| {
+        size(n, &mut d.app_layer.http.transactions_max)
+    }),
+    row("app-layer.protocols.http.libhtp.default-config.compression-bomb-limit", |_, n, d| {
+        size(n, &mut d.app_layer.http.bomb_bytes)
     }),
     row("app-layer.protocols.http.enabled", |_, n, d| protocols::switch(n, &mut d.app_layer.http.enabled)),
     row("app-layer.protocols.dns", protocols::dns),
@@ -181,6 +194,15 @@ const IDLE: &[&str] = &[
     "detect.prefilter",
     "detect.grouping",
     "detect.profiling",
+    "app-layer.protocols.http.memcap",
+    "app-layer.protocols.http.libhtp.default-config.http-body-inline",
+    "app-layer.protocols.http.libhtp.default-config.request-body-minimal-inspect-size",
+    "app-layer.protocols.http.libhtp.default-config.request-body-inspect-window",
+    "app-layer.protocols.http.libhtp.default-config.response-body-minimal-inspect-size",
+    "app-layer.protocols.http.libhtp.default-config.response-body-inspect-window",
+    "app-layer.protocols.http.libhtp.default-config.randomize-inspection-sizes",
+    "app-layer.protocols.http.libhtp.default-config.randomize-inspection-range",
+    "app-layer.protocols.http.libhtp.default-config.decompression-time-limit",
 ];
 
 /// The tree's meaning, and the keys that have none here.

@@ -171,6 +171,11 @@ impl Ruleset {
         self.sigs.get(idx.0 as usize).map(|c| c.class)
     }
 
+    /// Hashes of files that some rule looks at.
+    pub fn hashes(&self) -> crate::applayer::files::Hashes {
+        self.signatures().fold(Default::default(), |h: crate::applayer::files::Hashes, (_, s)| h.or(s.hashes))
+    }
+
     pub fn signatures(&self) -> impl Iterator<Item = (SigIdx, &Signature)> {
         self.sigs.iter().enumerate().map(|(i, c)| (SigIdx(i as u32), &c.sig))
     }

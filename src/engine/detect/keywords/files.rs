@@ -4,7 +4,7 @@ use super::{Argument, Keyword, Kind, Value, content_bytes, int_match};
 use crate::applayer::files::FileState;
 use crate::applayer::{Direct, Progress, ProtoId, Transaction, TxTest, generic};
 use crate::detect::lang::{Builder, Code, Fault};
-use crate::detect::signature::{Content, IntMatch, Op, TxMatch};
+use crate::detect::signature::{Content, IntMatch, KeepFiles, KeptDirection, Op, TxMatch};
 use crate::types::Direction;
 
 pub const FILENAME: Keyword = Keyword {
@@ -88,12 +88,53 @@ pub const FILESTORE: Keyword = Keyword {
     aliases: &[],
     kind: Kind::File,
     argument: Argument::Any,
-    doc: "accepted without effect: files are not stored",
-    syntax: "[<direction>,<scope>]",
-    example_ok: "filestore;",
-    example_bad: r#"filestore:"both;"#,
-    parse: |b, v| ineffective(b, v, "filestore", "files are not stored"),
+    doc: "after a match the files of the transaction, or of the flow, are kept where the configuration has a file store",
+    syntax: "[<request|to_server|response|to_client|both>[,<file|tx|ssn|flow>]]",
+    example_ok: "filestore:both,flow;",
+    example_bad: "filestore:sideways;",
+    parse: |b, v| {
+        b.sig.keep_files = Some(kept(v.text).map_err(|f| f.at(v.span.clone()))?);
+        b.sig.tx_tests.push(TxMatch {
+            proto: ProtoId::ANY,
+            direct: Direct::Both,
+            progress: Progress::NONE,
+            test: Box::new(AnyFile),
+        });
+        Ok(())
+    },
 };
+
+/// Which direction's files, and of what.
+fn kept(text: &str) -> Result<KeepFiles, Fault> {
+    let (direct, scope) = text.split_once(',').unwrap_or((text, ""));
+    let direct = match direct.trim() {
+        "" => KeptDirection::Match,
+        "request" | "to_server" => KeptDirection::ToServer,
+        "response" | "to_client" => KeptDirection::ToClient,
+        "both" => KeptDirection::Both,
+        other => return Err(Fault::argument(format!("`{other}` is no direction")).help(FILESTORE.syntax)),
+    };
+    let whole_flow = match scope.trim() {
+        "" | "file" | "tx" => false,
+        "ssn" | "flow" => true,
+        other => return Err(Fault::argument(format!("`{other}` is no scope")).help(FILESTORE.syntax)),
+    };
+    Ok(KeepFiles { direct, whole_flow })
+}
+
+/// The transaction carries a file.
+#[derive(Debug)]
+struct AnyFile;
+
+impl TxTest for AnyFile {
+    fn matches(&self, tx: &dyn Transaction, dir: Direction) -> Option<bool> {
+        if tx.files(dir).is_empty() && tx.progress(dir) != Progress::DONE {
+            None
+        } else {
+            Some(!tx.files(dir).is_empty())
+        }
+    }
+}
 
 fn ineffective(b: &mut Builder<'_>, v: &Value<'_>, word: &str, why: &str) -> Result<(), Fault> {
     let mut fault = Fault::new(Code::Ineffective, format!("`{word}` has no effect: {why}"));

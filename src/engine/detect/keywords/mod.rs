@@ -28,6 +28,7 @@ mod flow;
 mod flow_figures;
 mod flowbits;
 mod flowint;
+mod hash_lists;
 mod icmp;
 mod integers;
 mod ip;
@@ -240,6 +241,9 @@ pub const TABLE: &[&Keyword] = &[
     &files::FILESIZE,
     &files::FILEMAGIC,
     &files::FILESTORE,
+    &hash_lists::FILEMD5,
+    &hash_lists::FILESHA1,
+    &hash_lists::FILESHA256,
     // actions
     &actions::NOALERT,
     &actions::ALERT,
@@ -249,9 +253,6 @@ pub const TABLE: &[&Keyword] = &[
     &unavailable::GEOIP,
     &unavailable::LUA,
     &unavailable::FRAME,
-    &unavailable::FILEMD5,
-    &unavailable::FILESHA1,
-    &unavailable::FILESHA256,
     &unavailable::ELEPHANT,
 ];
 

@@ -23,8 +23,5 @@ unavailable! {
     GEOIP "geoip" [] Header "the country of an address; refused" "there is no table of countries";
     LUA "lua" ["luajit"] Payload "a script that decides; refused" "scripts are not run on packets";
     FRAME "frame" [] Payload "a part of a protocol's stream as a buffer; refused" "parsers here do not cut streams into frames";
-    FILEMD5 "filemd5" [] File "a list of MD5 hashes of files; refused" "lists of hashes are not loaded";
-    FILESHA1 "filesha1" [] File "a list of SHA-1 hashes of files; refused" "lists of hashes are not loaded";
-    FILESHA256 "filesha256" [] File "a list of SHA-256 hashes of files; refused" "lists of hashes are not loaded";
     ELEPHANT "flow.elephant" [] Flow "whether the flow is very large; refused" "rates of flows are not measured";
 }

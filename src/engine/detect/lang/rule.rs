@@ -351,6 +351,8 @@ fn blank(action: Action, header: Header) -> Signature {
         bypass: false,
         unlogged: false,
         when_detected: false,
+        keep_files: None,
+        hashes: Default::default(),
         replace: Vec::new(),
         slots: 0,
         origin: RuleOrigin::default(),

@@ -353,40 +353,41 @@ impl HttpParser {
         parsed
     }
 
+    /// Bytes that were lost. Those of a body are passed over, since its framing tells how many they are; what lies behind
+    /// the message is not known, so the next one is looked for.
     fn gap(&mut self, dir: Direction, len: u64) -> Parsed {
         let half = self.half(dir);
-        let fits = match half.state {
-            State::Identity | State::Chunk => len <= half.left,
-            State::UntilEof => true,
+        let (left, in_body) = match half.state {
             State::Tunnel => return Parsed::Done,
-            _ => false,
+            State::Identity | State::Chunk => (half.left, true),
+            State::UntilEof => (u64::MAX, true),
+            _ => (0, false),
         };
-        let tx = half.tx;
-        let in_body = matches!(half.state, State::Identity | State::Chunk | State::UntilEof);
-        if let (true, Some(id)) = (in_body, tx) {
+        let now = len.min(left);
+        if let (true, Some(id)) = (in_body, half.tx) {
             let place = self.place(dir, id);
             if let Some(tx) = self.txs.get_mut(id) {
-                tx.message_mut(dir).payload.gap(len, place, &mut self.next_file);
+                tx.message_mut(dir).payload.gap(now, place, &mut self.next_file);
             }
         }
-        if fits {
-            let half = self.half(dir);
-            if half.state != State::UntilEof {
-                half.left -= len;
-                if half.left == 0 {
-                    half.state = if half.state == State::Chunk { State::ChunkEnd } else { State::After };
-                }
+        let half = self.half(dir);
+        let identity = half.state == State::Identity;
+        if in_body && half.state != State::UntilEof {
+            half.left -= now;
+            if half.left == 0 {
+                half.state = if identity { State::After } else { State::ChunkEnd };
             }
-            if self.half(dir).state == State::After {
-                self.complete(dir, true);
-                self.half(dir).state = State::Line;
-            }
+        }
+        if self.half(dir).state == State::After {
+            self.complete(dir, true);
+            self.half(dir).state = State::Line;
+        }
+        if now == len {
             return Parsed::Consumed(0);
         }
         self.event(dir, event::INVALID_GAP);
         self.complete(dir, false);
-        let half = self.half(dir);
-        *half = Half { state: State::Resync, ..Half::default() };
+        *self.half(dir) = Half { state: State::Resync, ..Half::default() };
         Parsed::Consumed(0)
     }
 

@@ -11,7 +11,7 @@ mod ending;
 use super::Output;
 use super::path::Path;
 use crate::applayer::files::{File, FileState};
-use crate::applayer::{LogCx, LogPurpose, Progress, ProtoId, Transaction, TxId};
+use crate::applayer::{LogCx, LogPurpose, Progress, ProtoId, Transaction, TxId, generic};
 use crate::decode::Packet;
 use crate::flow::Flow;
 use crate::record::{self as fields, Head, Kind, PacketSource};
@@ -128,7 +128,7 @@ impl Path {
                 pass_fileless(flow, dir, first..next);
             }
         }
-        let Session { app, detect, logged, recorded, filed, told, .. } = &mut flow.session;
+        let Session { app, detect, logged, recorded, filed, told, keep, .. } = &mut flow.session;
         let Some(parser) = app.parser_mut() else { return };
         let ready = if last { next } else { (*recorded).min(filed.to_server).min(filed.to_client) };
         let mut id = (*logged).max(first);
@@ -138,6 +138,7 @@ impl Path {
         }
         *logged = id;
         told.retain(|(tx, _)| *tx >= id);
+        keep.forget_before(id);
         let free = if last { next } else { detect.free_before(parser).min(id) };
         (first.0..free.0).for_each(|i| parser.free(TxId(i)));
     }
@@ -213,7 +214,7 @@ impl Path {
 
     /// Records of the files of one direction that have ended, in a packet of that direction.
     fn transaction_files(
-        &self,
+        &mut self,
         flow: &mut Flow<Session>,
         dir: Direction,
         live: Range<TxId>,
@@ -223,12 +224,17 @@ impl Path {
     ) {
         let mut id = flow.session.filed[dir].max(live.start);
         while id < live.end {
-            let session = &flow.session;
-            let Some(tx) = session.app.parser().and_then(|p| p.transaction(id)) else {
+            if flow.session.app.parser().and_then(|p| p.transaction(id)).is_none() {
                 id = TxId(id.0 + 1);
                 continue;
-            };
+            }
+            self.number_files(flow, id, dir);
+            let Some(tx) = flow.session.app.parser().and_then(|p| p.transaction(id)) else { break };
             let due = |f: &&File| !f.logged && (last || f.state != FileState::Open);
+            for (i, file) in tx.files(dir).iter().enumerate().filter(|(_, f)| due(f) && f.stored.is_some()) {
+                let content = tx.buffer(generic::FILE_DATA, dir, i).map_or(&[][..], |b| b.data);
+                self.file_content(flow, file, content, subject, out);
+            }
             for file in tx.files(dir).iter().filter(due) {
                 self.file_record(flow, tx, file, dir, subject, out);
             }
@@ -244,6 +250,28 @@ impl Path {
         flow.session.filed[dir] = id;
     }
 
+    /// Numbers the files of a transaction's direction that are to leave the engine.
+    fn number_files(&mut self, flow: &mut Flow<Session>, id: TxId, dir: Direction) {
+        if !self.config.keep_files.is_some_and(|k| k.all || flow.session.keep.asks(id, dir)) {
+            return;
+        }
+        let Some(tx) = flow.session.app.parser_mut().and_then(|p| p.transaction_mut(id)) else { return };
+        for file in tx.files_mut(dir).iter_mut().filter(|f| !f.logged && f.stored.is_none() && f.sha256.is_some()) {
+            self.kept_files = self.kept_files.saturating_add(1);
+            file.stored = Some(self.kept_files);
+            self.counters.inc(Counter::FileStoreKept);
+        }
+    }
+
+    /// What is held of a file's content, for who keeps it.
+    fn file_content(&self, flow: &Flow<Session>, file: &File, content: &[u8], subject: Subject<'_>, out: &mut Output) {
+        out.records.write(&self.head(Kind::FileData, &subject, Some(flow), ""), |sink| {
+            sink.text("sha256", file.sha256.as_deref().unwrap_or_default());
+            sink.uint("file_id", u64::from(file.stored.unwrap_or_default()));
+            sink.bytes("data", content);
+        });
+    }
+
     fn file_record(
         &self,
         flow: &Flow<Session>,
@@ -254,7 +282,8 @@ impl Path {
         out: &mut Output,
     ) {
         let Some(def) = self.vocabulary.proto_def(flow.session.app.protocol()) else { return };
-        if self.config.records.files.is_none() {
+        // Who keeps the file may want its record, though no log does.
+        if self.config.records.files.is_none() && file.stored.is_none() {
             return;
         }
         out.records.write(&self.head(Kind::FileInfo, &subject, Some(flow), ""), |sink| {

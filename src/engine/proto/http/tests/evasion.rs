@@ -194,4 +194,14 @@ fn a_body_lost_as_a_whole_is_a_file_with_a_gap() {
     t.give(ToClient, Input::Gap(12));
     let f = &crate::applayer::Transaction::files(t.tx(0), ToClient)[0];
     assert_eq!((f.size, f.state, f.gaps), (12, FileState::Truncated, true));
+    // What was lost behind the body is not of it.
+    let mut t = Talk::of(&[
+        (ToServer, b"GET /f HTTP/1.1\r\nHost: h\r\n\r\nGET /g HTTP/1.1\r\nHost: h\r\n\r\n"),
+        (ToClient, b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n"),
+    ]);
+    t.give(ToClient, Input::Gap(14));
+    t.say(ToClient, b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", 1000);
+    let f = &crate::applayer::Transaction::files(t.tx(0), ToClient)[0];
+    assert_eq!((f.size, f.gaps), (12, true));
+    assert_eq!(t.get(1, buffer::RESPONSE_BODY, ToClient).as_deref(), Some("abc"));
 }
