@@ -40,6 +40,8 @@ enum State {
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
     any: bool,
+    /// It has sent bytes, whoever read them.
+    spoke: bool,
     /// No protocol claims them.
     refused: bool,
     done: bool,
@@ -96,7 +98,7 @@ impl AppSession {
     pub fn protocol_in(&self, dir: Direction, udp: bool) -> Option<ProtoId> {
         let seen = &self.seen[dir];
         match self.state {
-            _ if !seen.any => None,
+            _ if !seen.spoke => None,
             _ if seen.refused && self.proto != ProtoId::ANY => Some(ProtoId::ANY),
             State::Detecting if udp => Some(self.proto),
             State::Detecting => None,
@@ -156,6 +158,7 @@ impl AppSession {
 
     /// Presents everything unconsumed of a direction. On UDP each datagram is presented once, whatever is consumed.
     pub fn feed(&mut self, cx: &AppCx<'_>, dir: Direction, input: Input<'_>) -> Fed {
+        self.seen[dir].spoke |= matches!(input, Input::Data(d) if !d.is_empty());
         if !self.wants(dir) {
             let consumed = if let Input::Data(d) = input { d.len() } else { 0 };
             return Fed { consumed, stop: self.switching.is_none(), ..Fed::default() };

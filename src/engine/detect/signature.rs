@@ -94,6 +94,8 @@ pub struct Header {
     pub dport: PortSet,
     /// `<>`: either way round.
     pub bidirectional: bool,
+    /// Addresses were written with a negation or as a range: such a rule is asked of every packet.
+    pub negated: bool,
 }
 
 /// The `flow` keyword.

@@ -100,6 +100,7 @@ pub(crate) fn sig(sid: u32, proto: RuleProto) -> Signature {
             dst: any(),
             dport: PortSet::any(),
             bidirectional: false,
+            negated: false,
         },
         classtype: None,
         category: String::new(),

@@ -2,7 +2,7 @@
 
 use super::super::inspect::ops::{self, OpAux, Ops, SubOps};
 use super::super::matching::MatcherFactory;
-use super::super::signature::{BufferMatch, BufferOp, Content, Op, RuleProto, Signature, TestBasis};
+use super::super::signature::{BufferMatch, BufferOp, Content, Op, RuleProto, Signature, StateOp, TestBasis, VarScope};
 use super::super::transforms_cache::{ChainId, ChainTable};
 use crate::applayer::{BufferKind, Direct, ProtoId, Vocabulary, generic};
 use crate::types::Direction;
@@ -211,29 +211,33 @@ fn classify(sig: &Signature, buffers: &[BufferAux]) -> Class {
     }
     let payload = any(|s| *s == Source::Payload);
     let header = any(|s| *s == Source::Header);
-    let tested = sig.state.iter().any(|s| s.is_test());
     if payload {
-        let mode = payload_mode(sig, header);
-        return match mode {
+        return match payload_mode(sig, header) {
             (true, true) => Class::PacketStream,
             (false, true) => Class::Stream,
             _ => Class::Packet,
         };
     }
+    let asked = Asked::of(sig);
     if header || basis(TestBasis::Packet) || basis(TestBasis::Flow) {
         return Class::Packet;
     }
     if basis(TestBasis::Event) {
-        return if tested || basis(TestBasis::AppProto) { Class::Packet } else { Class::Event };
+        return if sig.state.iter().any(StateOp::is_test) || basis(TestBasis::AppProto) {
+            Class::Packet
+        } else {
+            Class::Event
+        };
     }
     if basis(TestBasis::AppProto) {
-        return if tested { Class::Packet } else { Class::Protocol };
+        let alone = !matches!(sig.header.proto, RuleProto::App(_)) && !asked.flow && asked.state != State::Other;
+        return if alone { Class::Protocol } else { Class::Packet };
     }
     if matches!(sig.header.proto, RuleProto::App(_)) {
-        return if tested { Class::Packet } else { Class::App };
+        let more = asked.flow || !sig.packet_tests.is_empty() || sig.state.iter().any(StateOp::is_test);
+        return if more { Class::Packet } else { Class::App };
     }
     let h = &sig.header;
-    let plain = !sig.flow.present && h.sport.is_any() && h.dport.is_any() && !tested;
     let ip = matches!(
         h.proto,
         RuleProto::Ip
@@ -246,7 +250,39 @@ fn classify(sig: &Signature, buffers: &[BufferAux]) -> Class {
             | RuleProto::Icmpv6
             | RuleProto::Sctp
     );
-    if plain && ip { Class::IpOnly } else { Class::Packet }
+    if !ip || sig.flow.present || asked.state == State::Other {
+        return Class::Packet;
+    }
+    if h.negated { Class::LikeIpOnly } else { Class::IpOnly }
+}
+
+/// What a rule asks of the flow and of variables, as far as its kind depends on it.
+struct Asked {
+    /// More than a direction.
+    flow: bool,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nothing, bits of the flow to set, or bits of hosts: an address rule may have those.
+    Light,
+    Other,
+}
+
+impl Asked {
+    fn of(sig: &Signature) -> Self {
+        let f = &sig.flow;
+        let flow = f.established.is_some() || f.stateless || f.only_stream || f.no_stream || f.fragment.is_some();
+        let light = |op: &StateOp| match op {
+            StateOp::BitSet { .. } => true,
+            StateOp::BitTest { scope, .. } | StateOp::BitUnset { scope, .. } | StateOp::BitToggle { scope, .. } => {
+                matches!(scope, VarScope::HostSrc | VarScope::HostDst | VarScope::IpPair)
+            }
+            StateOp::IntTest { .. } | StateOp::IntDefined { .. } | StateOp::IntAssign { .. } => false,
+        };
+        Asked { flow, state: if sig.state.iter().all(light) { State::Light } else { State::Other } }
+    }
 }
 
 /// Whether payload checks see (packets, the stream). A rule that asks about the packet itself sees the packet; a plain

@@ -98,6 +98,8 @@ pub struct Hit {
     pub replace: SmallVec<[Replacement; 1]>,
     /// What its alert says beside.
     pub context: Context,
+    /// It came when the packet had as many as are recorded: no alert, but a drop holds.
+    pub late: bool,
 }
 
 impl Hit {
@@ -319,7 +321,7 @@ impl Detector {
             };
             self.state_set(c, input, flow, tx);
         }
-        out.push(Hit { sig: idx, kind, replace: SmallVec::new(), context: None });
+        out.push(Hit { sig: idx, kind, replace: SmallVec::new(), context: None, late: false });
     }
 
     fn exception(&mut self, cause: Cause, sig: SigIdx) {

@@ -57,23 +57,28 @@ impl Detector {
         if hits.is_empty() {
             return settled;
         }
+        let max = self.limits.alerts_per_packet_max;
+        hits.iter_mut().skip(max).for_each(|h| h.late = true);
         hits.sort_by_key(|h| (h.sig, h.tx()));
         hits.dedup_by_key(|h| (h.sig, h.tx()));
         let already = alerts.len();
         let mut kept = hits.len();
         for (i, h) in hits.iter().enumerate() {
             let Some(c) = rs.compiled(h.sig) else { continue };
+            if h.late {
+                self.counters.inc(Counter::DetectAlertsOverflow);
+                if matches!(c.sig.action, Action::Drop | Action::Reject(_)) {
+                    self.act(c.sig.action, stateful(c, h, flow.is_some()), &mut settled);
+                }
+                continue;
+            }
             let ruling = self.ruling(c, facts, flow.as_deref_mut(), h.sig);
             let action = match ruling {
                 Ruling::Nothing => continue,
                 Ruling::Become(a) => a,
                 Ruling::Alert | Ruling::Silent => c.sig.action,
             };
-            let stateful = match c.class.scope() {
-                ActionScope::Flow => flow.is_some(),
-                ActionScope::FlowIfStateful => h.stream_match(),
-                ActionScope::Packet => false,
-            };
+            let stateful = stateful(c, h, flow.is_some());
             settled.bypass |= c.sig.bypass;
             let passes = action == Action::Pass;
             if passes {
@@ -88,7 +93,7 @@ impl Detector {
             let silent = ruling == Ruling::Silent || c.sig.noalert || (passes && !c.sig.alerts);
             if silent || action == Action::Config {
                 self.counters.add(Counter::DetectAlertsSuppressed, u64::from(ruling == Ruling::Silent));
-            } else if alerts.len() - already >= self.limits.alerts_per_packet_max {
+            } else if alerts.len() - already >= max {
                 self.counters.inc(Counter::DetectAlertsOverflow);
             } else {
                 self.counters.inc(Counter::DetectAlerts);
@@ -190,6 +195,15 @@ impl Detector {
             });
         }
         tagged
+    }
+}
+
+/// Whether the action of a match falls on the whole flow.
+fn stateful(c: &Compiled, h: &Hit, in_flow: bool) -> bool {
+    match c.class.scope() {
+        ActionScope::Flow => in_flow,
+        ActionScope::FlowIfStateful => h.stream_match(),
+        ActionScope::Packet => false,
     }
 }
 

@@ -185,8 +185,9 @@ fn address_rules_match_once_per_direction_of_a_flow() {
     let server = u32::from_be_bytes(SERVER);
     let packet_rule = with(listed(5, client, client), |s| {
         s.header.proto = RuleProto::Tcp;
-        s.header.dport = PortSet(vec![(80, 80)]);
+        s.header.negated = true;
     });
+    let ported = with(listed(7, client, client), |s| s.header.dport = PortSet(vec![(80, 80)]));
     let sigs = vec![
         listed(1, client, client),
         listed(2, server - 1, server + 1),
@@ -194,11 +195,12 @@ fn address_rules_match_once_per_direction_of_a_flow() {
         sig(4, RuleProto::Udp),
         packet_rule,
         with(sig(6, RuleProto::Tcp), |s| s.action = Action::Alert),
+        ported,
     ];
     let rs = compile(sigs, no_protocols());
     let mut f = TcpFlow::new(&rs);
-    assert_eq!(f.segment(ToServer, b"x"), [1, 6, 5]);
-    assert_eq!(f.segment(ToServer, b"x"), [5], "a port makes it a rule over packets");
+    assert_eq!(f.segment(ToServer, b"x"), [1, 6, 7, 5]);
+    assert_eq!(f.segment(ToServer, b"x"), [5], "a negated address makes it a rule over packets");
     assert_eq!(f.segment(ToClient, b"x"), [2, 6]);
     assert_eq!(f.segment(ToClient, b"x"), [] as [u32; 0]);
     assert_eq!(datagram(&rs, b"x"), [1, 4]);

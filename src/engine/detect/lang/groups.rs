@@ -51,6 +51,20 @@ impl Vars {
         Ok(set.finish())
     }
 
+    /// Whether an address expression, its variables expanded, holds a negation or a range.
+    pub fn negates(&self, text: &str) -> bool {
+        fn within(vars: &Vars, text: &str, depth: usize) -> bool {
+            text.contains(['!', '-'])
+                || (depth < NESTING_MAX
+                    && text.split('$').skip(1).any(|rest| {
+                        let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
+                        let group = rest.get(..end).and_then(|name| vars.addresses.get(name));
+                        group.is_some_and(|g| within(vars, g, depth + 1))
+                    }))
+        }
+        within(self, text, 0)
+    }
+
     pub fn ports(&self, text: &str) -> Result<PortSet, Fault> {
         let set = Parser::<Ports> { vars: self, open: Vec::new(), kind: PhantomData }.expression(text, 0)?;
         if set.is_empty() {

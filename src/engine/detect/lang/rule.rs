@@ -175,7 +175,8 @@ fn header(text: &str, syntax: &RuleSyntax, cx: &Context, cache: &mut HeaderCache
             .help("write `any` for both ports")
             .at(syntax.sport.start..syntax.dport.end));
     }
-    Ok(Header { proto, src, sport, dst, dport, bidirectional })
+    let negated = cx.vars.negates(part(&syntax.src)) || cx.vars.negates(part(&syntax.dst));
+    Ok(Header { proto, src, sport, dst, dport, bidirectional, negated })
 }
 
 fn protocol(word: &str, cx: &Context) -> Result<RuleProto, Fault> {
