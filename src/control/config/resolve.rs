@@ -8,7 +8,7 @@ use super::values::{Causes, Hosts, Size};
 use engine::applayer::files::Hashes;
 use engine::decode::{HostPolicies, OverlapPolicy};
 use engine::proto::registry;
-use engine::stream::{OsPolicy, PolicyNet};
+use engine::stream::{OsPolicy, PolicyNet, UrgentPolicy};
 use engine::types::{Cause, ExceptionPolicy, Limits, Policies};
 use engine::{decode, flow, proto, stream};
 use std::collections::BTreeMap;
@@ -233,6 +233,9 @@ fn streams(d: &Document, limits: &Limits) -> stream::Settings {
     set(&mut s.midstream, d.stream.midstream);
     set(&mut s.async_oneside, d.stream.async_oneside);
     set(&mut s.urgent, d.stream.urgent.map(|u| u.0));
+    set(&mut s.urgent_limit, d.stream.urgent_limit.map(|u| u.0).filter(|u| *u != UrgentPolicy::OutOfBand));
+    set(&mut s.bypass, d.stream.bypass);
+    set(&mut s.liberal_timestamps, d.stream.liberal_timestamps);
     set(&mut s.policy, d.stream.policy.map(|p| p.0));
     set(&mut s.depth, d.stream.reassembly.depth.map(|s| s.0));
     set(&mut s.raw, d.stream.reassembly.raw);

@@ -179,8 +179,14 @@ section! {
         /// Follow sessions of which one direction alone is seen.
         async_oneside: Option<bool>,
         urgent: Option<Urgent>,
+        /// What urgent bytes are once a direction has had more of them than are remembered.
+        urgent_limit: Option<Urgent>,
         /// Operating system of receivers that `hosts` does not name.
         policy: Option<StreamOs>,
+        /// A session that reached the depth is followed no more.
+        bypass: Option<bool>,
+        /// Timestamps one older than the latest are taken.
+        liberal_timestamps: Option<bool>,
         /// Different SYNs a client may send before one is answered.
         syn_max: Option<u8>,
         synack_max: Option<u8>,

@@ -93,6 +93,11 @@ pub trait AppParser: Send {
         false
     }
 
+    /// The operator wants a flow in this state followed no more.
+    fn bypass(&self) -> bool {
+        false
+    }
+
     /// Bytes held, for accounting.
     fn memory(&self) -> usize;
 

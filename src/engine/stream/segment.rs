@@ -146,7 +146,7 @@ impl TcpSession {
         let (sender, peer) = self.half.split(dir);
         let end = tcp.seq.wrapping_add(payload.len() as u32);
         let past = end.wrapping_add(u32::from(tcp.flags.has(TcpFlags::FIN)));
-        if !timestamp_ok(sender, peer, tcp, cx.ts) {
+        if !timestamp_ok(sender, peer, tcp, cx.ts, cx.settings.liberal_timestamps) {
             return out.invalid(StreamEvent::PktInvalidTimestamp);
         }
         let ack = tcp.flags.has(TcpFlags::ACK).then_some(tcp.ack);

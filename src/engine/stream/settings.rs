@@ -112,6 +112,10 @@ pub struct Settings {
     pub raw_overlap: usize,
     /// Raw stream inspection is wanted at all.
     pub raw: bool,
+    /// A session that reached the depth is followed no more.
+    pub bypass: bool,
+    /// Timestamps one older than the latest are taken, as Linux takes them, and a SYN/ACK may have one unasked.
+    pub liberal_timestamps: bool,
     /// Different SYNs a client may send before one is answered; past it `3whs_syn_flood`.
     pub syn_max: u8,
     /// Different SYN/ACKs a server may send before one is answered; past it `3whs_synack_flood`.
@@ -132,6 +136,8 @@ impl Default for Settings {
             segments_max: limits.stream_segments_max,
             raw_overlap: 4096,
             raw: true,
+            bypass: false,
+            liberal_timestamps: false,
             syn_max: 10,
             synack_max: 5,
         }

@@ -35,12 +35,13 @@ pub(super) fn in_window(sender: &Half, peer: &Half, tcp: &TcpHeader, len: usize)
 }
 
 /// PAWS: a segment older than one its receiver has seen (RFC 7323, 5.3).
-pub(super) fn timestamp_ok(sender: &Half, peer: &Half, tcp: &TcpHeader, now: Timestamp) -> bool {
+pub(super) fn timestamp_ok(sender: &Half, peer: &Half, tcp: &TcpHeader, now: Timestamp, liberal: bool) -> bool {
     if !(sender.timestamps && peer.timestamps) {
         return true;
     }
+    let slack = u32::from(liberal || sender.policy == OsPolicy::Linux);
     match tcp.timestamps {
-        Some((value, _)) if sender.ts_recent != 0 && seq_lt(value, sender.ts_recent) => {
+        Some((value, _)) if sender.ts_recent != 0 && seq_lt(value.wrapping_add(slack), sender.ts_recent) => {
             now.since(sender.ts_recent_at) > PAWS_IDLE
         }
         _ => true,

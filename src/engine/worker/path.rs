@@ -265,7 +265,13 @@ impl Path {
         if let Some(bytes) = outcome.rewritten {
             fate.edits.push((0, bytes));
         }
-        self.feed_tcp(flow, *dir, fate)
+        let turned = self.feed_tcp(flow, *dir, fate);
+        let deep = self.config.stream.bypass
+            && flow.session.tcp.as_ref().is_some_and(|t| Direction::BOTH.into_iter().any(|d| t.depth_reached(d)));
+        if deep || flow.session.app.parser().is_some_and(|p| p.bypass()) {
+            self.bypass(flow);
+        }
+        turned
     }
 
     /// Detection, the records it gives rise to, and what the flow may let go of afterwards.

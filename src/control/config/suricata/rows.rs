@@ -80,6 +80,17 @@ const ROWS: &[Row] = &[
         d.stream.urgent = Some(word(n, UrgentPolicy::parse, "drop, inline, oob, gap").map(Urgent)?);
         Ok(())
     }),
+    row("stream.reassembly.urgent.oob-limit-policy", |_, n, d| {
+        d.stream.urgent_limit = Some(word(n, UrgentPolicy::parse, "drop, inline, gap").map(Urgent)?);
+        Ok(())
+    }),
+    row("stream.bypass", |_, n, d| truth(n, &mut d.stream.bypass)),
+    row("stream.liberal-timestamps", |_, n, d| truth(n, &mut d.stream.liberal_timestamps)),
+    row("stream.drop-invalid", |_, n, d| {
+        let ignored = (Cause::StreamInvalid, ExceptionPolicy::Ignore);
+        d.exception_policies.each.extend((yes(n) == Some(false)).then_some(ignored));
+        Ok(())
+    }),
     row("host-os-policy", host_os),
     row("defrag.memcap", |_, n, d| size(n, &mut d.limits.defrag_bytes_max)),
     row("defrag.memcap-policy", |_, n, d| policy(n, d, &[Cause::DefragMemcap])),

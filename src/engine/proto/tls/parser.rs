@@ -484,6 +484,10 @@ impl AppParser for TlsParser {
         self.opaque
     }
 
+    fn bypass(&self) -> bool {
+        self.opaque && self.settings.encryption == Encryption::Bypass
+    }
+
     fn memory(&self) -> usize {
         let lanes = self.lanes.to_server.message.capacity() + self.lanes.to_client.message.capacity();
         size_of::<Self>() + lanes + self.tx.as_ref().map_or(0, |tx| tx.memory())
