@@ -7,8 +7,7 @@ use control::cache::{BYTES_MAX_DEFAULT, RulesetCache};
 use control::config::Config;
 use engine::detect::compile::{DatabaseCache, Refused, Ruleset, Settings as CompileSettings};
 use engine::detect::lang::{
-    ActionOrder, Classifications, Code, Context, Diagnostic, Events, Loader, References, Severity, Stats,
-    ThresholdFile, order,
+    Classifications, Code, Context, Diagnostic, Events, Loader, References, Severity, Stats, ThresholdFile, order,
 };
 use engine::detect::signature::VarId;
 use engine::detect::state::datasets::Dataset;
@@ -120,7 +119,7 @@ pub fn load(patterns: &[String], config: &Config, args: &SettingArgs, reading: R
             Err(Failure(why)) => unread.push(why),
         }
     }
-    order(&mut signatures, &ActionOrder::default());
+    order(&mut signatures, &config.action_order);
     let names = (0..source.vars.len() as u32).map(|i| source.vars.name(VarId(i)).unwrap_or_default().to_string());
     let settings = CompileSettings { var_names: names.collect(), ..CompileSettings::default() };
     let factory = matcher::factory();

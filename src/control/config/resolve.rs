@@ -7,6 +7,7 @@ use super::schema::{Checksums, Document, ProtoTimeouts};
 use super::values::{Causes, Hosts, Size};
 use engine::applayer::files::Hashes;
 use engine::decode::{HostPolicies, OverlapPolicy};
+use engine::detect::lang::ActionOrder;
 use engine::proto::registry;
 use engine::stream::{OsPolicy, PolicyNet, UrgentPolicy};
 use engine::types::{Cause, ExceptionPolicy, Limits, Policies};
@@ -86,6 +87,7 @@ pub struct Config {
     pub lists: Lists,
     pub outputs: Outputs,
     pub file_store: Option<FileStore>,
+    pub action_order: ActionOrder,
     causes: Causes,
 }
 
@@ -114,6 +116,13 @@ impl Config {
             c.proto.want_hashes(Hashes { sha256: true, ..Hashes::default() });
         }
         c.causes = d.exception_policies.clone();
+        if let Some(words) = &d.action_order {
+            c.action_order = ActionOrder::from_words(words.iter().map(String::as_str)).map_err(|why| Error {
+                origin: "configuration".into(),
+                place: None,
+                message: format!("action-order: {why}"),
+            })?;
+        }
         Ok(c)
     }
 

@@ -55,6 +55,8 @@ section! {
         limits: LimitsSection,
         outputs: Outputs,
         file_store: FileStore,
+        /// In which order rules of different actions count: pass, drop, reject, alert unless told.
+        action_order: Option<Vec<String>>,
         /// What happens to traffic the engine cannot see into, by cause.
         exception_policies: Causes,
         /// Whether packets with wrong checksums count as what their receiver would discard.

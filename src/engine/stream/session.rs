@@ -187,6 +187,12 @@ impl TcpSession {
         }
     }
 
+    /// What is held is what the receiver reads: not so for data of a plain SYN, whose fate its answer decides. Such data
+    /// is the packet's alone until the session opens.
+    pub const fn is_followed(&self) -> bool {
+        self.established() || self.fast_open || self.finished
+    }
+
     /// A session is followed at all: not so for one whose beginning was not seen, unless midstream is on.
     pub const fn tracked(&self) -> bool {
         !matches!(self.phase, Phase::None)

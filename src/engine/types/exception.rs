@@ -318,6 +318,16 @@ impl Policies {
         self.0[cause as usize]
     }
 
+    /// How often each policy was applied, by its path in `stats`: a row for each cause whose policy does anything.
+    pub fn stats(&self, met: &[u64; Cause::COUNT]) -> Vec<(String, u64)> {
+        let row = |r: &CauseRow| {
+            let (eve, policy) = (r.eve?, self.of(r.cause));
+            let path = format!("{}.{}", eve.stats, policy.eve_name());
+            (policy != Ignore).then_some((path, met[r.cause as usize]))
+        };
+        Cause::TABLE.iter().filter_map(row).collect()
+    }
+
     /// Errors with the allowed words when `policy` is not one that `cause` may take.
     pub fn set(&mut self, cause: Cause, policy: ExceptionPolicy) -> Result<(), &'static [ExceptionPolicy]> {
         self.0[cause as usize] = policy.for_cause(cause).ok_or(cause.row().allowed)?;
@@ -337,5 +347,26 @@ mod tests {
             assert!(!r.doc.is_empty());
             assert!(!Cause::TABLE[..i].iter().any(|o| o.name == r.name));
         }
+    }
+
+    #[test]
+    fn a_policy_narrows_to_what_its_cause_may_take() {
+        assert_eq!(ExceptionPolicy::parse("drop"), Some(DropFlow));
+        assert_eq!(DropFlow.for_cause(Cause::DefragMemcap), Some(DropPacket));
+        assert_eq!(DropFlow.for_cause(Cause::StreamMidstream), Some(DropFlow));
+        assert_eq!(Bypass.for_cause(Cause::DefragMemcap), None);
+        for p in ExceptionPolicy::ALL {
+            assert_eq!(ExceptionPolicy::parse(p.name()), Some(p));
+        }
+    }
+
+    #[test]
+    fn stats_name_what_was_applied() {
+        let mut met = [0; Cause::COUNT];
+        met[Cause::StreamMidstream as usize] = 3;
+        let rows = Policies::inline().stats(&met);
+        assert!(rows.contains(&("exception_policy.tcp.midstream.drop_flow".into(), 3)));
+        assert!(rows.contains(&("exception_policy.tcp.reassembly.drop_flow".into(), 0)));
+        assert!(Policies::ids().stats(&met).is_empty());
     }
 }

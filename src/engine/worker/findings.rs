@@ -85,14 +85,16 @@ impl Path {
             facts.stream_bytes = Direction::BOTH.map(|d| tcp.stream_bytes(d));
             established = tcp.established() && !fate.completes;
             facts.tcp_state = Some(tcp.state());
-            let raw = tcp.raw(dir);
-            let fresh = raw.bytes.len().saturating_sub(raw.fresh);
-            stream = Some(StreamInput { offset: raw.offset, bytes: raw.bytes, fresh, ended: raw.ended });
+            if tcp.is_followed() {
+                let raw = tcp.raw(dir);
+                let fresh = raw.bytes.len().saturating_sub(raw.fresh);
+                stream = Some(StreamInput { offset: raw.offset, bytes: raw.bytes, fresh, ended: raw.ended });
+            }
         }
         let input = PacketInput {
             facts,
             established,
-            in_stream: view.stored,
+            in_stream: view.stored && stream.is_some(),
             stream,
             app: app.parser(),
             app_events: view.app_events,
@@ -101,6 +103,7 @@ impl Path {
         };
         let found = self.inspect(&input, Some(detect));
         if let Some(tcp) = tcp {
+            // What was the packet's alone is there for what follows it, but not found twice.
             tcp.raw_inspected(dir);
         }
         *opaque = app.parser().is_some_and(|p| p.opaque());

@@ -22,7 +22,7 @@ use crate::detect::compile::Ruleset;
 use crate::detect::matching::MatcherError;
 use crate::flow::{EndCause, Flow, FlowTable, Keyer, Lookup};
 use crate::session::Session;
-use crate::types::{Cause, Counter, Counters, ExceptionPolicy, IpProto, Timestamp, Verdict};
+use crate::types::{Cause, Counter, Counters, ExceptionPolicy, IpProto, Policies, Timestamp, Verdict};
 use path::{Fate, Path};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -133,6 +133,11 @@ impl Worker {
     /// How often each decode event was raised.
     pub fn decode_events(&self) -> &[u64] {
         self.decoder.event_counts()
+    }
+
+    /// What is done about each exception.
+    pub fn policies(&self) -> &Policies {
+        &self.path.config.policies
     }
 
     pub fn flows(&self) -> usize {

@@ -399,6 +399,7 @@ impl Path {
 
     /// The flow is followed no more from its next packet on.
     pub fn bypass(&mut self, flow: &mut Flow<Session>) {
+        flow.core.flags.passed = true;
         if flow.core.state != FlowState::Bypassed {
             self.counters.inc(Counter::BypassedFlows);
             flow.core.state = FlowState::Bypassed;

@@ -10,7 +10,7 @@ use super::turnstile::Turnstile;
 use crate::console::Failure;
 use engine::decode::{Frame, LinkType, PortId};
 use engine::detect::compile::Ruleset;
-use engine::types::{Cause, Counters, Timestamp};
+use engine::types::{Cause, Counters, Policies, Timestamp};
 use engine::worker::{Config, FrameVerdict, HostTable, Injected, Moment, Output, Shared, Worker};
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
 use std::collections::VecDeque;
@@ -37,6 +37,7 @@ pub struct Tally {
     /// By row of the decode events.
     pub decode_events: Vec<u64>,
     pub exceptions: [u64; Cause::COUNT],
+    pub policies: Policies,
     pub first: Timestamp,
     pub now: Timestamp,
 }
@@ -216,6 +217,7 @@ fn tally(w: &Worker) -> Tally {
         counters: w.counters().clone(),
         decode_events,
         exceptions: *w.exceptions(),
+        policies: w.policies().clone(),
         first: Timestamp::ZERO,
         now: w.now(),
     }

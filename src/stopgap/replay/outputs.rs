@@ -117,12 +117,13 @@ impl Outputs {
     pub fn stats(&mut self, tally: &Tally) -> Result<(), Failure> {
         let head = Head { number: None, ..Head::new(Kind::Stats, tally.now, 0) };
         let uptime = tally.now.since(tally.first).as_secs();
-        let events = engine::decode::Decoder::event_rows(&tally.decode_events);
+        let mut more = engine::decode::Decoder::event_rows(&tally.decode_events);
+        more.extend(tally.policies.stats(&tally.exceptions));
         let mut counters = tally.counters.clone();
         counters.add(Counter::FileStoreErrors, self.store.as_ref().map_or(0, FileStore::errors));
         let records = |null_values| {
             let mut records = Records::new(1 << 16);
-            records.write(&head, |sink| record::stats(sink, &counters, &events, uptime, null_values));
+            records.write(&head, |sink| record::stats(sink, &counters, &more, uptime, null_values));
             records
         };
         let (all, counted) = (records(true), records(false));

@@ -66,6 +66,11 @@ const ROWS: &[Row] = &[
         d.checksums = Some(if yes(n) == Some(false) { Checksums::None } else { Checksums::All });
         Ok(())
     }),
+    row("action-order", |_, n, d| {
+        let words = n.items().iter().filter_map(Node::text).map(str::to_string).collect::<Vec<_>>();
+        d.action_order = Some(words).filter(|w| !w.is_empty());
+        Ok(())
+    }),
     row("stream.midstream", |_, n, d| truth(n, &mut d.stream.midstream)),
     row("stream.async-oneside", |_, n, d| truth(n, &mut d.stream.async_oneside)),
     row("stream.max-syn-queued", |_, n, d| number(n, &mut d.stream.syn_max)),
