@@ -32,7 +32,7 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Run a capture with Suricata's options and configuration
     #[command(after_help = SURICATA_EXAMPLES)]
-    Suricata(SuricataArgs),
+    Suricata(crate::suricata::args::SuricataArgs),
     /// Check and explain rules
     #[command(subcommand)]
     Rules(RulesCommand),
@@ -101,63 +101,6 @@ Examples:
       as if on the wire, with a key of suricata.yaml set
   stopgap suricata -T -c suricata.yaml -S local.rules
       do configuration and rules load: exit code 0 or 1";
-
-/// Options as Suricata has them.
-#[derive(Args, Debug)]
-#[command(args_override_self = true)]
-pub struct SuricataArgs {
-    /// suricata.yaml
-    #[arg(short = 'c', value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// The capture, or a directory of captures
-    #[arg(short = 'r', value_name = "PATH")]
-    pub capture: Option<PathBuf>,
-    /// Rule file, instead of those the configuration names
-    #[arg(short = 'S', value_name = "FILES")]
-    pub rules_exclusive: Vec<String>,
-    /// Rule file, besides those the configuration names
-    #[arg(short = 's', value_name = "FILES")]
-    pub rules: Vec<String>,
-    /// Directory of the logs [default: the current one]
-    #[arg(short = 'l', value_name = "DIR")]
-    pub log_dir: Option<PathBuf>,
-    /// Verify checksums of all packets, or of none
-    #[arg(short = 'k', value_name = "WHICH")]
-    pub checksums: Option<ChecksumArg>,
-    /// Set a key of the configuration, such as stream.midstream=true or outputs.1.eve-log.enabled=no
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
-    /// Decide as if on the wire
-    #[arg(long, overrides_with = "simulate_ips")]
-    pub simulate_ips: bool,
-    /// A rule that does not load ends the program
-    #[arg(long)]
-    pub init_errors_fatal: bool,
-    /// Refuse rules with unknown classtypes and reference kinds
-    #[arg(long, value_name = "KEYWORDS", num_args = 0..=1, require_equals = true, default_missing_value = "all")]
-    pub strict_rule_keywords: Option<String>,
-    /// Stop where the configuration asks for what is not supported
-    #[arg(long)]
-    pub strict: bool,
-    /// Directory of data sets and other state
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
-    /// Only load configuration and rules
-    #[arg(short = 'T')]
-    pub test: bool,
-    /// Say more
-    #[arg(short = 'v', action = clap::ArgAction::Count)]
-    pub verbose: u8,
-    /// Accepted; captures are run by one worker
-    #[arg(long, value_name = "MODE")]
-    pub runmode: Option<String>,
-    /// Accepted; nothing here is random
-    #[arg(long)]
-    pub no_random: bool,
-    /// Accepted; a directory is read once
-    #[arg(long)]
-    pub pcap_file_continuous: bool,
-}
 
 /// Where rules and what they refer to come from.
 #[derive(Args, Debug, Default)]

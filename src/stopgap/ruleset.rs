@@ -78,6 +78,7 @@ pub fn load(patterns: &[String], config: &Config, args: &SettingArgs, reading: R
     cx.options.quiet = reading.quiet;
     cx.options.strict = reading.strict;
     cx.options.foreign = reading.foreign;
+    cx.options.off = config.off.clone();
     let mut diagnostics = lists::prepare(&mut cx, &config.lists)?;
     let beside = paths.first().and_then(|p| p.parent()).filter(|_| !reading.named_only);
     let wanted = args.classification.as_deref().or(config.classification_file.as_deref());

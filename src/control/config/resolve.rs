@@ -85,6 +85,10 @@ pub struct Config {
     pub classification_file: Option<PathBuf>,
     pub reference_file: Option<PathBuf>,
     pub lists: Lists,
+    /// Rule files of a run that names none.
+    pub rule_files: Vec<String>,
+    /// Words of rules that are switched off, each with how.
+    pub off: Vec<(String, String)>,
     pub outputs: Outputs,
     pub file_store: Option<FileStore>,
     pub action_order: ActionOrder,
@@ -115,6 +119,8 @@ impl Config {
             // A file's name in the store.
             c.proto.want_hashes(Hashes { sha256: true, ..Hashes::default() });
         }
+        c.rule_files = d.rules.files.clone().unwrap_or_default();
+        c.off = switched_off(d, &c.proto);
         c.causes = d.exception_policies.clone();
         if let Some(words) = &d.action_order {
             c.action_order = ActionOrder::from_words(words.iter().map(String::as_str)).map_err(|why| Error {
@@ -153,6 +159,24 @@ fn file_store(d: &Document) -> Option<FileStore> {
         all: s.all.unwrap_or(false),
         fileinfo: s.fileinfo.unwrap_or(false),
     })
+}
+
+/// What rules cannot ask for: protocols that are off on every transport, fingerprints that are not made.
+fn switched_off(d: &Document, s: &proto::Settings) -> Vec<(String, String)> {
+    let why = "the configuration switches it off";
+    let mut off: Vec<String> = d.app_layer.off.clone().unwrap_or_default();
+    for p in proto::registry::vocabulary().protocols.iter().skip(1) {
+        if (!p.tcp || s.off_tcp.has(p.id)) && (!p.udp || s.off_udp.has(p.id)) {
+            off.push(p.name.to_string());
+        }
+    }
+    if s.tls.ja3 == proto::Fingerprint::Never {
+        off.extend(["ja3", "ja3s", "ja3_hash", "ja3_string"].map(str::to_string));
+    }
+    if s.tls.ja4 == proto::Fingerprint::Never {
+        off.push("ja4".to_string());
+    }
+    off.into_iter().map(|word| (word, why.to_string())).collect()
 }
 
 fn set<T>(slot: &mut T, value: Option<T>) {

@@ -52,6 +52,7 @@ section! {
         flow: Flow,
         stream: Stream,
         app_layer: AppLayer,
+        rules: Rules,
         limits: LimitsSection,
         outputs: Outputs,
         file_store: FileStore,
@@ -209,6 +210,16 @@ section! {
         http: Http,
         dns: Dns,
         tls: Tls,
+        /// Protocols without a parser, and keywords, that are off: rules that name one are refused.
+        off: Option<Vec<String>>,
+    }
+}
+
+section! {
+    /// Rules of a run that names none.
+    Rules {
+        /// Files or patterns.
+        files: Option<Vec<String>>,
     }
 }
 

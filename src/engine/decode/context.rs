@@ -110,6 +110,7 @@ impl<'s> Cx<'s> {
     #[inline]
     pub fn verify(&mut self, p: &mut Packet<'_>, datagram: &[u8], how: Sum) {
         if !self.settings.verify_checksums {
+            p.flags.checksum_unverified = true;
             return;
         }
         let (src, dst) = (p.tuple.src, p.tuple.dst);

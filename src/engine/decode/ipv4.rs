@@ -36,6 +36,7 @@ pub(super) fn decode(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize
         proto,
     });
     p.payload = Span::new(body, granted.len());
+    p.flags.checksum_unverified = !cx.settings.verify_checksums;
     if cx.settings.verify_checksums && !checksum::plain_ok(granted.get(at..body).unwrap_or(&[])) {
         p.flags.checksum_bad = true;
         cx.counters.inc(Counter::ChecksumInvalid);

@@ -238,6 +238,8 @@ pub struct PacketFlags {
     pub carrier: bool,
     /// Network or transport checksum verified and wrong.
     pub checksum_bad: bool,
+    /// Settings ask for no verification.
+    pub checksum_unverified: bool,
     /// A fragment not yet whole: no flow, no payload inspection.
     pub fragment: bool,
     /// Put together from fragments.

@@ -13,7 +13,7 @@ mod tree;
 use super::values::{Overlap, Ports};
 use super::{Config, Document, Error};
 use engine::decode;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tree::{Node, Value};
 
 /// Files that `include` may open in all.
@@ -35,11 +35,19 @@ impl Imported {
 
 /// Reads an optional suricata.yaml, with `--set` assignments laid over it. What some keys may say and mean depends on
 /// whether the run enforces (`inline`).
-pub fn load(file: Option<&Path>, sets: &[String], inline: bool) -> Result<Imported, Error> {
+/// `includes` are files laid over the first.
+pub fn load(file: Option<&Path>, includes: &[PathBuf], sets: &[String], inline: bool) -> Result<Imported, Error> {
     let mut root = match file {
         Some(path) => read(path, &mut 0)?,
         None => tree::parse("", "defaults")?,
     };
+    for path in includes {
+        let over = read(path, &mut 0)?;
+        match (&mut root.value, over.value) {
+            (Value::Map(to), Value::Map(more)) => to.extend(more),
+            (to, more) => *to = more,
+        }
+    }
     for set in sets {
         root.set(set)?;
     }

@@ -10,9 +10,11 @@ use engine::proto::{dns, tls};
 /// The entries of `outputs`, each a map of one key.
 pub(super) fn apply(cx: &Cx<'_>, n: &Node, d: &mut Document) -> Result<(), Error> {
     let mut logs = Vec::new();
+    let mut once = Vec::new();
     for (name, log) in n.items().iter().flat_map(Node::entries).filter(|(_, log)| enabled(log, false)) {
         match name.as_str() {
-            "eve-log" => logs.push(eve(cx, log, d)?),
+            "eve-log" => logs.push(eve(cx, log, d, &mut once)?),
+            "file-store" => only_one("file-store", log, &mut once)?,
             "fast" => d.outputs.fast = Some(text_log(log)?),
             "stats" => d.outputs.stats = Some(text_log(log)?),
             _ => {}
@@ -35,6 +37,15 @@ pub(super) fn file_store(_: &Cx<'_>, n: &Node, d: &mut Document) -> Result<(), E
             truth(n, slot)?;
         }
     }
+    Ok(())
+}
+
+/// Of some loggers a run has one at most.
+fn only_one(name: &'static str, n: &Node, seen: &mut Vec<&'static str>) -> Result<(), Error> {
+    if seen.contains(&name) {
+        return Err(n.place.error(format!("only one `{name}` logger can be enabled")));
+    }
+    seen.push(name);
     Ok(())
 }
 
@@ -69,7 +80,7 @@ fn truths(n: &Node, rows: &mut [(&str, &mut Option<bool>)]) -> Result<(), Error>
     Ok(())
 }
 
-fn eve(cx: &Cx<'_>, n: &Node, d: &mut Document) -> Result<w::EveLog, Error> {
+fn eve(cx: &Cx<'_>, n: &Node, d: &mut Document, once: &mut Vec<&'static str>) -> Result<w::EveLog, Error> {
     let mut to = w::EveLog::default();
     if let Some(kind) = n.get("filetype").or_else(|| n.get("type")) {
         match kind.text() {
@@ -102,7 +113,6 @@ fn eve(cx: &Cx<'_>, n: &Node, d: &mut Document) -> Result<w::EveLog, Error> {
     )?;
     to.xff = xff(n)?;
     let Some(types) = n.get("types") else { return Ok(to) };
-    let mut seen: Vec<&str> = Vec::new();
     for item in types.items() {
         let empty;
         let (name, node) = match (&item.value, item.entries()) {
@@ -116,10 +126,11 @@ fn eve(cx: &Cx<'_>, n: &Node, d: &mut Document) -> Result<w::EveLog, Error> {
         if !enabled(node, true) {
             continue;
         }
-        if seen.contains(&name) && matches!(name, "anomaly" | "drop") {
-            return Err(item.place.error(format!("only one `{name}` logger can be enabled")));
+        match name {
+            "anomaly" => only_one("anomaly", node, once)?,
+            "drop" => only_one("drop", node, once)?,
+            _ => {}
         }
-        seen.push(name);
         record_type(cx, name, node, &mut to.types, d)?;
     }
     Ok(to)

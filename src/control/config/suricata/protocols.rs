@@ -46,3 +46,29 @@ pub(super) fn switch(n: &Node, slot: &mut Option<bool>) -> Result<(), Error> {
     }
     truth(n, slot)
 }
+
+/// Protocols that are off unless the configuration switches them on.
+const OFF_UNLESS_TOLD: &[&str] = &["dnp3", "modbus"];
+
+/// Protocols without a parser: whether rules may name them.
+pub(super) fn switched_off(_: &Cx<'_>, n: &Node, d: &mut Document) -> Result<(), Error> {
+    let v = engine::proto::registry::vocabulary();
+    let mut off = Vec::new();
+    for p in v.unparsed {
+        let node = n.get(p.name);
+        let by_transport = |t: &str| node.and_then(|n| n.get(t)).and_then(|n| n.get("enabled")).and_then(yes);
+        let told = node.and_then(|n| n.get("enabled"));
+        let on = match told.and_then(|t| yes(t).or_else(|| t.text().map(|t| t.trim() == "detection-only"))) {
+            Some(on) => on || by_transport("tcp") == Some(true) || by_transport("udp") == Some(true),
+            None => !OFF_UNLESS_TOLD.contains(&p.name),
+        };
+        if !on {
+            off.push(p.name.to_string());
+        }
+    }
+    if n.get("ssh").and_then(|s| s.get("hassh")).and_then(yes) == Some(false) {
+        off.push("ssh.hassh".to_string());
+    }
+    d.app_layer.off = Some(off).filter(|o| !o.is_empty());
+    Ok(())
+}

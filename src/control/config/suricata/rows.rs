@@ -32,6 +32,9 @@ impl Cx<'_> {
     }
 }
 
+/// Alerts of a packet where nothing is said of them.
+const ALERTS_MAX: u64 = 15;
+
 type Apply = fn(&Cx<'_>, &Node, &mut Document) -> Result<(), Error>;
 
 struct Row {
@@ -62,6 +65,9 @@ const ROWS: &[Row] = &[
     row("default-reputation-path", |_, _, _| Ok(())),
     row("outputs", outputs::apply),
     row("outputs", outputs::file_store),
+    row("packet-alert-max", |_, n, d| size(n, &mut d.limits.alerts_per_packet_max)),
+    row("rule-files", rule_files),
+    row("app-layer.protocols", protocols::switched_off),
     row("pcap-file.checksum-checks", |_, n, d| {
         d.checksums = Some(if yes(n) == Some(false) { Checksums::None } else { Checksums::All });
         Ok(())
@@ -150,6 +156,9 @@ const ROWS: &[Row] = &[
     row("decoder.teredo", |cx, n, d| tunnel(cx, n, &mut d.decode.teredo_ports)),
 ];
 
+/// Rows that look into a part without covering all of it.
+const OPEN: &[&str] = &["app-layer.protocols"];
+
 /// Keys that mean nothing to a run over captures, or choose among ways of doing the same.
 const IDLE: &[&str] = &[
     "suricata-version",
@@ -186,6 +195,9 @@ const IDLE: &[&str] = &[
     "default-packet-size",
     "sensor-name",
     "pid-file",
+    "default-rule-path",
+    "engine",
+    "vars",
     "daemon-directory",
     "umask",
     "cuda",
@@ -226,6 +238,7 @@ pub(super) fn apply(root: &Node, inline: bool) -> Result<Imported, Error> {
     let mut document = Document::default();
     // Suricata knows the groups of its configuration and no others.
     document.vars.defaults = Some(false);
+    document.limits.alerts_per_packet_max = Some(Size(ALERTS_MAX));
     let cx = Cx { root, inline, unsupported: RefCell::default() };
     for row in ROWS {
         if let Some(node) = root.at(row.key) {
@@ -246,7 +259,13 @@ fn unsupported(node: &Node, path: &str, out: &mut BTreeSet<String>) {
         out.extend(others.map(|(name, _)| format!("outputs.{name}")));
         return;
     }
-    if ROWS.iter().map(|r| r.key).chain(IDLE.iter().copied()).any(covered) {
+    if let Some(proto) = path.strip_prefix("app-layer.protocols.").filter(|p| !p.contains('.'))
+        && engine::proto::registry::vocabulary().protocol(proto).is_none()
+    {
+        out.insert(path.to_string());
+        return;
+    }
+    if ROWS.iter().map(|r| r.key).filter(|k| !OPEN.contains(k)).chain(IDLE.iter().copied()).any(covered) {
         return;
     }
     if !node.entries().is_empty() {
@@ -366,6 +385,15 @@ fn policy(n: &Node, d: &mut Document, causes: &[Cause]) -> Result<(), Error> {
         let policy = policy.for_cause(*cause).unwrap_or(ExceptionPolicy::Ignore);
         d.exception_policies.each.push((*cause, policy));
     }
+    Ok(())
+}
+
+/// Names are beside `default-rule-path`, unless they are absolute.
+fn rule_files(cx: &Cx<'_>, n: &Node, d: &mut Document) -> Result<(), Error> {
+    let base = cx.root.get("default-rule-path").and_then(Node::text).unwrap_or_default();
+    let names = n.items().iter().filter_map(Node::text).filter(|t| !t.is_empty());
+    let files = names.map(|name| std::path::Path::new(base).join(name).display().to_string()).collect();
+    d.rules.files = Some(files);
     Ok(())
 }
 

@@ -129,12 +129,12 @@ fn includes_are_laid_under_what_follows() {
     let main = dir.join("main.yaml");
     std::fs::write(&main, "%YAML 1.1\n---\ninclude: sub/a.yaml\nstream: {midstream: yes}\n").unwrap();
     std::fs::write(dir.join("sub/a.yaml"), "stream: {async-oneside: yes}\nvars: {address-groups: {A: any}}\n").unwrap();
-    let c = load(Some(&main), &[], false).unwrap().config().unwrap();
+    let c = load(Some(&main), &[], &[], false).unwrap().config().unwrap();
     assert!(c.stream.midstream && !c.stream.async_oneside && c.vars.addresses["A"] == "any");
     std::fs::write(dir.join("sub/a.yaml"), "include: ../main.yaml\n").unwrap();
-    assert!(load(Some(&main), &[], false).unwrap_err().to_string().contains("include itself"));
+    assert!(load(Some(&main), &[], &[], false).unwrap_err().to_string().contains("include itself"));
     std::fs::write(dir.join("sub/a.yaml"), "include: none.yaml\n").unwrap();
-    assert!(load(Some(&main), &[], false).unwrap_err().to_string().contains("none.yaml"));
+    assert!(load(Some(&main), &[], &[], false).unwrap_err().to_string().contains("none.yaml"));
     std::fs::remove_dir_all(&dir).unwrap();
 }
 

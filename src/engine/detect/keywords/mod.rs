@@ -18,6 +18,7 @@ mod checksum;
 mod config;
 mod content;
 mod content_bytes;
+mod csum;
 mod dataset;
 mod dsize;
 mod entropy;
@@ -69,6 +70,8 @@ pub enum Argument {
     Either,
     /// Needed, in double quotes, a `!` before them negates.
     Quoted,
+    /// The same, and the quotes may be missing.
+    MaybeQuoted,
     /// Anything at all.
     Any,
 }
@@ -187,6 +190,13 @@ pub const TABLE: &[&Keyword] = &[
     &ip::IPOPTS,
     &ip::FRAGBITS,
     &ip::FRAGOFFSET,
+    &csum::IPV4,
+    &csum::TCPV4,
+    &csum::TCPV6,
+    &csum::UDPV4,
+    &csum::UDPV6,
+    &csum::ICMPV4,
+    &csum::ICMPV6,
     &tcp::FLAGS,
     &tcp::SEQ,
     &tcp::ACK,

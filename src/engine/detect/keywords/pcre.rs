@@ -15,7 +15,7 @@ pub const PCRE: Keyword = Keyword {
     name: "pcre",
     aliases: &[],
     kind: Kind::Payload,
-    argument: Argument::Quoted,
+    argument: Argument::MaybeQuoted,
     doc: "a regular expression that must, or with ! must not, match the active buffer",
     syntax: "[!]\"/<expression>/[letters][, <flow|pkt|alert>:<name>…]\"",
     example_ok: r#"pcre:"/^user=(?P<flow_name>[a-z]+)/i";"#,

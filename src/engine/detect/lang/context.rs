@@ -42,6 +42,16 @@ pub struct Options {
     pub disabled: bool,
     /// No warnings about the cost of a rule.
     pub quiet: bool,
+    /// Protocols and keywords that the configuration switched off, each with how: a rule that needs one is refused.
+    pub off: Vec<(String, String)>,
+}
+
+impl Options {
+    /// Why `word` cannot be used: it, or what stands before its first dot, is off.
+    pub fn refuses(&self, word: &str) -> Option<&str> {
+        let family = |w: &str| word.strip_prefix(w).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        self.off.iter().find(|(w, _)| family(w)).map(|(_, why)| why.as_str())
+    }
 }
 
 /// What a word at an option's place is.

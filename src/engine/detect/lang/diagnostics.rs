@@ -80,6 +80,7 @@ codes! {
     Modifier "R0211" Error "an old content modifier where it cannot apply";
     ByteVariable "R0212" Error "a byte variable used before it is set";
     Unsupported "R0213" Error "something of the language that is not available";
+    Off "R0214" Error "a protocol or keyword that the configuration switched off";
     SidMissing "R0301" Error "a rule without sid";
     SidRepeated "R0302" Warning "the same sid twice; the higher revision stays";
     Impossible "R0303" Error "a rule that can never match";

@@ -12,6 +12,7 @@ fn set() -> super::Ruleset {
     let mut cx = context();
     cx.vars.set_address("LOOP", "[1.1.1.1,$POOL]");
     cx.vars.set_address("POOL", "$LOOP");
+    cx.options.off = vec![("modbus".into(), "the configuration switches it off".into())];
     cx.classes = Classifications::parse("config classification: misc,Misc,3", "c").0;
     cx.references = References::parse("config reference: cve http://x/", "r").0;
     load(&cx, include_str!("testdata/diagnostics.rules"))

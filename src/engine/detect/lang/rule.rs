@@ -197,6 +197,9 @@ fn protocol(word: &str, cx: &Context) -> Result<RuleProto, Fault> {
         "ether" => RuleProto::Ether,
         "arp" => RuleProto::Arp,
         name => {
+            if let Some(why) = cx.options.refuses(name) {
+                return Err(Fault::new(Code::Off, format!("`{word}` cannot match: {why}")));
+            }
             if let Some(p) = cx.vocabulary.protocol(name) {
                 return Ok(RuleProto::App(p.id));
             }
@@ -218,6 +221,9 @@ fn protocol(word: &str, cx: &Context) -> Result<RuleProto, Fault> {
 /// Applies one option.
 fn apply(text: &str, option: &OptionSyntax, b: &mut Builder<'_>) -> Result<(), Fault> {
     let word = text.get(option.name.clone()).unwrap_or("");
+    if let Some(why) = b.cx.options.refuses(word) {
+        return Err(Fault::new(Code::Off, format!("`{word}` cannot match: {why}")).at(option.name.clone()));
+    }
     let Some(name) = b.cx.name(word) else {
         let fault = Fault::new(Code::Keyword, format!("`{word}` is no keyword")).at(option.name.clone());
         return Err(match b.cx.nearest(word) {
@@ -290,7 +296,10 @@ fn argument<'t>(text: &'t str, option: &OptionSyntax, word: &str, shape: Argumen
         _ => {}
     }
     let (negated, body) = match raw.strip_prefix('!') {
-        Some(rest) if shape == Argument::Quoted || (shape == Argument::Any && rest.trim_start().starts_with('"')) => {
+        Some(rest)
+            if matches!(shape, Argument::Quoted | Argument::MaybeQuoted)
+                || (shape == Argument::Any && rest.trim_start().starts_with('"')) =>
+        {
             (true, rest.trim_start())
         }
         _ => (false, raw),
