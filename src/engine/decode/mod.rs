@@ -150,6 +150,10 @@ impl Decoder {
                 packet.flags.fragment = true;
                 // A piece is no payload: rules look at the whole.
                 packet.payload = Span::default();
+                if packet.flags.checksum_bad {
+                    // Its receiver throws it away: it must not take the place of one that is kept.
+                    return None;
+                }
                 let key = self.defrag.key(packet, &f);
                 packet.datagram = self.defrag.name(&key);
                 let (had, was_malformed) = (packet.events.len(), packet.flags.malformed);

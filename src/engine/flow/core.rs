@@ -1,6 +1,7 @@
 //! What the flow layer knows of one flow.
 
 use super::FlowKey;
+use super::macs::Macs;
 use crate::decode::{L4, Packet, VlanStack};
 use crate::types::{Direction, FiveTuple, IpProto, PerDirection, Reason, Timestamp};
 use std::time::Duration;
@@ -76,6 +77,8 @@ pub struct FlowCore {
     /// Type and code of the first ICMP message each way.
     pub icmp: PerDirection<Option<(u8, u8)>>,
     pub vlan: VlanStack,
+    /// Hardware addresses, where they are asked for.
+    pub macs: Option<Box<Macs>>,
     pub flags: FlowFlags,
     /// Epoch of the ruleset the flow's state was made under.
     pub epoch: u64,
@@ -108,6 +111,7 @@ impl FlowCore {
             tcp: TcpSummary::default(),
             icmp: PerDirection::default(),
             vlan: packet.vlan,
+            macs: None,
             flags: FlowFlags::default(),
             epoch: 0,
             client_is_lesser,
@@ -154,6 +158,9 @@ impl FlowCore {
         self.bytes = swap(self.bytes);
         self.tcp_flags = swap(self.tcp_flags);
         self.icmp = swap(self.icmp);
+        if let Some(macs) = &mut self.macs {
+            macs.reverse();
+        }
         self.flags.reversed = !self.flags.reversed;
     }
 

@@ -11,12 +11,14 @@
 
 mod core;
 mod key;
+mod macs;
 mod table;
 mod timeouts;
 mod wheel;
 
 pub use self::core::{Flow, FlowCore, FlowFlags, FlowState, TcpSummary};
 pub use key::{FlowKey, KeySettings, Keyed, Keyer};
+pub use macs::{MACS_MAX, Macs};
 pub use table::{EndCause, FlowRef, FlowTable, Lookup};
 pub use timeouts::{ProtoTimeouts, Settings};
 

@@ -1,8 +1,9 @@
 //! The records of a flow's end: `flow`, and `netflow` (one per direction).
 
 use super::fields::{app_proto, ends, ip_version, proto, time, vlan, volume};
+use super::packets::mac;
 use crate::decode::VlanStack;
-use crate::flow::{EndCause, FlowState};
+use crate::flow::{EndCause, FlowState, Macs};
 use crate::types::{Cause, Direction, ExceptionPolicy, FieldSink, FiveTuple, IpProto, Timestamp};
 
 /// The TCP part of a flow's end.
@@ -24,6 +25,8 @@ pub struct FlowEnd<'a> {
     /// Source is the client.
     pub tuple: FiveTuple,
     pub vlan: VlanStack,
+    /// Hardware addresses of client and server.
+    pub macs: Option<&'a Macs>,
     /// Type and code of the first ICMP packet in each direction.
     pub icmp: [Option<(u8, u8)>; 2],
     /// Name of the detected protocol, `failed` where detection gave up; none where there was nothing to detect.
@@ -87,6 +90,7 @@ pub fn flow_end(sink: &mut dyn FieldSink, f: &FlowEnd<'_>) {
         sink.end();
     }
     sink.end();
+    macs(sink, f, Direction::ToServer);
     (f.common)(sink);
     if let Some(tcp) = &f.tcp {
         tcp_end(sink, tcp);
@@ -122,6 +126,7 @@ pub fn netflow_end(f: &FlowEnd<'_>, dir: Direction) -> Option<impl FnOnce(&mut d
             sink.uint("tx_cnt", f.transactions);
         }
         sink.end();
+        macs(sink, f, dir);
         (f.common)(sink);
         if let Some(tcp) = &f.tcp {
             let flags = tcp.flags.get(i).copied().unwrap_or(0);
@@ -131,6 +136,18 @@ pub fn netflow_end(f: &FlowEnd<'_>, dir: Direction) -> Option<impl FnOnce(&mut d
             sink.end();
         }
     })
+}
+
+/// The `ether` object, as seen by who sends in `dir`.
+fn macs(sink: &mut dyn FieldSink, f: &FlowEnd<'_>, dir: Direction) {
+    let Some(macs) = f.macs else { return };
+    sink.begin_object("ether");
+    for (key, dir) in [("dest_macs", dir.flip()), ("src_macs", dir)] {
+        sink.begin_array(key);
+        macs.from(dir).iter().for_each(|a| sink.text("", mac(a).as_str()));
+        sink.end();
+    }
+    sink.end();
 }
 
 /// Seconds on the clock from the first packet to the last: 0.9 to 1.1 is one.

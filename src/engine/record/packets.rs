@@ -76,7 +76,7 @@ pub fn ethernet(sink: &mut dyn FieldSink, e: &EtherHeader) {
     sink.end();
 }
 
-fn mac(a: &[u8; 6]) -> Text<17> {
+pub(super) fn mac(a: &[u8; 6]) -> Text<17> {
     let mut t = Text::new();
     for (i, b) in a.iter().enumerate() {
         if i > 0 {

@@ -223,6 +223,7 @@ fn a_flow_ends_as_eve_says_it() {
     let end = FlowEnd {
         tuple: tuple_of(IpProto::TCP),
         vlan: VlanStack::default(),
+        macs: None,
         icmp: [None, None],
         app_proto: Some("http"),
         app_proto_per_direction: [Some("http"), Some("failed")],

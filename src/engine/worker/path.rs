@@ -183,6 +183,11 @@ impl Path {
         let subject = |dir| Subject { packet, source: PacketSource::of(packet), dir: Some(dir) };
         self.renew(flow);
         note_ttl(&mut flow.session, dir, packet);
+        if self.config.records.common.ethernet
+            && let Some(ether) = &packet.ether
+        {
+            flow.core.macs.get_or_insert_default().note(ether, dir);
+        }
         if let Some(reason) = flow.core.flags.condemned {
             let by_rule = reason == Reason::FlowDrop;
             let reason = if by_rule { Reason::FlowDrop } else { Reason::ExceptionFlowDrop };

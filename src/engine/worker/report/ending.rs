@@ -21,6 +21,7 @@ impl Path {
         let end = FlowEnd {
             tuple: core.tuple,
             vlan: core.vlan,
+            macs: core.macs.as_deref(),
             icmp: [core.icmp.to_server, core.icmp.to_client],
             app_proto: proto.map(|p| p.0),
             app_proto_per_direction: proto.map_or([None, None], |p| p.1),

@@ -12,7 +12,7 @@ use super::Output;
 use super::path::Path;
 use crate::applayer::files::{File, FileState};
 use crate::applayer::{LogCx, LogPurpose, Progress, ProtoId, Transaction, TxId, generic};
-use crate::decode::Packet;
+use crate::decode::{EtherHeader, Packet};
 use crate::flow::Flow;
 use crate::record::{self as fields, Head, Kind, PacketSource};
 use crate::session::Session;
@@ -72,6 +72,13 @@ impl Path {
             && let Some(ether) = packet.and_then(|p| p.ether.as_ref())
         {
             fields::ethernet(sink, ether);
+        } else if common.ethernet
+            && packet.is_some()
+            && let Some(macs) = flow.and_then(|f| f.core.macs.as_deref())
+            && let ([src, ..], [dst, ..]) = (macs.from(Direction::ToServer), macs.from(Direction::ToClient))
+        {
+            // What stands in for a packet came by the way of the flow's first.
+            fields::ethernet(sink, &EtherHeader { src: *src, dst: *dst, ether_type: 0 });
         }
         let vars = if packet.is_some() { self.detector.packet_vars() } else { &[] };
         let Some(flow) = flow else {
