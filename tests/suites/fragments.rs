@@ -40,12 +40,10 @@ fn ordered(mut parts: Vec<Vec<u8>>, order: Order) -> Vec<Vec<u8>> {
                 parts.iter().enumerate().flat_map(|(i, p)| vec![p.clone(); if i == last { 1 } else { 2 }]).collect();
         }
         Order::Shuffled => {
+            // A step that has no factor in common with their number reaches every one.
             let n = parts.len();
-            let step = (2..n).find(|s| n % s != 0 && s % 2 == 1).unwrap_or(1);
+            let step = [7, 5, 3].into_iter().find(|s| !n.is_multiple_of(*s)).unwrap_or(1);
             parts = (0..n).map(|i| parts[(i * step + 1) % n].clone()).collect();
-            if step > 1 && n.is_multiple_of(step) {
-                parts.reverse();
-            }
         }
     }
     parts

@@ -120,6 +120,13 @@ pub struct EtherHeader {
     pub ether_type: u16,
 }
 
+impl EtherHeader {
+    /// The same the other way round.
+    pub const fn turned(self) -> Self {
+        EtherHeader { dst: self.src, src: self.dst, ether_type: self.ether_type }
+    }
+}
+
 /// The network header rules can ask about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IpHeader {

@@ -25,6 +25,12 @@ impl Macs {
         &self.0[dir]
     }
 
+    /// The first way seen, from client to server.
+    pub fn first(&self) -> Option<EtherHeader> {
+        let (src, dst) = (*self.0.to_server.first()?, *self.0.to_client.first()?);
+        Some(EtherHeader { dst, src, ether_type: 0 })
+    }
+
     pub(super) fn reverse(&mut self) {
         std::mem::swap(&mut self.0.to_server, &mut self.0.to_client);
     }

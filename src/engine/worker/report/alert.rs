@@ -198,7 +198,7 @@ impl Path {
             _ => t.src = ip,
         }
         fields::tuple(sink, &t, &subject.packet.vlan, None, Some(subject.source), self.short());
-        self.common(sink, Some(subject.packet), flow);
+        self.common(sink, Some((subject.packet, false)), flow);
     }
 
     /// A packet that a rule's `tag` marks.

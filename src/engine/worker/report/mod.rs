@@ -12,7 +12,7 @@ use super::Output;
 use super::path::Path;
 use crate::applayer::files::{File, FileState};
 use crate::applayer::{LogCx, LogPurpose, Progress, ProtoId, Transaction, TxId, generic};
-use crate::decode::{EtherHeader, Packet};
+use crate::decode::Packet;
 use crate::flow::Flow;
 use crate::record::{self as fields, Head, Kind, PacketSource};
 use crate::session::Session;
@@ -56,29 +56,29 @@ impl Path {
     /// Where and whence of a record about a packet, and what records of every kind hold.
     fn of_packet(&self, sink: &mut dyn FieldSink, subject: &Subject<'_>, flow: Option<&Flow<Session>>) {
         fields::packet(sink, subject.packet, subject.source, self.short());
-        self.common(sink, Some(subject.packet), flow);
+        self.common(sink, Some((subject.packet, false)), flow);
     }
 
     /// The same of a record about a flow, with `ends` as it shall show them.
     fn of_flow(&self, sink: &mut dyn FieldSink, ends: &FiveTuple, subject: &Subject<'_>, flow: &Flow<Session>) {
         fields::tuple(sink, ends, &flow.core.vlan, None, Some(subject.source), self.short());
-        self.common(sink, Some(subject.packet), Some(flow));
+        let to_server = *ends == flow.core.tuple;
+        let turned = subject.dir.is_some_and(|d| (d == Direction::ToServer) != to_server);
+        self.common(sink, Some((subject.packet, turned)), Some(flow));
     }
 
-    /// What records of every kind hold: hardware addresses, the flow's identity, its bits and numbers.
-    fn common(&self, sink: &mut dyn FieldSink, packet: Option<&Packet<'_>>, flow: Option<&Flow<Session>>) {
+    /// What records of every kind hold: hardware addresses, the flow's identity, its bits and numbers. `packet` with
+    /// whether the record shows its ends the other way round.
+    fn common(&self, sink: &mut dyn FieldSink, packet: Option<(&Packet<'_>, bool)>, flow: Option<&Flow<Session>>) {
         let common = &self.config.records.common;
         if common.ethernet
-            && let Some(ether) = packet.and_then(|p| p.ether.as_ref())
-        {
-            fields::ethernet(sink, ether);
-        } else if common.ethernet
-            && packet.is_some()
-            && let Some(macs) = flow.and_then(|f| f.core.macs.as_deref())
-            && let ([src, ..], [dst, ..]) = (macs.from(Direction::ToServer), macs.from(Direction::ToClient))
+            && let Some((packet, turned)) = packet
         {
             // What stands in for a packet came by the way of the flow's first.
-            fields::ethernet(sink, &EtherHeader { src: *src, dst: *dst, ether_type: 0 });
+            let stand_in = || flow.and_then(|f| f.core.macs.as_deref()?.first());
+            if let Some(e) = packet.ether.map(|e| if turned { e.turned() } else { e }).or_else(stand_in) {
+                fields::ethernet(sink, &e);
+            }
         }
         let vars = if packet.is_some() { self.detector.packet_vars() } else { &[] };
         let Some(flow) = flow else {
