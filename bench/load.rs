@@ -21,6 +21,9 @@ pub struct Args {
     /// Where the cache is made; removed first. Default: a folder under the temporary one.
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
+    /// Also print every group of rules with its size.
+    #[arg(long)]
+    pub groups: bool,
 }
 
 /// A ruleset and what each phase of its loading took in CPU time.
@@ -110,6 +113,9 @@ pub fn run(args: &Args) -> Result<Table, String> {
         row.put("databases MiB", loaded.ruleset.memory() as f64 / f64::from(1 << 20));
         row.put("resident MiB", memory("VmRSS"));
         table.rows.push(row);
+        if args.groups && name == "no cache" {
+            print!("{}", loaded.ruleset.summary());
+        }
         for w in cache.iter().flat_map(|c| c.warnings()) {
             eprintln!("warning: {w}");
         }

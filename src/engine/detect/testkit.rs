@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Searches pattern by pattern.
+/// Searches pattern by pattern; tells the first occurrence alone, which is all that may be relied on.
 pub(crate) struct Naive;
 
 struct NaiveSet(Vec<Pattern>);
@@ -21,10 +21,9 @@ struct NaiveSet(Vec<Pattern>);
 impl PatternSet for NaiveSet {
     fn scan(&self, _: &mut Scratch, hay: &[u8], on_match: &mut dyn FnMut(u32, usize)) {
         for p in &self.0 {
-            for (i, w) in hay.windows(p.bytes.len()).enumerate() {
-                if if p.nocase { w.eq_ignore_ascii_case(&p.bytes) } else { w == p.bytes } {
-                    on_match(p.id, i + w.len());
-                }
+            let same = |w: &[u8]| if p.nocase { w.eq_ignore_ascii_case(&p.bytes) } else { w == p.bytes };
+            if let Some(i) = hay.windows(p.bytes.len()).position(same) {
+                on_match(p.id, i + p.bytes.len());
             }
         }
     }

@@ -63,8 +63,12 @@ pub(super) fn explain(rs: &Ruleset, i: SigIdx) -> Option<Explanation> {
 pub(super) fn summary(rs: &Ruleset) -> String {
     let mut out = String::new();
     for (n, g) in rs.payload.all() {
-        let (p, plain) = (g.patterns.len(), g.plain.len());
-        let _ = writeln!(out, "payload group {n}: {p} patterns, {plain} rules without");
+        let (whose, plain) = (rs.payload.whose(n as u16), g.plain.len());
+        let [head, packet, stream] = g.patterns().map(|p| p.describe());
+        let _ = writeln!(
+            out,
+            "payload group {n} ({whose}): {plain} rules without; first bytes: {head}; packet: {packet}; stream: {stream}"
+        );
     }
     for (proto, dir, g) in rs.txs.groups().filter(|(_, _, g)| !g.is_empty()) {
         let name = rs.vocabulary.proto_def(proto).map_or("?", |p| p.name);
@@ -78,7 +82,7 @@ pub(super) fn summary(rs: &Ruleset) -> String {
         for s in &g.scans {
             let buffer = rs.vocabulary.buffer_def(s.buffer).map_or("?", |d| d.name);
             let chain = rs.chains.name(s.chain);
-            let _ = writeln!(out, "  {buffer} {chain}: {} pinned, {} patterns", s.names.len(), s.patterns.len());
+            let _ = writeln!(out, "  {buffer} {chain}: {} pinned, {}", s.names.len(), s.patterns.describe());
         }
     }
     let _ = writeln!(
@@ -94,7 +98,9 @@ fn groups(rs: &Ruleset, i: SigIdx, c: &Compiled) -> Vec<String> {
     let mut out = Vec::new();
     for (n, g) in rs.payload.groups_of(i) {
         let kind = if g.plain.contains(&i) { "without fast pattern" } else { "by fast pattern" };
-        out.push(format!("payload group {n} ({kind}): {} patterns, {} rules without", g.patterns.len(), g.plain.len()));
+        let at = ["first bytes", "packet", "stream"].into_iter().zip(g.patterns()).filter(|(_, p)| p.serves(i));
+        let sets: String = at.map(|(name, p)| format!("{} patterns in the {name}, ", p.len())).collect();
+        out.push(format!("payload group {n} ({kind}): {sets}{} rules without", g.plain.len()));
     }
     for (proto, dir, g) in rs.txs.groups() {
         let proto = rs.vocabulary.proto_def(proto).map_or("?", |p| p.name);

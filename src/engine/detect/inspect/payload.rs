@@ -10,7 +10,7 @@ use super::{Detector, Hit, HitKind, PacketInput, Replacement, STEPS_MAX, StreamI
 use crate::applayer::{BufferId, generic};
 use crate::decode::{IpHeader, L4, Packet, SCTP_CHUNKS_MAX, Span};
 use crate::detect::compile::{Class, Compiled, Ruleset, Source};
-use crate::detect::prefilter::{GroupList, Transport};
+use crate::detect::prefilter::{GroupList, HEAD, Hay, Transport};
 use crate::detect::signature::{Op, SigIdx, TestBasis};
 use crate::detect::state::{FlowDetect, Parked, Wait, insert_sorted};
 use crate::detect::transforms_cache::{CacheKey, ChainId};
@@ -27,8 +27,7 @@ struct Bytes<'a> {
     stream: Option<StreamInput<'a>>,
     /// New bytes came.
     fresh: bool,
-    /// The stream's new bytes are the packet's payload.
-    same: bool,
+    in_stream: bool,
     transport: Transport,
 }
 
@@ -39,9 +38,14 @@ impl<'a> Bytes<'a> {
         let none = input.flow_end || input.opaque || flags.carrier || flags.invalid;
         let payload = if none { &[] } else { input.facts.packet.payload() };
         let stream = input.stream.filter(|s| !s.bytes.is_empty() && !input.opaque);
-        let fresh = stream.and_then(|s| s.bytes.get(s.bytes.len().saturating_sub(s.fresh)..)).unwrap_or(&[]);
-        let same = input.in_stream && !fresh.is_empty() && fresh == payload;
-        Bytes { payload, stream, fresh: !fresh.is_empty(), same, transport: Transport::of(input.facts.packet) }
+        let fresh = stream.is_some_and(|s| s.fresh > 0);
+        Bytes { payload, stream, fresh, in_stream: input.in_stream, transport: Transport::of(input.facts.packet) }
+    }
+
+    /// Whether the stream's new bytes are the packet's payload.
+    fn same(&self) -> bool {
+        let fresh = self.stream.and_then(|s| s.bytes.get(s.bytes.len().saturating_sub(s.fresh)..));
+        self.in_stream && self.fresh && fresh == Some(self.payload)
     }
 }
 
@@ -108,21 +112,23 @@ impl Detector {
         if !input.flow_end || bytes.fresh {
             group.plain.iter().for_each(|s| candidates.add(*s));
         }
-        if let Some(s) = bytes.stream.filter(|_| bytes.fresh && (group.in_stream || bytes.same)) {
-            let fresh_at = s.bytes.len().saturating_sub(s.fresh);
-            group.patterns.scan(&mut self.work.scratch, s.bytes, fresh_at, &mut |goal, start, end| {
-                let in_packet = bytes.same && start >= fresh_at && goal.suits((end - fresh_at) as u64);
-                if in_packet || goal.suits(s.offset.saturating_add(end as u64)) {
-                    candidates.add(goal.sig);
-                }
-            });
+        let scratch = &mut self.work.scratch;
+        let add = &mut |sig| candidates.add(sig);
+        if let Some(s) = bytes.stream.filter(|_| bytes.fresh) {
+            let fresh = s.bytes.len().saturating_sub(s.fresh);
+            let hay = Hay { data: s.bytes, fresh, offset: s.offset };
+            group.stream.scan(scratch, hay, add);
+            if let Some(left) = u64::from(HEAD).checked_sub(s.offset) {
+                let data = s.bytes.get(..left as usize).unwrap_or(s.bytes);
+                group.head.scan(scratch, Hay { data, ..hay }, add);
+            }
         }
-        if !bytes.same && !bytes.payload.is_empty() && (group.in_packet || !input.in_stream) {
-            group.patterns.scan(&mut self.work.scratch, bytes.payload, 0, &mut |goal, _, end| {
-                if goal.suits(end as u64) {
-                    candidates.add(goal.sig);
-                }
-            });
+        if !bytes.payload.is_empty() {
+            group.packet.scan(scratch, Hay::whole(bytes.payload), add);
+            group.head.scan(scratch, Hay::whole(bytes.payload.get(..HEAD as usize).unwrap_or(bytes.payload)), add);
+            if !input.in_stream {
+                group.stream.scan(scratch, Hay::whole(bytes.payload), add);
+            }
         }
     }
 
@@ -266,7 +272,11 @@ impl Detector {
             }
             // Where in the stream the packet's payload begins, for `replace`.
             let fresh = s.fresh as i64;
-            let payload_at = if bytes.same { view.end() - bytes.payload.len() as i64 } else { i64::MAX };
+            let payload_at = if !c.sig.replace.is_empty() && bytes.same() {
+                view.end() - bytes.payload.len() as i64
+            } else {
+                i64::MAX
+            };
             if !fired {
                 let once = plain || parked;
                 match self.stream_match(c, idx, input, view, payload_at, if once { 0 } else { fresh }) {

@@ -10,7 +10,7 @@ use super::payload::arrived;
 use super::{Detector, Hit, HitKind, PacketInput, STEPS_MAX};
 use crate::applayer::{AppParser, Buffer, BufferKind, Direct, Progress, ProtoId, Transaction, TxId};
 use crate::detect::compile::{Compiled, Ruleset, Source};
-use crate::detect::prefilter::{Transport, TxGroup};
+use crate::detect::prefilter::{Hay, Transport, TxGroup};
 use crate::detect::signature::SigIdx;
 use crate::detect::state::{FlowDetect, Partial, TxDir, insert_sorted};
 use crate::detect::transforms_cache::{CacheKey, ChainId};
@@ -234,11 +234,8 @@ impl Detector {
             data = self.cache.apply(key, &m.transforms, b.data, &mut self.work.scratch);
             from = 0;
         }
-        scan.patterns.scan(&mut self.work.scratch, data, from, &mut |goal, _, end| {
-            if goal.suits(b.offset.saturating_add(end as u64)) {
-                candidates.add(goal.sig);
-            }
-        });
+        let hay = Hay { data, fresh: from, offset: b.offset };
+        scan.patterns.scan(&mut self.work.scratch, hay, &mut |sig| candidates.add(sig));
     }
 
     fn wake_partial(&mut self, rs: &Ruleset, at: At<'_>, changed: bool, s: &mut TxDir) {

@@ -11,10 +11,11 @@ pub(crate) mod candidates;
 mod names;
 mod patterns;
 mod payload;
+mod piece;
 mod txs;
 
 pub(crate) use addresses::AddressRules;
 pub(crate) use candidates::Candidates;
-pub(crate) use patterns::SetBuilder;
-pub(crate) use payload::{GroupList, PayloadGroups, Transport};
+pub(crate) use patterns::{Hay, SetBuilder};
+pub(crate) use payload::{GroupList, HEAD, PayloadGroups, Transport};
 pub(crate) use txs::{TxGroup, TxGroups};

@@ -1,19 +1,23 @@
 //! A group's literals: one multi-pattern set, with the few that do not suit one beside it.
 //!
 //! A pattern longer than eight bytes is cut to the eight that tell most: rare bytes, and bytes few other patterns of the
-//! group share. Patterns of one and two bytes are looked up in a bitmap, so that a set's scan is not woken at every turn;
-//! a handful of patterns is searched one by one, which is cheaper than entering a matcher.
+//! group share. Patterns of one and two bytes are searched one by one, so that a set's scan is not woken at every turn:
+//! rules mostly bind them to the first bytes of their buffer, which is all that is searched then. A handful of patterns
+//! is searched the same way, which is cheaper than entering a matcher.
 
+use super::piece::Piece;
 use crate::detect::compile::DatabaseCache;
-use crate::detect::inspect::needle::{Needle, commonness};
+use crate::detect::inspect::needle::commonness;
 use crate::detect::matching::{MatcherError, MatcherFactory, Pattern, PatternSet, Scratch};
 use crate::detect::signature::{Content, SigIdx, Value};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-const CUT: usize = 8;
+const CUT: usize = super::piece::LEN_MAX;
 /// Groups of so few patterns do without a set.
 const FEW: usize = 3;
+/// Patterns of so few bytes stay out of a set.
+const SHORT: usize = 2;
 
 /// A rule behind a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -23,39 +27,67 @@ pub(crate) struct Goal {
     pub end_max: u32,
 }
 
-impl Goal {
-    /// Whether a match may end at this position of the whole buffer.
-    pub(crate) fn suits(&self, end: u64) -> bool {
-        self.end_max == u32::MAX || end <= u64::from(self.end_max)
+/// What is scanned: the end of a buffer, of which some bytes may have been scanned before.
+#[derive(Clone, Copy)]
+pub(crate) struct Hay<'a> {
+    pub data: &'a [u8],
+    /// Index in `data` of the first byte not scanned before.
+    pub fresh: usize,
+    /// Position in the whole buffer of `data[0]`.
+    pub offset: u64,
+}
+
+impl<'a> Hay<'a> {
+    /// A buffer that is all there and all new.
+    pub(crate) fn whole(data: &'a [u8]) -> Self {
+        Hay { data, fresh: 0, offset: 0 }
+    }
+
+    /// Index past the last byte that an occurrence bound to end by `end_max` can have.
+    fn bound(&self, end_max: u32) -> usize {
+        if end_max == u32::MAX {
+            return self.data.len();
+        }
+        let upto = u64::from(end_max).saturating_sub(self.offset);
+        usize::try_from(upto).unwrap_or(usize::MAX).min(self.data.len())
     }
 }
 
-/// One- and two-byte patterns.
-struct Short {
-    /// By first byte: patterns that begin with it.
-    first: Vec<u8>,
-    list: Vec<(Needle, u32)>,
+/// One pattern and the rules behind it.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    piece: Piece,
+    /// A range of the group's goals.
+    from: u32,
+    to: u32,
+    /// The latest `end_max` of them.
+    end_max: u32,
 }
 
 #[derive(Default)]
 pub(crate) struct PatternGroup {
     set: Option<Box<dyn PatternSet>>,
-    few: Vec<(Needle, u32)>,
-    short: Option<Box<Short>>,
-    /// Per pattern id: its length and its goals, a range of `goals`.
-    spans: Vec<(u16, u32, u32)>,
+    /// Patterns searched one by one: the short ones, and all where they are few.
+    single: Vec<u32>,
+    /// By pattern id.
+    entries: Vec<Entry>,
     goals: Vec<Goal>,
     longest: usize,
 }
 
 impl PatternGroup {
     pub(crate) fn is_empty(&self) -> bool {
-        self.spans.is_empty()
+        self.entries.is_empty()
     }
 
     /// Distinct patterns.
     pub(crate) fn len(&self) -> usize {
-        self.spans.len()
+        self.entries.len()
+    }
+
+    /// Its size in words, by how the patterns are searched.
+    pub(crate) fn describe(&self) -> String {
+        format!("{} patterns ({} one by one)", self.len(), self.single.len())
     }
 
     pub(crate) fn has_set(&self) -> bool {
@@ -63,7 +95,8 @@ impl PatternGroup {
     }
 
     pub(crate) fn memory(&self) -> usize {
-        self.set.as_ref().map_or(0, |s| s.memory()) + self.goals.len() * size_of::<Goal>()
+        let own = self.goals.len() * size_of::<Goal>() + self.entries.len() * size_of::<Entry>();
+        self.set.as_ref().map_or(0, |s| s.memory()) + own
     }
 
     pub(crate) fn serves(&self, sig: SigIdx) -> bool {
@@ -75,64 +108,40 @@ impl PatternGroup {
         self.longest.saturating_sub(1)
     }
 
-    /// Scans `data`; reports the goals of each match that ends past `fresh` (an index into `data`), with where it begins
-    /// and ends in `data`. Whether the end suits a goal's `end_max` is the caller's to say.
-    pub(crate) fn scan(
-        &self,
-        scratch: &mut Scratch,
-        data: &[u8],
-        fresh: usize,
-        f: &mut dyn FnMut(&Goal, usize, usize),
-    ) {
-        if self.spans.is_empty() || data.len() <= fresh {
+    /// Names the rules whose pattern has an occurrence that ends among the fresh bytes, where it may serve them.
+    pub(crate) fn scan(&self, scratch: &mut Scratch, hay: Hay<'_>, f: &mut dyn FnMut(SigIdx)) {
+        if self.entries.is_empty() || hay.data.len() <= hay.fresh {
             return;
         }
-        let from = fresh.saturating_sub(self.tail());
-        let Some(hay) = data.get(from..) else { return };
-        let mut report = |id: u32, end: usize| {
+        for id in &self.single {
+            self.search(*id, &hay, f);
+        }
+        let Some(set) = &self.set else { return };
+        let from = hay.fresh.saturating_sub(self.tail());
+        let Some(data) = hay.data.get(from..) else { return };
+        set.scan(scratch, data, &mut |id, end| {
             let end = from + end;
-            let Some((len, a, b)) = self.spans.get(id as usize) else { return };
-            if end <= fresh {
-                return;
+            if end <= hay.fresh {
+                // A set need not report what follows the first occurrence, and this one was seen before.
+                self.search(id, &hay, f);
+            } else if let Some(e) = self.entries.get(id as usize) {
+                self.report(e, &hay, end, f);
             }
-            let start = end.saturating_sub(usize::from(*len));
-            for g in self.goals.get(*a as usize..*b as usize).unwrap_or(&[]) {
-                f(g, start, end);
-            }
-        };
-        if let Some(set) = &self.set {
-            set.scan(scratch, hay, &mut report);
-        }
-        for (needle, id) in &self.few {
-            each(needle, hay, |end| report(*id, end));
-        }
-        if let Some(short) = &self.short {
-            short.scan(hay, &mut report);
-        }
+        });
     }
-}
 
-/// Every occurrence's end.
-fn each(needle: &Needle, hay: &[u8], mut f: impl FnMut(usize)) {
-    let mut at = 0;
-    while let Some(p) = hay.get(at..).and_then(|h| needle.find(h)) {
-        f(at + p + needle.len());
-        at += p + 1;
+    /// Names the rules that a pattern's first occurrence among the fresh bytes may serve; a later one serves no other.
+    fn report(&self, e: &Entry, hay: &Hay<'_>, end: usize, f: &mut dyn FnMut(SigIdx)) {
+        let goals = self.goals.get(e.from as usize..e.to as usize).unwrap_or(&[]);
+        goals.iter().filter(|g| end <= hay.bound(g.end_max)).for_each(|g| f(g.sig));
     }
-}
 
-impl Short {
-    fn scan(&self, hay: &[u8], report: &mut dyn FnMut(u32, usize)) {
-        for (i, b) in hay.iter().enumerate() {
-            if self.first.get(usize::from(*b)).is_none_or(|n| *n == 0) {
-                continue;
-            }
-            let here = hay.get(i..).unwrap_or(&[]);
-            for (needle, id) in &self.list {
-                if needle.at(here) {
-                    report(*id, i + needle.len());
-                }
-            }
+    fn search(&self, id: u32, hay: &Hay<'_>, f: &mut dyn FnMut(SigIdx)) {
+        let Some(e) = self.entries.get(id as usize) else { return };
+        let len = e.piece.len();
+        let from = (hay.fresh + 1).saturating_sub(len);
+        if let Some(at) = hay.data.get(from..hay.bound(e.end_max)).and_then(|d| e.piece.find(d)) {
+            self.report(e, hay, from + at + len, f);
         }
     }
 }
@@ -169,24 +178,23 @@ impl<'a, 'c> SetBuilder<'a, 'c> {
         let mut list: Vec<_> = merged.into_iter().collect();
         list.sort();
         let mut g = PatternGroup::default();
+        let long = list.iter().filter(|((bytes, _), _)| bytes.len() > SHORT).count();
         let mut patterns = Vec::new();
-        let mut short = Vec::new();
-        for (id, ((bytes, nocase), mut goals)) in list.into_iter().enumerate() {
+        for (id, ((bytes, nocase), mut goals)) in (0u32..).zip(list) {
             goals.sort();
             goals.dedup();
             let from = g.goals.len() as u32;
+            let end_max = goals.iter().map(|g| g.end_max).max().unwrap_or(0);
             g.goals.extend(goals);
-            g.spans.push((bytes.len() as u16, from, g.goals.len() as u32));
+            g.entries.push(Entry { piece: Piece::new(&bytes, nocase), from, to: g.goals.len() as u32, end_max });
             g.longest = g.longest.max(bytes.len());
-            match bytes.len() {
-                1 | 2 => short.push((Needle::new(&bytes, nocase), bytes, nocase, id as u32)),
-                _ => patterns.push(Pattern { bytes, nocase, id: id as u32 }),
+            if bytes.len() <= SHORT || long <= FEW {
+                g.single.push(id);
+            } else {
+                patterns.push(Pattern { bytes, nocase, id });
             }
         }
-        g.short = short_set(short);
-        if patterns.len() <= FEW {
-            g.few = patterns.into_iter().map(|p| (Needle::new(&p.bytes, p.nocase), p.id)).collect();
-        } else {
+        if !patterns.is_empty() {
             g.set = Some(self.compile(&patterns)?);
         }
         Ok(g)
@@ -210,24 +218,6 @@ impl<'a, 'c> SetBuilder<'a, 'c> {
         }
         Ok(set)
     }
-}
-
-fn short_set(list: Vec<(Needle, Vec<u8>, bool, u32)>) -> Option<Box<Short>> {
-    if list.is_empty() {
-        return None;
-    }
-    let mut first = vec![0u8; 256];
-    let mut out = Vec::new();
-    for (needle, bytes, nocase, id) in list {
-        let b = bytes.first().copied().unwrap_or(0);
-        for b in [b, if nocase { b.to_ascii_uppercase() } else { b }] {
-            if let Some(n) = first.get_mut(usize::from(b)) {
-                *n = 1;
-            }
-        }
-        out.push((needle, id));
-    }
-    Some(Box::new(Short { first, list: out }))
 }
 
 /// Two independent 64-bit hashes of library and patterns.
@@ -268,7 +258,7 @@ fn cut(bytes: &[u8], grams: &HashMap<[u8; CUT], u32>) -> usize {
 }
 
 /// Where the piece that ends `upto` bytes into the content must end at the latest.
-fn end_max(c: &Content, upto: usize) -> u32 {
+pub(super) fn end_max(c: &Content, upto: usize) -> u32 {
     if c.is_relative() {
         return u32::MAX;
     }
@@ -283,4 +273,55 @@ fn end_max(c: &Content, upto: usize) -> u32 {
         }
     };
     u32::try_from(last.saturating_sub(len).saturating_add(upto as i64).max(0)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::testkit::{Naive, content};
+
+    /// The rules of `list` whose content ends in `fresh..` of a stream, in its place.
+    fn naive(list: &[Content], stream: &[u8], fresh: usize) -> Vec<u32> {
+        let hit = |c: &Content| {
+            let n = c.bytes.len();
+            let same = |w: &[u8]| if c.nocase { w.eq_ignore_ascii_case(&c.bytes) } else { w == c.bytes };
+            let ends = stream.windows(n).enumerate().filter(|(_, w)| same(w)).map(|(i, _)| i + n);
+            ends.into_iter().any(|end| end > fresh && end as u64 <= u64::from(end_max(c, n)))
+        };
+        (0u32..).zip(list).filter(|(_, c)| hit(c)).map(|(i, _)| i).collect()
+    }
+
+    #[test]
+    fn every_cut_of_a_stream_names_what_a_walk_would() {
+        let plain = content;
+        let placed = |s: &str, depth| Content { depth: Some(Value::Const(depth)), ..plain(s) };
+        let nocase = |s: &str| Content { nocase: true, ..plain(s) };
+        let many = [
+            plain("a"),
+            plain("ab"),
+            placed("ab", 6),
+            placed("b", 3),
+            plain("aba"),
+            plain("abab"),
+            nocase("BaB"),
+            nocase("abABa"),
+            placed("aba", 5),
+            plain("xyz"),
+        ];
+        let stream = b"ababaxyzabABabxyz";
+        for list in [&many[..], &many[..5], &many[6..9]] {
+            let wanted: Vec<_> = (0u32..).map(SigIdx).zip(list).collect();
+            let group = SetBuilder::new(&Naive, None).group(&wanted, true).unwrap();
+            for fresh in 0..stream.len() {
+                for offset in 0..=fresh.saturating_sub(group.tail()) {
+                    let hay = Hay { data: &stream[offset..], fresh: fresh - offset, offset: offset as u64 };
+                    let mut got = Vec::new();
+                    group.scan(&mut (Box::new(()) as Scratch), hay, &mut |s| got.push(s.0));
+                    got.sort_unstable();
+                    got.dedup();
+                    assert_eq!(got, naive(list, stream, fresh), "{fresh} {offset}");
+                }
+            }
+        }
+    }
 }

@@ -3,8 +3,12 @@
 //! Each transport and direction has a group of the rules that name no port (or too many), and one per class of ports
 //! that rules name; a packet meets at most three groups: the first, its destination port's, its source port's. Ports
 //! that the same rules name share a group. A flow looks its groups up once.
+//!
+//! Watching, a byte is seen in its packet and again, once acknowledged, in the stream. So a group has a set for each,
+//! and a third for patterns that rules bind to the first bytes: of the 966 rules that any TCP packet to a server meets,
+//! 614 look no further than 64 bytes and 354 anywhere in the stream, but only 99 anywhere in a packet.
 
-use super::patterns::{PatternGroup, SetBuilder};
+use super::patterns::{PatternGroup, SetBuilder, end_max};
 use crate::applayer::Vocabulary;
 use crate::decode::{L4, Packet};
 use crate::detect::compile::{Class, Compiled};
@@ -15,7 +19,9 @@ use smallvec::SmallVec;
 use std::collections::BTreeMap;
 
 /// A rule that names more ports than this is filed as if it named none; inspection refuses it by port.
-const PORTS_MAX: u32 = 16;
+const PORTS_MAX: u32 = 32;
+/// Most rules that bind their pattern to a place bind it to the first bytes.
+pub(crate) const HEAD: u32 = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
@@ -72,16 +78,23 @@ impl Transport {
     }
 }
 
-/// Rules of one group.
+/// Rules of one group. A rule that sees packets and the stream has its pattern searched in both.
 #[derive(Default)]
 pub(crate) struct Group {
-    pub patterns: PatternGroup,
+    /// Patterns that must end within [`HEAD`] bytes of packet or stream.
+    pub head: PatternGroup,
+    /// Patterns anywhere in a packet, of rules that see packets.
+    pub packet: PatternGroup,
+    /// Patterns anywhere in the stream, of rules that see it, and in packets that the stream did not take.
+    pub stream: PatternGroup,
     /// Rules without a fast pattern: inspected for every packet of the group.
     pub plain: Vec<SigIdx>,
-    /// Some pattern's rule sees single packets.
-    pub in_packet: bool,
-    /// Some pattern's rule sees the stream.
-    pub in_stream: bool,
+}
+
+impl Group {
+    pub(crate) fn patterns(&self) -> [&PatternGroup; 3] {
+        [&self.head, &self.packet, &self.stream]
+    }
 }
 
 #[derive(Default)]
@@ -150,21 +163,30 @@ impl PayloadGroups {
         if let Some(g) = shared.get(&list) {
             return Ok(Some(*g));
         }
-        let mut wanted = Vec::new();
+        let (mut head, mut packet, mut stream) = (Vec::new(), Vec::new(), Vec::new());
         let mut group = Group::default();
         for idx in &list {
             let Some(c) = sigs.get(idx.0 as usize) else { continue };
             match (c.fast, c.fast_content()) {
                 // Transforms move bytes, so their rules are inspected without a prefilter here.
                 (Some((b, _)), Some(content)) if c.buffers.get(b).is_some_and(|a| a.chain.0 == 0) => {
-                    wanted.push((*idx, content));
-                    group.in_packet |= c.flags.in_packet;
-                    group.in_stream |= c.flags.in_stream;
+                    if end_max(content, content.bytes.len()) <= HEAD {
+                        head.push((*idx, content));
+                        continue;
+                    }
+                    if c.flags.in_packet {
+                        packet.push((*idx, content));
+                    }
+                    if c.flags.in_stream {
+                        stream.push((*idx, content));
+                    }
                 }
                 _ => group.plain.push(*idx),
             }
         }
-        group.patterns = builder.group(&wanted, true)?;
+        group.head = builder.group(&head, true)?;
+        group.packet = builder.group(&packet, true)?;
+        group.stream = builder.group(&stream, true)?;
         let Ok(n) = u16::try_from(self.groups.len()) else {
             return Err(MatcherError("more than 65,535 groups of payload rules".into()));
         };
@@ -194,11 +216,32 @@ impl PayloadGroups {
     }
 
     pub(crate) fn memory(&self) -> usize {
-        self.groups.iter().map(|g| g.patterns.memory()).sum()
+        self.groups.iter().flat_map(|g| g.patterns()).map(|p| p.memory()).sum()
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = (usize, &Group)> {
         self.groups.iter().enumerate()
+    }
+
+    /// Which packets a group is for, in words: transports, directions, ports.
+    pub(crate) fn whose(&self, n: u16) -> String {
+        let mut out = Vec::new();
+        for (i, t) in Transport::ALL.iter().enumerate() {
+            for d in Direction::BOTH {
+                let head = format!("{t:?} {}", d.name());
+                if self.any.get(i).is_some_and(|a| a[d as usize] == Some(n)) {
+                    out.push(format!("{head} any port"));
+                }
+                for (name, by) in [("dst", &self.dst), ("src", &self.src)] {
+                    let ports = by.get(i).map_or(&[][..], |m| &m[d as usize]).iter().filter(|e| e.1 == n);
+                    let ports: Vec<String> = ports.map(|e| e.0.to_string()).collect();
+                    if !ports.is_empty() {
+                        out.push(format!("{head} {name} {}", ports.join(",")));
+                    }
+                }
+            }
+        }
+        out.join("; ")
     }
 
     /// All groups a rule is in.
@@ -206,7 +249,7 @@ impl PayloadGroups {
         self.groups
             .iter()
             .enumerate()
-            .filter(|(_, g)| g.plain.contains(&sig) || g.patterns.serves(sig))
+            .filter(|(_, g)| g.plain.contains(&sig) || g.patterns().iter().any(|p| p.serves(sig)))
             .map(|(i, g)| (i as u16, g))
             .collect()
     }
