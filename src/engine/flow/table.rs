@@ -71,8 +71,47 @@ struct Slot<S> {
     flow: Option<Flow<S>>,
 }
 
+/// Slots in chunks, so that growing moves none and takes no more memory than it adds.
+struct Slab<S> {
+    chunks: Vec<Vec<Slot<S>>>,
+}
+
+impl<S> Slab<S> {
+    const CHUNK: usize = 256;
+
+    fn len(&self) -> usize {
+        self.chunks.len().saturating_sub(1) * Self::CHUNK + self.chunks.last().map_or(0, Vec::len)
+    }
+
+    fn get(&self, index: u32) -> Option<&Slot<S>> {
+        let index = index as usize;
+        self.chunks.get(index / Self::CHUNK)?.get(index % Self::CHUNK)
+    }
+
+    fn get_mut(&mut self, index: u32) -> Option<&mut Slot<S>> {
+        let index = index as usize;
+        self.chunks.get_mut(index / Self::CHUNK)?.get_mut(index % Self::CHUNK)
+    }
+
+    /// Adds a free slot at the end.
+    fn push(&mut self) -> u32 {
+        let index = self.len() as u32;
+        if self.chunks.last().is_none_or(|c| c.len() == Self::CHUNK) {
+            self.chunks.push(Vec::with_capacity(Self::CHUNK));
+        }
+        if let Some(last) = self.chunks.last_mut() {
+            last.push(Slot { generation: 0, hash: 0, flow: None });
+        }
+        index
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Slot<S>> {
+        self.chunks.iter().flatten()
+    }
+}
+
 pub struct FlowTable<S> {
-    slots: Vec<Slot<S>>,
+    slots: Slab<S>,
     free: Vec<u32>,
     index: HashTable<u32>,
     wheel: Wheel,
@@ -86,7 +125,7 @@ impl<S> FlowTable<S> {
     /// `seed` keys the hash and the flow ids: random live, fixed in replay.
     pub fn new(settings: Settings, seed: [u64; 2], flows_max: usize) -> Self {
         FlowTable {
-            slots: Vec::new(),
+            slots: Slab { chunks: Vec::new() },
             free: Vec::new(),
             index: HashTable::new(),
             wheel: Wheel::new(),
@@ -108,6 +147,17 @@ impl<S> FlowTable<S> {
 
     pub fn is_empty(&self) -> bool {
         self.index.is_empty()
+    }
+
+    /// Asks the processor for what a look-up under this hash will touch.
+    pub fn fetch_ahead(&self, hash: u64) {
+        self.index.iter_hash(hash).filter_map(|i| self.slots.get(*i)).for_each(accel::prefetch);
+    }
+
+    /// Flows that a look-up under this hash may find: few, mostly one.
+    pub fn likely(&self, hash: u64) -> impl Iterator<Item = &Flow<S>> {
+        let slots = self.index.iter_hash(hash).filter_map(|i| self.slots.get(*i));
+        slots.filter(move |s| s.hash == hash).filter_map(|s| s.flow.as_ref())
     }
 
     /// The packet's flow, begun if need be, with the packet counted. `make` builds the session of a new flow; `ended`
@@ -135,11 +185,11 @@ impl<S> FlowTable<S> {
     }
 
     pub fn flow(&self, r: FlowRef) -> Option<&Flow<S>> {
-        self.slots.get(r.index as usize).filter(|s| s.generation == r.generation)?.flow.as_ref()
+        self.slots.get(r.index).filter(|s| s.generation == r.generation)?.flow.as_ref()
     }
 
     pub fn flow_mut(&mut self, r: FlowRef) -> Option<&mut Flow<S>> {
-        self.slots.get_mut(r.index as usize).filter(|s| s.generation == r.generation)?.flow.as_mut()
+        self.slots.get_mut(r.index).filter(|s| s.generation == r.generation)?.flow.as_mut()
     }
 
     /// Tells the table that the flow's state changed (a TCP session closed): its deadline may now be nearer.
@@ -170,8 +220,10 @@ impl<S> FlowTable<S> {
 
     /// Ends every flow, in the order they began.
     pub fn drain(&mut self, ended: &mut dyn FnMut(Flow<S>, EndCause)) {
-        let mut live: Vec<(u64, u32)> =
-            (0u32..).zip(&self.slots).filter_map(|(i, s)| s.flow.as_ref().map(|f| (f.core.first_packet, i))).collect();
+        let mut live: Vec<(u64, u32)> = (0u32..)
+            .zip(self.slots.iter())
+            .filter_map(|(i, s)| s.flow.as_ref().map(|f| (f.core.first_packet, i)))
+            .collect();
         live.sort_unstable();
         for (_, index) in live {
             self.end(index, EndCause::Shutdown, ended);
@@ -193,14 +245,14 @@ impl<S> FlowTable<S> {
         let slots = &self.slots;
         let same = |&i: &u32| {
             slots
-                .get(i as usize)
+                .get(i)
                 .is_some_and(|s| s.hash == keyed.hash && s.flow.as_ref().is_some_and(|f| f.core.key == keyed.key))
         };
         self.index.find(keyed.hash, same).copied()
     }
 
     fn found(&mut self, index: u32, packet: &Packet<'_>, keyed: &Keyed) -> Lookup {
-        let Some(slot) = self.slots.get_mut(index as usize) else { return Lookup::None };
+        let Some(slot) = self.slots.get_mut(index) else { return Lookup::None };
         let flow = FlowRef { index, generation: slot.generation };
         let Some(f) = slot.flow.as_mut() else { return Lookup::None };
         let dir = f.core.direction(keyed.from_lesser);
@@ -225,16 +277,13 @@ impl<S> FlowTable<S> {
         core.count(packet, Direction::ToServer);
         let session = make(&core);
         let deadline = self.deadline(&core);
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { generation: 0, hash: 0, flow: None });
-            (self.slots.len() - 1) as u32
-        });
-        let Some(slot) = self.slots.get_mut(index as usize) else { return Lookup::Full };
+        let index = self.free.pop().unwrap_or_else(|| self.slots.push());
+        let Some(slot) = self.slots.get_mut(index) else { return Lookup::Full };
         slot.hash = keyed.hash;
         slot.flow = Some(Flow { core, session });
         let flow = FlowRef { index, generation: slot.generation };
         let slots = &self.slots;
-        let rehash = |&i: &u32| slots.get(i as usize).map_or(0, |s| s.hash);
+        let rehash = |&i: &u32| slots.get(i).map_or(0, |s| s.hash);
         self.index.insert_unique(keyed.hash, index, rehash);
         self.wheel.place(index, deadline, packet.ts.secs());
         Lookup::New { flow }
@@ -263,7 +312,7 @@ impl<S> FlowTable<S> {
     }
 
     fn take(&mut self, index: u32) -> Option<Flow<S>> {
-        let slot = self.slots.get_mut(index as usize)?;
+        let slot = self.slots.get_mut(index)?;
         let flow = slot.flow.take()?;
         slot.generation = slot.generation.wrapping_add(1);
         let hash = slot.hash;
@@ -276,7 +325,7 @@ impl<S> FlowTable<S> {
     }
 
     fn core_at(&self, index: u32) -> Option<&FlowCore> {
-        self.slots.get(index as usize)?.flow.as_ref().map(|f| &f.core)
+        self.slots.get(index)?.flow.as_ref().map(|f| &f.core)
     }
 
     /// The first whole second in which the flow can be found timed out.
@@ -296,7 +345,7 @@ impl<S> FlowTable<S> {
         debug_assert_eq!(live + self.free.len(), self.slots.len());
         debug_assert_eq!(live, self.wheel.check());
         debug_assert!(live <= self.flows_max);
-        for (i, s) in (0u32..).zip(&self.slots) {
+        for (i, s) in (0u32..).zip(self.slots.iter()) {
             let Some(f) = &s.flow else { continue };
             debug_assert!(self.index.find(s.hash, |&x| x == i).is_some());
             debug_assert!(f.core.first <= f.core.last && f.core.flow_id > 0 && f.core.flow_id < 1 << 53);

@@ -129,7 +129,10 @@ impl Path {
         fate: &mut Fate,
         out: &mut Output,
     ) {
-        self.detector.drain_counters(&mut self.counters);
+        if hits.is_empty() && alerts.is_empty() && self.detector.exceptions().is_empty() {
+            (self.hits, self.alerts) = (hits, alerts);
+            return;
+        }
         let sid_of = |rules: &Ruleset, s| rules.signature(s).map(|s| s.sid);
         let blocker = alerts.iter().find(|a| a.blocked).and_then(|a| sid_of(&self.rules, a.sig));
         fate.decide(settled.verdict, blocker);

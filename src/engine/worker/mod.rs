@@ -20,7 +20,7 @@ pub use output::{FrameVerdict, Injected, Output};
 use crate::decode::{Decoder, Frame, Packet, PacketList};
 use crate::detect::compile::Ruleset;
 use crate::detect::matching::MatcherError;
-use crate::flow::{EndCause, Flow, FlowTable, Keyer, Lookup};
+use crate::flow::{EndCause, Flow, FlowTable, Keyed, Keyer, Lookup};
 use crate::session::Session;
 use crate::types::{Cause, Counter, Counters, ExceptionPolicy, IpProto, Policies, Timestamp, Verdict};
 use path::{Fate, Path};
@@ -29,6 +29,8 @@ use std::sync::Arc;
 
 /// Timer slots and flows a packet may look at to end what has timed out.
 const SWEEP_BUDGET: usize = 16;
+/// Packets decoded, and their flows fetched, before the first of them is looked at: as many as a cache holds.
+const AHEAD: usize = 64;
 
 pub struct Worker {
     decoder: Decoder,
@@ -38,6 +40,7 @@ pub struct Worker {
     /// Flows that ended while a packet was looked up; finished before it goes on.
     ended: Vec<(Flow<Session>, EndCause)>,
     spare: PacketList<'static>,
+    keys: Vec<Option<Keyed>>,
 }
 
 impl Worker {
@@ -68,6 +71,7 @@ impl Worker {
             path: Path::new(config, rules, shared)?,
             ended: Vec::new(),
             spare: Vec::new(),
+            keys: Vec::new(),
         })
     }
 
@@ -80,23 +84,47 @@ impl Worker {
     /// Takes a batch through every stage. `out.frames` holds one verdict per frame afterwards.
     pub fn process(&mut self, frames: &[Frame<'_>], out: &mut Output) {
         out.begin(frames.len());
+        for (base, part) in (0u32..).step_by(AHEAD).zip(frames.chunks(AHEAD)) {
+            self.part(base, part, out);
+        }
+        self.path.count_verdicts(out);
+        self.path.gather_counters();
+        self.path.count_lost(out);
+    }
+
+    /// What has no state is done for all of the part first; `base`: its place in the batch.
+    fn part(&mut self, base: u32, frames: &[Frame<'_>], out: &mut Output) {
         let mut packets = recycled(std::mem::take(&mut self.spare));
-        for (index, frame) in (0u32..).zip(frames) {
+        for (index, frame) in (base..).zip(frames) {
             self.decoder.decode(frame, index, &mut packets, &mut self.path.counters);
         }
+        let keys = self.look_ahead(&packets);
         let mut datagram = None;
-        for (index, packet) in &packets {
-            let Some(frame) = frames.get(*index as usize) else { continue };
-            let fate = self.packet(packet, out);
+        for ((index, packet), keyed) in packets.iter().zip(&keys) {
+            let Some(frame) = frames.get((*index - base) as usize) else { continue };
+            let fate = self.packet(packet, keyed.as_ref(), out);
             self.path.apply(fate, frame, *index, packet, out);
             datagram = packet.datagram.map(|d| (*index, d)).or(datagram.filter(|(i, _)| i == index));
             if let Some((_, d)) = datagram.filter(|_| !packet.flags.fragment) {
                 self.path.note_datagram(d, *index, out);
             }
         }
+        self.keys = keys;
         self.spare = recycled(packets);
-        self.path.count_verdicts(out);
-        self.path.count_lost(out);
+    }
+
+    /// The packets' keys; what their flows hold is on its way into the cache.
+    fn look_ahead(&mut self, packets: &PacketList<'_>) -> Vec<Option<Keyed>> {
+        let mut keys = std::mem::take(&mut self.keys);
+        keys.clear();
+        keys.extend(packets.iter().map(|(_, p)| self.keyer.keyed(p)));
+        for k in keys.iter().flatten() {
+            self.flows.fetch_ahead(k.hash);
+        }
+        for k in keys.iter().flatten() {
+            self.flows.likely(k.hash).filter_map(|f| f.session.tcp.as_deref()).for_each(accel::prefetch);
+        }
+        keys
     }
 
     /// Ends every flow that is silent for longer than its time-out at `now`, as if packet `number` had been processed.
@@ -108,6 +136,7 @@ impl Worker {
         let ended = &mut self.ended;
         self.flows.sweep(self.path.now, usize::MAX, &mut |flow, cause| ended.push((flow, cause)));
         self.finish_in_order(number, out);
+        self.path.gather_counters();
         self.path.count_lost(out);
     }
 
@@ -117,6 +146,7 @@ impl Worker {
         let ended = &mut self.ended;
         self.flows.drain(&mut |flow, cause| ended.push((flow, cause)));
         self.finish_in_order(u64::MAX, out);
+        self.path.gather_counters();
         self.path.count_lost(out);
     }
 
@@ -149,14 +179,14 @@ impl Worker {
         self.path.now
     }
 
-    fn packet(&mut self, packet: &Packet<'_>, out: &mut Output) -> Fate {
+    fn packet(&mut self, packet: &Packet<'_>, keyed: Option<&Keyed>, out: &mut Output) -> Fate {
         self.path.begin(packet);
         let ended = &mut self.ended;
         if !self.path.config.paced {
             self.flows.sweep(self.path.now, SWEEP_BUDGET, &mut |flow, cause| ended.push((flow, cause)));
         }
-        let looked_up = self.keyer.keyed(packet).map(|keyed| {
-            self.flows.lookup(packet, &keyed, |_| Session::default(), &mut |flow, cause| ended.push((flow, cause)))
+        let looked_up = keyed.map(|keyed| {
+            self.flows.lookup(packet, keyed, |_| Session::default(), &mut |flow, cause| ended.push((flow, cause)))
         });
         if !self.ended.is_empty() {
             self.finish_ended(out);
@@ -200,7 +230,7 @@ impl Worker {
     /// Finishes flows that ended after packet `number`, in the order they began, whatever the table's.
     fn finish_in_order(&mut self, number: u64, out: &mut Output) {
         let mut ended = std::mem::take(&mut self.ended);
-        ended.sort_by_key(|(flow, _)| (flow.core.first_packet, flow.core.flow_id));
+        ended.sort_unstable_by_key(|(flow, _)| (flow.core.first_packet, flow.core.flow_id));
         for (flow, cause) in ended.drain(..) {
             self.path.detector.begin(Moment { number, ending: flow.core.first_packet.saturating_add(1) });
             self.ended.push((flow, cause));

@@ -129,6 +129,11 @@ impl Path {
         flow.session.detect.renew(epoch);
     }
 
+    /// Takes over what detection has counted; done once a batch.
+    pub fn gather_counters(&mut self) {
+        self.detector.drain_counters(&mut self.counters);
+    }
+
     pub fn begin(&mut self, packet: &Packet<'_>) {
         // Other workers' packets must not show in this one's time, where several are to agree.
         self.now = if self.config.paced { packet.ts } else { self.now.max(packet.ts) };
@@ -420,6 +425,7 @@ impl Path {
         self.unbill(flow);
         flow.session.blinded();
         flow.core.flags.pinned = true;
+        self.gather_counters();
         // Its scratch may be half written.
         let shared = self.detector.shared().clone();
         if let Ok(fresh) = Detector::new(&self.rules, &self.config.limits, self.inline, shared) {
