@@ -767,6 +767,28 @@ impl KeptDirection {
 }
 
 impl Signature {
+    /// Lets go of the room its lists were given to grow: it will not change, and a ruleset holds tens of thousands.
+    pub fn shrink(&mut self) {
+        self.msg.shrink_to_fit();
+        self.metadata.shrink_to_fit();
+        self.references.shrink_to_fit();
+        self.packet_tests.shrink_to_fit();
+        self.tx_tests.shrink_to_fit();
+        self.state.shrink_to_fit();
+        self.buffers.shrink_to_fit();
+        for b in &mut self.buffers {
+            b.transforms.shrink_to_fit();
+            b.ops.shrink_to_fit();
+            for op in &mut b.ops {
+                if let Op::Content(c) = op {
+                    c.bytes.shrink_to_fit();
+                }
+            }
+        }
+    }
+}
+
+impl Signature {
     /// What every reader of a signature relies on; panics where it does not hold. For tests and fuzzing.
     pub fn check(&self) {
         let content =

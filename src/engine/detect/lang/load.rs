@@ -130,7 +130,8 @@ impl<'c> Loader<'c> {
     }
 
     /// One signature per gid and sid: the higher revision, of equal ones the first.
-    fn keep(&mut self, sig: Signature, line: &Line<'_>, file: &Arc<str>, span: std::ops::Range<usize>) {
+    fn keep(&mut self, mut sig: Signature, line: &Line<'_>, file: &Arc<str>, span: std::ops::Range<usize>) {
+        sig.shrink();
         let key = (sig.gid, sig.sid);
         let Some(&at) = self.by_sid.get(&key) else {
             self.by_sid.insert(key, self.set.signatures.len());
