@@ -244,7 +244,7 @@ impl AppSession {
         let first = if reversed { dir.flip() } else { dir };
         if first == Direction::ToClient && !self.seen.to_server.any && !reversed {
             self.events.push(generic::EVENT_WRONG_DIRECTION_FIRST_DATA);
-        } else if self.seen[dir.flip()].refused {
+        } else if !cx.udp && self.seen[dir.flip()].refused {
             self.events.push(generic::EVENT_DETECT_ONLY_ONE_DIRECTION);
         }
         Fed { detected: true, reversed, ..Fed::default() }

@@ -14,7 +14,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 /// Names of one certificate shown; real ones have some hundred at most.
 const ALT_NAMES_MAX: usize = 4_096;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Certificate {
     /// `C=US, O=Example, CN=example.test`
     pub subject: Box<[u8]>,

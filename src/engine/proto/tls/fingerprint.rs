@@ -46,7 +46,8 @@ pub fn ja4(hello: &Hello, transport: char) -> String {
     let _ = write!(
         text,
         "{transport}{}{}{:02}{:02}{first}{last}_",
-        hello.version.ja4(),
+        // Drafts have no letters of their own.
+        if hello.version.is_draft() { hello.legacy_version } else { hello.version }.ja4(),
         if hello.sni.is_some() || hello.extensions.contains(&EXT_SNI) { 'd' } else { 'i' },
         ciphers.len().min(99),
         extensions.len().min(99),

@@ -180,9 +180,10 @@ fn extensions(mut c: Cursor<'_>, hello: &mut Hello, client: bool, events: &mut E
                     hello.sni = sni(data, events);
                 }
             }
-            EXT_GROUPS => hello.groups.extend(numbers(Cursor(data).block16()?)),
-            EXT_POINT_FORMATS => hello.point_formats.extend_from_slice(Cursor(data).block8()?),
-            EXT_SIGNATURE_ALGORITHMS => hello.signature_algorithms.extend(numbers(Cursor(data).block16()?)),
+            // Only the client's lists are asked for, and early drafts let servers send them empty.
+            EXT_GROUPS if client => hello.groups.extend(numbers(Cursor(data).block16()?)),
+            EXT_POINT_FORMATS if client => hello.point_formats.extend_from_slice(Cursor(data).block8()?),
+            EXT_SIGNATURE_ALGORITHMS if client => hello.signature_algorithms.extend(numbers(Cursor(data).block16()?)),
             EXT_ALPN => {
                 let mut names = Cursor(Cursor(data).block16()?);
                 while !names.0.is_empty() {

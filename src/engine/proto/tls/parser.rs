@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 use std::any::Any;
 
 /// Longest handshake message that is read; OpenSSL's default for a chain is 100 kB.
-pub const HANDSHAKE_BYTES_MAX: usize = 128 << 10;
+pub const HANDSHAKE_BYTES_MAX: usize = 512 << 10;
 /// Longest record: 2^14 bytes of content, 2048 of overhead in the most generous version (RFC 5246 section 6.2.3).
 const RECORD_BYTES_MAX: u16 = (1 << 14) + 2_048;
 const RECORD_HEADER_BYTES: usize = 5;

@@ -416,3 +416,53 @@ fn the_log_and_the_fuzz_target() {
     exercise::run(&DEF, &[&[2, 0x3f][..], &server_stream()].concat());
     fuzz::fuzz_target(&[]);
 }
+
+#[test]
+fn a_record_waits_for_the_certificate_the_client_was_asked_for() {
+    use super::transaction::{Chain, state};
+    let mut tx = TlsTransaction::default();
+    let chain = || {
+        let mut chain = Chain::default();
+        chain.first = Some(Default::default());
+        chain
+    };
+    tx.server.chain = Some(Box::new(chain()));
+    assert!(tx.log_ready(), "nothing more will change");
+    tx.states |= state::CERTIFICATE_REQUEST;
+    assert!(!tx.log_ready());
+    tx.client.chain = Some(Box::new(chain()));
+    assert!(!tx.log_ready(), "the handshake may still fail");
+    tx.advance(ToServer, progress::HELLO_DONE);
+    assert!(tx.log_ready());
+}
+
+#[test]
+fn fields_are_those_chosen() {
+    use crate::applayer::{LogCx, LogPurpose};
+    let mut tx = TlsTransaction::new(Settings { ja3: Fingerprint::Always, ..Settings::default() });
+    let hello = hello::Hello {
+        random: Some([7; 32]),
+        sni: Some(Box::from(&b"a.test"[..])),
+        ciphers: vec![0x0a0a, 0x1301],
+        extensions: [0u16].into_iter().collect(),
+        ..hello::Hello::default()
+    };
+    tx.client.hello = Some(Box::new(hello));
+    let fields = |fields: Fields, purpose| {
+        let tls = LogSettings { fields, session_resumption: true };
+        let settings = crate::proto::LogSettings { tls, ..Default::default() };
+        let mut sink = CountingSink::default();
+        tx.log(&mut sink, &LogCx::new(&settings, purpose));
+        assert_eq!(sink.depth, 0);
+        sink.fields
+    };
+    assert_eq!(fields(Fields::NONE, LogPurpose::Own), 0);
+    assert_eq!(fields(Fields::SNI, LogPurpose::Own), 1);
+    assert_eq!(fields(Fields::JA3, LogPurpose::Own), 2);
+    // Version, one cipher, one extension: fillers are left out.
+    assert_eq!(fields(Fields::CLIENT_HANDSHAKE, LogPurpose::Own), 3);
+    assert_eq!(fields(Fields::NONE, LogPurpose::Alert), fields(Fields::EXTENDED, LogPurpose::Own));
+    let never =
+        TlsTransaction::new(Settings { ja3: Fingerprint::Never, ja4: Fingerprint::Never, ..Settings::default() });
+    assert!(never.ja3(ToServer).is_none() && never.ja4().is_none());
+}

@@ -250,7 +250,7 @@ impl Transaction for TlsTransaction {
     fn records(&self, settings: &LogSettings) -> usize {
         let certificate = |s: &Side| s.chain.as_ref().is_some_and(|c| c.first.is_some());
         // A hello alone says who was asked for what, even where the rest is hidden (TLS 1.3), refused or never came.
-        let worth = self.client.hello.is_some()
+        let worth = self.client.hello.as_ref().is_some_and(|h| h.random.is_some())
             || certificate(&self.server)
             || certificate(&self.client)
             || self.resumed() && settings.tls.session_resumption;
@@ -259,9 +259,7 @@ impl Transaction for TlsTransaction {
 
     fn log_ready(&self) -> bool {
         // Once the server has shown its certificate nothing of the record changes but a client's certificate, if asked for.
-        let client = self.states & state::CERTIFICATE_REQUEST == 0
-            || self.client.chain.is_some()
-            || self.progress.to_server >= HELLO_DONE;
+        let client = self.states & state::CERTIFICATE_REQUEST == 0 || self.progress.to_server >= HELLO_DONE;
         client && self.server.chain.as_ref().is_some_and(|c| c.first.is_some())
             || Direction::BOTH.into_iter().all(|dir| self.progress(dir) == Progress::DONE)
     }

@@ -45,7 +45,7 @@ impl Version {
             Version(0xfb1a) => "TLS 1.3 draft-26-fb".into(),
             Version(v @ 0x7f10..=0x7fff) => format!("TLS 1.3 draft-{}", v & 0xff),
             Version(0x7f00..0x7f10) => "TLS 1.3 draft-<16".into(),
-            Version(v) => format!("0x{v:04x}"),
+            Version(v) => v.to_string(),
         }
     }
 
