@@ -4,6 +4,7 @@ use crate::dialogue::TimedFrame;
 use ::engine::decode::{Frame, LinkType, PortId};
 use ::engine::detect::compile::{Ruleset, Settings};
 use ::engine::detect::lang::{ActionOrder, Context, Events, order, parse_rules};
+use ::engine::detect::signature::VarId;
 use ::engine::types::{Counters, Policies, Timestamp, Verdict};
 use ::engine::worker::{Config, Mode, Output, Worker};
 use serde_json::Value;
@@ -57,7 +58,9 @@ fn compiled(
         return Err(read.diagnostics.iter().map(|d| d.render(false)).collect());
     }
     order(&mut read.signatures, &ActionOrder::default());
-    let made = Ruleset::compile(read.signatures, vocabulary, factory, None, Settings { epoch, ..Settings::default() });
+    let names = (0..read.vars.len() as u32).map(|i| read.vars.name(VarId(i)).unwrap_or_default().to_string());
+    let settings = Settings { epoch, var_names: names.collect(), ..Settings::default() };
+    let made = Ruleset::compile(read.signatures, vocabulary, factory, None, settings);
     let made = made.map_err(|e| e.to_string())?;
     match made.refused.first() {
         Some(r) => Err(format!("sid {}: {}", r.sid, r.why)),

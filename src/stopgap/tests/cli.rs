@@ -480,3 +480,76 @@ fn files_are_kept_where_a_rule_asks_and_found_by_their_hash() {
     let o = run!("suricata", "-T", "-c", conf, "-S", rules(ask));
     assert!(code(&o) == 1 && err(&o).contains("known.md5:1: a hash of 32"), "{}", err(&o));
 }
+
+#[test]
+fn lists_beside_the_rules_are_asked_and_kept() {
+    let d = Dir::new("lists");
+    let conf = d.file("suricata.yaml", SURICATA_YAML);
+    let cap = d.file("a.pcap", pcap(&dialogue([10, 0, 0, 1], "/evil")));
+    let run = |rules: &str, more: &[&str]| {
+        let rules = d.file("a.rules", rules);
+        let (conf, cap, out) = (conf.display().to_string(), cap.display().to_string(), d.path("out"));
+        let (rules, out, data) = (rules.display().to_string(), out.display().to_string(), d.path("data"));
+        let data = format!("--data-dir={}", data.display());
+        let mut args =
+            vec!["suricata", "-c", &conf, "-S", &rules, "-r", &cap, "-l", &out, &data, "--init-errors-fatal"];
+        args.extend(more);
+        let o = stopgap(&args);
+        let records = if code(&o) == 0 { eve(&d.path("out")) } else { Vec::new() };
+        let mut sids: Vec<u64> =
+            of_type(&records, "alert").iter().filter_map(|a| a["alert"]["signature_id"].as_u64()).collect();
+        sids.sort_unstable();
+        sids.dedup();
+        (code(&o), sids, err(&o), records)
+    };
+    std::fs::create_dir_all(d.path("data")).unwrap();
+    d.file("hosts.lst", "d3d3LmV4YW1wbGUuY29t\n");
+    d.file("hosts.json", r#"[{"host": "www.example.com", "seen": {"year": 2005, "by": ["a"]}}]"#);
+    d.file("hosts.rep", "d3d3LmV4YW1wbGUuY29t,200\n");
+    let rules = "alert http any any -> any any (http.host; dataset:isset,hosts,type string,load hosts.lst; sid:1;)\n\
+        alert http any any -> any any (http.host; dataset:isnotset,hosts; sid:2;)\n\
+        alert http any any -> any any (http.host; dataset:isset,words,type string,load hosts.json,format json,\
+        value_key host,context_key known,remove_key; sid:3;)\n\
+        alert http any any -> any any (http.host; datarep:rep,>,100,load hosts.rep,type string; sid:4;)\n\
+        alert http any any -> any any (http.host; datarep:rep,>,200; sid:5;)\n\
+        alert http any any -> any any (http.uri; dataset:set,paths,type string,state paths.lst; sid:6;)\n\
+        alert tcp any any -> any any (ip.src; dataset:set,ends,type ip,save ends.lst; sid:7;)\n";
+    let (ended, sids, said, records) = run(rules, &[]);
+    assert_eq!((ended, sids), (0, vec![1, 3, 4, 6, 7]), "{said}");
+    let context = |a: &&&serde_json::Value| a["alert"]["signature_id"] == 3;
+    let alerts = of_type(&records, "alert");
+    let known = &alerts.iter().find(context).unwrap()["alert"]["context"]["known"];
+    assert_eq!(*known, serde_json::json!({"seen": {"year": 2005, "by": ["a"]}}));
+    let kept = |name: &str| std::fs::read_to_string(d.path("data").join(name)).unwrap();
+    assert_eq!((kept("paths.lst"), kept("ends.lst")), ("L2V2aWw=\n".into(), "10.0.0.1\n192.0.2.80\n".into()));
+    // What is kept is there the next time.
+    assert_eq!(run(rules, &[]).1, [1, 3, 4, 7]);
+    for (bad, why) in [
+        ("dataset:set,a,type string,state ../a.lst", "leads out of the data directory"),
+        ("dataset:isset,a,type string,load none.lst", "no such file"),
+        ("dataset:isset,a,type md5,load hosts.lst", "bad hash"),
+    ] {
+        let (ended, _, said, _) = run(&format!("alert http any any -> any any (http.uri; {bad}; sid:1;)\n"), &[]);
+        assert_eq!((ended, said.contains(why)), (1, true), "{bad}: {said}");
+    }
+    let file = |name, text: &str| d.file(name, text).display().to_string();
+    let thresholds =
+        file("t.config", "suppress gen_id 1, sig_id 1, track by_src, ip 10.0.0.0/8\nsuppress gen_id 1, sig_id 3\n");
+    let categories = file("c.txt", "1,bad,Known bad\n");
+    let scores = file("s.list", "10.0.0.0/24,1,50\n");
+    let set = |key: &str, value: &str| format!("--set={key}={value}");
+    let more = [
+        set("threshold-file", &thresholds),
+        set("reputation-categories-file", &categories),
+        set("reputation-files", &scores),
+    ];
+    let more: Vec<&str> = more.iter().map(String::as_str).collect();
+    let rules = "alert tcp 10.0.0.1 any -> any any (sid:1;)\nalert tcp any any -> 10.0.0.1 any (sid:2;)\n\
+        alert tcp any any -> any any (sid:3;)\nalert ip any any -> any any (iprep:src,bad,>,40; sid:4;)\n\
+        alert ip any any -> any any (iprep:any,bad,>,60; sid:5;)\n";
+    let (ended, sids, said, _) = run(rules, &more);
+    assert_eq!((ended, sids), (0, vec![2, 4]), "{said}");
+    let broken = file("t.config", "suppress gen_id 1, sig_id 1, track by_src, ip 10.0.0\n");
+    let (_, _, said, _) = run(rules, &[&set("threshold-file", &broken)]);
+    assert!(said.contains("t.config:1:"), "{said}");
+}

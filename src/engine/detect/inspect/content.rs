@@ -12,7 +12,7 @@ use super::bytes;
 use super::gather::{Gathered, Said};
 use super::ops::{OpAux, Ops};
 use crate::detect::matching::{LimitReached, Scratch};
-use crate::detect::signature::{BufferOp, Content, Op, Pcre, Value, VarId};
+use crate::detect::signature::{BufferOp, CaptureScope, Content, Op, Pcre, Value, VarId};
 use crate::types::Cause;
 use smallvec::SmallVec;
 use std::ops::Range;
@@ -422,9 +422,19 @@ impl Run<'_, '_, '_> {
             range.and_then(|r| hay.get(r))
         };
         let mut found = Vec::with_capacity(p.captures.len());
-        for c in &p.captures {
+        let mut captures = p.captures.iter().peekable();
+        while let Some(c) = captures.next() {
             let Some(bytes) = group(c.group) else { continue };
-            found.push((c.scope, (Arc::clone(&c.name), Gathered::cut(bytes))));
+            // Of a packet a pair called `key` and `value` names its own variable.
+            let (name, bytes) = match captures.peek() {
+                Some(v) if c.scope == CaptureScope::Packet && &*c.name == "key" && &*v.name == "value" => {
+                    let value = group(v.group).unwrap_or(&[]);
+                    captures.next();
+                    (Arc::from(String::from_utf8_lossy(bytes)), value)
+                }
+                _ => (Arc::clone(&c.name), bytes),
+            };
+            found.push((c.scope, (name, Gathered::cut(bytes))));
         }
         let step = self.from(i + 1, to);
         if let (Step::Match, Some(g)) = (&step, &mut self.work.gathered) {
