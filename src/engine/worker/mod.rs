@@ -13,6 +13,7 @@ mod output;
 mod path;
 mod report;
 
+use crate::applayer::files::Hashes;
 pub use crate::detect::state::shared::{HostTable, Moment, Shared, Turn};
 pub use config::{Config, KeepFiles, Mode};
 pub use output::{FrameVerdict, Injected, Output};
@@ -57,7 +58,9 @@ impl Worker {
             // Sessions that are turned away are not taken up.
             Arc::make_mut(&mut config).stream.midstream = false;
         }
-        let hashes = rules.hashes();
+        let logged = config.records.files.as_ref();
+        let logged = logged.map(|f| Hashes { md5: f.md5, sha1: f.sha1, sha256: f.sha256 });
+        let hashes = rules.hashes().or(logged.unwrap_or_default());
         if hashes != Default::default() {
             Arc::make_mut(&mut config).proto.want_hashes(hashes);
         }

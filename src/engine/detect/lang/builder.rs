@@ -244,9 +244,21 @@ impl<'a> Builder<'a> {
         i
     }
 
-    /// Appends a check to the active buffer.
+    /// Appends a check to the active buffer; without a sticky one, a check that goes on from where the last content
+    /// matched belongs to that content's buffer, wherever an old modifier has moved it.
     pub fn push(&mut self, op: Op) {
-        let i = self.target();
+        let relative = match &op {
+            Op::ByteTest(t) => t.relative,
+            Op::ByteJump(j) => j.relative,
+            Op::ByteExtract(e) => e.relative,
+            Op::ByteMath(m) => m.relative,
+            Op::IsDataAt(i) => i.relative,
+            _ => false,
+        };
+        let i = match self.last_content {
+            Some((i, _)) if relative && self.active.is_none() && !self.swallow => i,
+            _ => self.target(),
+        };
         self.push_at(i, op);
     }
 

@@ -66,6 +66,26 @@ fn sticky_buffers_and_modifiers_place_contents() {
 }
 
 #[test]
+fn what_goes_on_from_a_moved_content_goes_to_its_buffer() {
+    for options in [
+        "content:\"a\"; http_uri; isdataat:!10,relative;",
+        "content:\"a\"; http_uri; byte_extract:1,2,n,string,dec,relative; content:\"b\"; http_uri; distance:n;",
+    ] {
+        let sig = one(options);
+        assert_eq!(sig.buffers.iter().filter(|b| !b.ops.is_empty()).count(), 1, "{options}");
+    }
+    // What does not go on from it looks at the payload.
+    let sig = one("content:\"a\"; http_uri; isdataat:10;");
+    assert_eq!(sig.buffers.iter().filter(|b| !b.ops.is_empty()).count(), 2);
+}
+
+#[test]
+fn a_pcre_may_stand_without_quotes() {
+    let sig = one("content:\"a\"; http_uri; pcre:/b+/U;");
+    expect(&sig, &[("http.uri", &["a", "/b+/"])]);
+}
+
+#[test]
 fn several_instances_are_several_matches() {
     let s = rule(r#"alert dns any any -> any any (dns.query; content:"a"; dns.query; content:"b"; sid:1;)"#);
     expect(&s, &[("dns.query", &["a"]), ("dns.query", &["b"])]);
