@@ -33,6 +33,9 @@ pub enum Command {
     /// Run a capture with Suricata's options and configuration
     #[command(after_help = SURICATA_EXAMPLES)]
     Suricata(crate::suricata::args::SuricataArgs),
+    /// Work on configurations
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Check and explain rules
     #[command(subcommand)]
     Rules(RulesCommand),
@@ -129,6 +132,22 @@ pub struct SettingArgs {
     /// Keep compiled pattern databases in this directory, for a faster start next time
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum ConfigCommand {
+    /// Write a suricata.yaml as a configuration of this program, to standard output
+    #[command(after_help = "Example:\n  stopgap config import /etc/suricata/suricata.yaml > stopgap.yaml")]
+    Import(ImportArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct ImportArgs {
+    /// suricata.yaml
+    pub file: PathBuf,
+    /// Set a key of it first, such as stream.midstream=true
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
 }
 
 #[derive(Subcommand, Debug)]

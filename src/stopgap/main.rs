@@ -10,7 +10,7 @@ mod ruleset;
 mod suricata;
 
 use clap::Parser;
-use cli::{Command, RulesCommand};
+use cli::{Command, ConfigCommand, RulesCommand};
 use console::Failure;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
@@ -24,6 +24,7 @@ fn main() -> ExitCode {
     let run = AssertUnwindSafe(|| match cli.command {
         Command::Replay(args) => replay::run(&args),
         Command::Suricata(args) => suricata::run(&args),
+        Command::Config(ConfigCommand::Import(args)) => suricata::import(&args),
         Command::Rules(RulesCommand::Check(args)) => rules::check(&args),
         Command::Rules(RulesCommand::Explain(args)) => rules::explain(&args),
         Command::Keywords(args) => keywords::run(&args),

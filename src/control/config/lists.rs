@@ -8,22 +8,26 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Named sets.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, serde::Serialize)]
 #[serde(transparent)]
 pub struct Sets(pub BTreeMap<String, Set>);
 
 /// A set that is there for every rule.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Set {
     /// `string`, `md5`, `sha256`, `ipv4`, `ip`.
     #[serde(rename = "type")]
     pub kind: String,
     /// Read at the beginning.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub load: Option<String>,
     /// Read at the beginning and written at the end, below `data-dir`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub memcap: Option<Size>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub hashsize: Option<Size>,
 }
 

@@ -7,6 +7,7 @@ pub mod lists;
 pub mod outputs;
 mod resolve;
 mod schema;
+mod spelled;
 pub mod suricata;
 mod values;
 

@@ -23,14 +23,19 @@ impl<T> Overlay for Option<T> {
     }
 }
 
+/// Nothing is said of a key.
+pub(crate) fn unsaid<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// A section of typed, optional keys.
 macro_rules! section {
     ($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $ty:ty,)* }) => {
         $(#[$meta])*
-        #[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
+        #[derive(Clone, Debug, Default, PartialEq, serde::Deserialize, serde::Serialize)]
         #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
         pub struct $name {
-            $($(#[$field_meta])* pub $field: $ty,)*
+            $($(#[$field_meta])* #[serde(skip_serializing_if = "crate::config::schema::unsaid")] pub $field: $ty,)*
         }
 
         impl Overlay for $name {
@@ -75,7 +80,7 @@ section! {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Checksums {
     /// Verify; a wrong one makes the packet invalid.

@@ -229,7 +229,7 @@ fn word<'de, D: Deserializer<'de>, T>(
     parse(&text).ok_or_else(|| serde_de::Error::custom(format!("`{text}` is not one of {}", allowed.join(", "))))
 }
 
-pub const OS_NAMES: [&str; 13] = [
+pub const OS_NAMES: [&str; 14] = [
     "bsd",
     "bsd-right",
     "first",
@@ -243,6 +243,7 @@ pub const OS_NAMES: [&str; 13] = [
     "solaris",
     "vista",
     "windows",
+    "windows2k3",
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,8 +5,8 @@
 
 pub mod args;
 
-use crate::cli::{ChecksumArg, SettingArgs};
-use crate::console::{Failure, Outcome, error, note, warning};
+use crate::cli::{ChecksumArg, ImportArgs, SettingArgs};
+use crate::console::{DONE, Failure, Outcome, error, note, print, warning};
 use crate::lists;
 use crate::replay::{Plan, Shape};
 use crate::ruleset::{self, Loaded, Reading};
@@ -28,6 +28,14 @@ pub fn run(args: &SuricataArgs) -> Outcome {
             Ok(FAILED)
         }
     }
+}
+
+/// `stopgap config import`.
+pub fn import(args: &ImportArgs) -> Outcome {
+    let imported = suricata::load(Some(&args.file), &[], &args.set, true)?;
+    imported.config()?;
+    print(&imported.native()?)?;
+    Ok(DONE)
 }
 
 fn attempt(args: &SuricataArgs) -> Result<(), Failure> {

@@ -428,6 +428,23 @@ af-packet: [{interface: eth0}]
 ";
 
 #[test]
+fn a_suricata_configuration_is_imported() {
+    let d = Dir::new("import");
+    let (conf, rules) = (d.file("suricata.yaml", SURICATA_YAML), d.file("a.rules", RULES));
+    let cap = d.file("a.pcap", pcap(&dialogue([10, 0, 0, 1], "/evil")));
+    let o = run!("config", "import", conf);
+    assert_eq!(code(&o), 0, "{}", err(&o));
+    let text = out(&o).replace("/no/such/classification.config", "");
+    let native: String =
+        text.lines().filter(|l| !l.starts_with("classification-file")).flat_map(|l| [l, "\n"]).collect();
+    let native = d.file("stopgap.yaml", native);
+    assert_eq!(code(&run!("replay", "-c", native, "-S", rules, "-l", d.path("native"), cap)), 0);
+    assert_eq!(code(&run!("suricata", "-c", conf, "-S", rules, "-l", d.path("suricata"), "-r", cap)), 0);
+    assert_eq!(eve(&d.path("native")), eve(&d.path("suricata")));
+    assert_eq!(code(&run!("config", "import", "/no/such.yaml")), 2);
+}
+
+#[test]
 fn suricata_takes_its_options_and_its_configuration() {
     let d = Dir::new("suricata");
     let (conf, rules) = (d.file("suricata.yaml", SURICATA_YAML), d.file("a.rules", RULES));

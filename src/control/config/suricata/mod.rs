@@ -31,6 +31,22 @@ impl Imported {
     pub fn config(&self) -> Result<Config, Error> {
         Config::of(&self.document)
     }
+
+    /// The native configuration with the same meaning; keys that have none are comments at its end.
+    pub fn native(&self) -> Result<String, Error> {
+        let failed = |e: &dyn std::fmt::Display| Error { origin: "import".into(), place: None, message: e.to_string() };
+        let mut text = serde_saphyr::to_string(&self.document).map_err(|e| failed(&e))?;
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+        if !self.unsupported.is_empty() {
+            text.push_str("\n# Without a counterpart here:\n");
+        }
+        for key in &self.unsupported {
+            text.push_str(&format!("#   {}\n", key.replace(['\n', '\r'], " ")));
+        }
+        Ok(text)
+    }
 }
 
 /// Reads an optional suricata.yaml, with `--set` assignments laid over it. What some keys may say and mean depends on

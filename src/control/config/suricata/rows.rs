@@ -245,6 +245,13 @@ pub(super) fn apply(root: &Node, inline: bool) -> Result<Imported, Error> {
             (row.apply)(&cx, node, &mut document)?;
         }
     }
+    // What was said last of a cause counts.
+    let said = std::mem::take(&mut document.exception_policies.each);
+    for (i, (cause, policy)) in said.iter().enumerate() {
+        if !said.iter().skip(i + 1).any(|(later, _)| later == cause) {
+            document.exception_policies.each.push((*cause, *policy));
+        }
+    }
     let mut unknown = cx.unsupported.into_inner();
     unsupported(root, "", &mut unknown);
     Ok(Imported { document, unsupported: unknown.into_iter().collect() })

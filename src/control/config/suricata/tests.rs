@@ -173,3 +173,24 @@ fn protocols_have_their_switches_and_ports() {
     let root = tree::parse(&tls.replace("full", "half"), "t").unwrap();
     assert!(rows::apply(&root, false).unwrap_err().to_string().contains("track-only"));
 }
+
+#[test]
+fn the_native_configuration_means_the_same() {
+    let more = "exception-policy: auto\ndefrag-x: 1\nstream2: [1]\n";
+    let sets = [
+        "stream.midstream-policy=pass-flow",
+        "stream.reassembly.urgent.policy=gap",
+        "app-layer.protocols.tls.ja3-fingerprints=yes",
+        "app-layer.protocols.dns.tcp.detection-ports.dp=53, 5353",
+        "outputs.1.eve-log.community-id=yes",
+        "outputs.1.eve-log.types.0.alert.payload=yes",
+        "outputs.1.eve-log.types.5.netflow=",
+    ];
+    let i = import(&format!("{SAMPLE}{more}"), &sets).unwrap();
+    let text = i.native().unwrap();
+    let read = crate::config::parse(&text, "native").map_err(|e| format!("{e}\n{text}")).unwrap();
+    assert_eq!(read, i.document, "{text}");
+    let debug = |d: &Document| format!("{:?}", Config::of(d).unwrap());
+    assert_eq!(debug(&read), debug(&i.document));
+    assert!(text.contains("\n# Without a counterpart here:\n") && text.contains("#   defrag-x\n"), "{text}");
+}
