@@ -13,6 +13,6 @@ mod vocabulary;
 pub use parser::{AppParser, Buffer, Input, LogCx, LogPurpose, ParseCx, Parsed, Progress, Transaction, TxId};
 pub use session::{AppCx, AppSession, Fed};
 pub use vocabulary::{
-    BufferDef, BufferId, BufferKind, Direct, EventDef, EventId, Probe, ProbeInput, ProtoDef, ProtoId, ProtoSet,
-    TxKeyword, TxTest, UnparsedProto, Vocabulary, generic,
+    BufferDef, BufferId, BufferKind, Direct, EventDef, EventId, FRAME_PREFIX, Probe, ProbeInput, ProtoDef, ProtoId,
+    ProtoSet, TxKeyword, TxTest, UnparsedProto, Vocabulary, generic,
 };

@@ -88,6 +88,9 @@ impl Direct {
     }
 }
 
+/// Names of buffers that are units of a protocol on the wire begin so; rules reach them by `frame`.
+pub const FRAME_PREFIX: &str = "frame:";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BufferKind {
     /// There at once when its progress is reached.

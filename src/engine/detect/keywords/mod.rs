@@ -29,6 +29,7 @@ mod flow;
 mod flow_figures;
 mod flowbits;
 mod flowint;
+mod frame;
 mod hash_lists;
 mod icmp;
 mod integers;
@@ -262,7 +263,7 @@ pub const TABLE: &[&Keyword] = &[
     // known, and refused with a reason
     &unavailable::GEOIP,
     &unavailable::LUA,
-    &unavailable::FRAME,
+    &frame::FRAME,
     &unavailable::ELEPHANT,
 ];
 

@@ -22,6 +22,5 @@ macro_rules! unavailable {
 unavailable! {
     GEOIP "geoip" [] Header "the country of an address; refused" "there is no table of countries";
     LUA "lua" ["luajit"] Payload "a script that decides; refused" "scripts are not run on packets";
-    FRAME "frame" [] Payload "a part of a protocol's stream as a buffer; refused" "parsers here do not cut streams into frames";
     ELEPHANT "flow.elephant" [] Flow "whether the flow is very large; refused" "rates of flows are not measured";
 }

@@ -112,6 +112,11 @@ pub struct Message {
 }
 
 impl Message {
+    /// As it was sent.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Reads a whole message of at most 65,535 bytes, its header known to be plausible.
     pub fn read(bytes: &[u8]) -> Result<Message, Malformed> {
         let header = Header::read(bytes).ok_or(Malformed)?;

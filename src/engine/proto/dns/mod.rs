@@ -53,6 +53,8 @@ pub mod buffer {
     pub const AUTHORITIES_RRNAME: BufferId = BufferId::new(ID, 3);
     pub const ADDITIONALS_RRNAME: BufferId = BufferId::new(ID, 4);
     pub const RESPONSE_RRNAME: BufferId = BufferId::new(ID, 5);
+    /// The message as it was sent, without the length that stands before it over TCP.
+    pub const PDU: BufferId = BufferId::new(ID, 6);
 }
 
 const fn names(name: &'static str, aliases: &'static [&'static str], direct: Direct, doc: &'static str) -> BufferDef {
@@ -80,6 +82,10 @@ pub const BUFFERS: &[BufferDef] = &[
         Direct::ToClient,
         "every name of a response: questions, owners, and the names in CNAME, PTR, MX, NS and SOA data",
     ),
+    BufferDef {
+        kind: BufferKind::Whole,
+        ..names("frame:dns.pdu", &[], Direct::Both, "a whole message, without the length before it over TCP")
+    },
 ];
 
 /// Events, by their place in [`EVENTS`].

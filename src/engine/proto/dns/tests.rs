@@ -408,3 +408,12 @@ fn the_older_shape_has_a_record_for_each_question() {
     assert_eq!(tx.shown_as(&settings(old)), ToServer);
     assert_eq!(tx.shown_as(&settings(LogSettings::default())), ToClient);
 }
+
+#[test]
+fn a_message_is_a_frame() {
+    let request = response();
+    let parser = datagram(ToClient, &request);
+    let tx = parser.transaction(TxId(0)).unwrap();
+    assert_eq!(tx.buffer(buffer::PDU, ToClient, 0).unwrap().data, request);
+    assert!(tx.buffer(buffer::PDU, ToServer, 0).is_none() && tx.buffer(buffer::PDU, ToClient, 1).is_none());
+}

@@ -82,6 +82,9 @@ impl Transaction for DnsTransaction {
         if dir != self.direction {
             return None;
         }
+        if id == buffer::PDU {
+            return (index == 0).then(|| Buffer::whole(self.message.bytes()));
+        }
         self.name(id, index).map(|name| Buffer::whole(self.message.text(name)))
     }
 
