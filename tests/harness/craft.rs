@@ -68,13 +68,18 @@ impl Conversation {
 
     /// Any segment at all; the sequence state is left alone.
     pub fn segment(&mut self, to_server: bool, seq: u32, ack: u32, flags: u8, payload: &[u8]) {
+        self.odd(to_server, seq, ack, flags, payload, Odd::default());
+    }
+
+    /// A segment with what is seldom there.
+    pub fn odd(&mut self, to_server: bool, seq: u32, ack: u32, flags: u8, payload: &[u8], odd: Odd<'_>) {
         let (src, dst, sport, dport) = if to_server {
             (CLIENT, SERVER, self.port, self.server_port)
         } else {
             (SERVER, CLIENT, self.server_port, self.port)
         };
         self.micros += 1_000;
-        let data = tcp4((src, sport), (dst, dport), seq, ack, flags, payload, to_server);
+        let data = tcp4_odd((src, sport), (dst, dport), seq, ack, flags, payload, to_server, &odd);
         self.frames.push(TimedFrame { micros: self.micros, to_server, data });
     }
 }
@@ -89,14 +94,43 @@ pub fn tcp4(
     payload: &[u8],
     to_server: bool,
 ) -> Vec<u8> {
-    let mut tcp = Vec::with_capacity(20 + payload.len());
+    let odd = Odd::default();
+    tcp4_odd((src, sport), (dst, dport), seq, ack, flags, payload, to_server, &odd)
+}
+
+/// What a segment may have besides.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Odd<'a> {
+    pub urgent: u16,
+    /// Padded with zeros to whole words.
+    pub options: &'a [u8],
+    pub wrong_checksum: bool,
+}
+
+/// The same with what is seldom there.
+#[allow(clippy::too_many_arguments)]
+pub fn tcp4_odd(
+    (src, sport): ([u8; 4], u16),
+    (dst, dport): ([u8; 4], u16),
+    seq: u32,
+    ack: u32,
+    flags: u8,
+    payload: &[u8],
+    to_server: bool,
+    odd: &Odd<'_>,
+) -> Vec<u8> {
+    let words = odd.options.len().div_ceil(4);
+    let mut tcp = Vec::with_capacity(60 + payload.len());
     tcp.extend(sport.to_be_bytes());
     tcp.extend(dport.to_be_bytes());
     tcp.extend(seq.to_be_bytes());
     tcp.extend(ack.to_be_bytes());
-    tcp.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
+    tcp.extend([(5 + words as u8) << 4, flags, 0xff, 0xff, 0, 0]);
+    tcp.extend(odd.urgent.to_be_bytes());
+    tcp.extend(odd.options);
+    tcp.resize(20 + 4 * words, 0);
     tcp.extend(payload);
-    let sum = checksum(&[&pseudo(src, dst, 6, tcp.len()), &tcp]);
+    let sum = checksum(&[&pseudo(src, dst, 6, tcp.len()), &tcp]) ^ u16::from(odd.wrong_checksum);
     tcp[16..18].copy_from_slice(&sum.to_be_bytes());
     ipv4(src, dst, 6, &tcp, to_server)
 }

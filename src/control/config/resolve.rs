@@ -271,6 +271,7 @@ fn streams(d: &Document, limits: &Limits) -> stream::Settings {
     set(&mut s.liberal_timestamps, d.stream.liberal_timestamps);
     set(&mut s.policy, d.stream.policy.map(|p| p.0));
     set(&mut s.depth, d.stream.reassembly.depth.map(|s| s.0));
+    set(&mut s.depth_ends_all, d.stream.reassembly.depth_ends_all);
     set(&mut s.raw, d.stream.reassembly.raw);
     set(&mut s.syn_max, d.stream.syn_max);
     set(&mut s.synack_max, d.stream.synack_max);

@@ -205,6 +205,8 @@ section! {
     Reassembly {
         /// Bytes of a direction that are reassembled; 0 is no bound.
         depth: Option<Size>,
+        /// The depth ends every application layer; else those that tell transactions apart go on past it.
+        depth_ends_all: Option<bool>,
         /// Rules without a buffer see the reassembled stream.
         raw: Option<bool>,
     }

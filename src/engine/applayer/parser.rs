@@ -93,6 +93,12 @@ pub trait AppParser: Send {
         false
     }
 
+    /// It tells one transaction from the next however long they are: its flow is parsed past the reassembly depth, which
+    /// would else hide whatever follows a long transaction.
+    fn delimits(&self) -> bool {
+        false
+    }
+
     /// The operator wants a flow in this state followed no more.
     fn bypass(&self) -> bool {
         false

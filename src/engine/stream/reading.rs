@@ -46,7 +46,7 @@ impl Reassembly {
         let known = match first {
             Some(f) if self.flushed => f,
             Some(f) => f.min(self.lost),
-            None if self.flushed => self.acked.min(self.depth),
+            None if self.flushed => self.acked.min(self.bound()),
             None => self.lost,
         };
         (known > end).then_some(known)
@@ -57,7 +57,7 @@ impl Reassembly {
     pub(super) fn lost_before(&self) -> u64 {
         match self.held.first_key_value() {
             Some(_) => self.acked,
-            None if self.fin == Some(self.acked) || self.acked >= self.depth => self.acked.min(self.depth),
+            None if self.fin == Some(self.acked) || self.acked >= self.bound() => self.acked.min(self.bound()),
             None => 0,
         }
     }
@@ -125,7 +125,7 @@ impl Reassembly {
     pub(super) fn ended(&self, inline: bool, at: u64) -> bool {
         let fin = self.fin.is_some_and(|f| at >= f && (inline || self.flushed || self.acked >= f));
         let flushed = self.flushed && at >= self.end() && self.held.is_empty() && self.gap().is_none();
-        fin || flushed || (self.depth_reached && at >= self.depth)
+        fin || flushed || (self.depth_reached && at >= self.bound())
     }
 
     pub fn pending(&self, inline: bool) -> Option<Chunk<'_>> {
@@ -178,22 +178,29 @@ impl Reassembly {
     }
 
     pub fn raw(&self, inline: bool, overlap: usize) -> RawView<'_> {
-        let limit = self.deliverable(inline);
+        let limit = self.raw_limit(inline);
         let from = self.raw.at.saturating_sub(overlap as u64).max(self.start).min(limit);
-        let ended = self.ended(inline, limit);
+        let ended = self.ended(inline, limit) || (self.depth_reached && limit >= self.depth);
         let at = self.raw.at.clamp(from, limit);
         let (lo, hi) = (self.head + (from - self.start) as usize, self.head + (limit - self.start) as usize);
         let bytes = if self.raw.wanted { self.buf.get(lo..hi).unwrap_or(&[]) } else { &[] };
         RawView { offset: from, bytes, fresh: ((at - from) as usize).min(bytes.len()), ended }
     }
 
+    /// How far raw inspection may see: at most to the depth.
+    fn raw_limit(&self, inline: bool) -> u64 {
+        self.deliverable(inline).min(self.depth.max(self.start))
+    }
+
     pub fn raw_inspected(&mut self, inline: bool) {
-        self.raw.at = self.raw.at.max(self.deliverable(inline));
+        self.raw.at = self.raw.at.max(self.raw_limit(inline));
+        // Past the depth only the application layer reads on.
+        self.raw.wanted &= !(self.deep && self.raw.at >= self.depth);
         self.step_over_gap();
     }
 
     pub fn has_work(&self, inline: bool) -> bool {
-        let raw = self.raw.wanted && self.raw.at < self.deliverable(inline);
+        let raw = self.raw.wanted && self.raw.at < self.raw_limit(inline);
         raw || self.pending(inline).is_some()
     }
 

@@ -65,8 +65,11 @@ pub(super) struct Reassembly {
     pub(super) lost: u64,
     pub(super) fin: Option<u64>,
     pub(super) flushed: bool,
+    /// Raw inspection ends here, and the application layer too unless it is `deep`.
     pub(super) depth: u64,
     pub(super) depth_reached: bool,
+    /// The application layer goes on past the depth.
+    pub(super) deep: bool,
     pub(super) app: Reader,
     /// The application layer has been shown everything before this.
     pub(super) shown: u64,
@@ -92,6 +95,7 @@ impl Reassembly {
             flushed: false,
             depth: if depth == 0 { u64::MAX } else { depth },
             depth_reached: false,
+            deep: false,
             app: Reader { at: 0, wanted: true },
             shown: 0,
             raw: Reader { at: 0, wanted: raw },
@@ -118,6 +122,16 @@ impl Reassembly {
         self.start
     }
 
+    /// The application layer goes on past the depth, or does not.
+    pub const fn set_deep(&mut self, deep: bool) {
+        self.deep = deep;
+    }
+
+    /// Offset from which on nothing is kept.
+    pub(super) const fn bound(&self) -> u64 {
+        if self.deep && self.app.wanted { u64::MAX } else { self.depth }
+    }
+
     pub fn set_depth(&mut self, depth: u64) {
         self.depth = if depth == 0 { u64::MAX } else { depth.max(self.end()) };
     }
@@ -141,7 +155,7 @@ impl Reassembly {
         }
         let begin = i128::from(offset);
         let stop = begin + data.len() as i128;
-        let limit = self.depth.min(self.fin.unwrap_or(u64::MAX));
+        let limit = self.bound().min(self.fin.unwrap_or(u64::MAX));
         let past = stop > i128::from(self.depth);
         done.depth = past && !self.depth_reached;
         self.depth_reached |= past;
@@ -158,6 +172,8 @@ impl Reassembly {
         let data = data.get(skip..skip + (to - from) as usize).unwrap_or(&[]);
         let mut shifted = |at: usize, bytes: &[u8]| patch(skip + at, bytes);
         self.place(cx, Range { start: from, end: to }, data, &mut shifted, &mut done);
+        // What raw inspection will not see is the packet's alone.
+        done.stored &= from < self.depth;
         done
     }
 
@@ -435,11 +451,12 @@ impl Reassembly {
 
     /// Forgets all bytes as if none had come (data in a SYN that was not taken).
     pub fn restart(&mut self, account: &mut Account) {
-        let (depth, raw, app) = (self.depth, self.raw.wanted, self.app.wanted);
+        let (depth, raw, app, deep) = (self.depth, self.raw.wanted, self.app.wanted, self.deep);
         self.release(account);
         *self = Reassembly::new(depth, raw);
         self.depth = depth;
         self.app.wanted = app;
+        self.deep = deep;
     }
 
     /// Lets go of bytes that nobody needs any more; `overlap` inspected bytes are kept for raw views.

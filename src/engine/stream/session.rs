@@ -190,7 +190,7 @@ impl TcpSession {
     /// What is held is what the receiver reads: not so for data of a plain SYN, whose fate its answer decides. Such data
     /// is the packet's alone until the session opens.
     pub const fn is_followed(&self) -> bool {
-        self.established() || self.fast_open || self.finished
+        self.established() || self.fast_open
     }
 
     /// A session is followed at all: not so for one whose beginning was not seen, unless midstream is on.
@@ -280,9 +280,22 @@ impl TcpSession {
         self.half.of_mut(dir).data.stop_raw();
     }
 
+    /// The application layer of either direction goes on past the depth, because it tells one transaction from the next
+    /// however long they are; raw inspection ends there all the same.
+    pub const fn set_deep(&mut self, deep: bool) {
+        self.half.of_mut(Direction::ToServer).data.set_deep(deep);
+        self.half.of_mut(Direction::ToClient).data.set_deep(deep);
+    }
+
     /// Changes how many bytes of a direction are reassembled; 0 is no bound.
     pub fn set_depth(&mut self, dir: Direction, depth: u64) {
         self.half.of_mut(dir).data.set_depth(depth);
+    }
+
+    /// Later bytes are here that wait behind a hole.
+    pub fn holds_behind_gap(&self, dir: Direction) -> bool {
+        let data = &self.half.of(dir).data;
+        data.wanted() && !data.held.is_empty()
     }
 
     /// Bytes of the direction were lost for good.

@@ -106,6 +106,8 @@ pub struct Settings {
     pub policies: Vec<PolicyNet>,
     /// Bytes of a direction that are reassembled; 0 is no bound.
     pub depth: u64,
+    /// The depth ends every application layer; else those that tell transactions apart go on past it.
+    pub depth_ends_all: bool,
     /// Out-of-order pieces held per direction.
     pub segments_max: usize,
     /// Bytes already inspected that a raw view reaches back over.
@@ -133,6 +135,7 @@ impl Default for Settings {
             policy: OsPolicy::Bsd,
             policies: Vec::new(),
             depth: limits.stream_depth,
+            depth_ends_all: false,
             segments_max: limits.stream_segments_max,
             raw_overlap: 4096,
             raw: true,

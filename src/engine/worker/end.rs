@@ -2,13 +2,18 @@
 //! itself.
 
 use super::Output;
+use super::findings::View;
 use super::path::{Fate, Path};
 use super::report::Subject;
 use crate::decode::{Frame, IpHeader, L4, LinkType, Packet, PortId, Span, TcpFlags, TcpHeader};
 use crate::flow::{EndCause, Flow};
 use crate::record::PacketSource;
 use crate::session::Session;
+use crate::stream::TcpSession;
 use crate::types::{Direction, IpProto};
+
+/// Gaps of a flow behind which bytes are inspected at its end.
+const GAPS_MAX: usize = 64;
 
 impl Path {
     pub(super) fn end(&mut self, flow: &mut Flow<Session>, cause: EndCause, out: &mut Output) {
@@ -38,10 +43,27 @@ impl Path {
         if !open {
             return;
         }
+        self.step_over_gaps(flow, &mut fate, out);
         for dir in Direction::BOTH {
             let packet = self.made_up(flow, dir);
             let subject = Subject { packet: &packet, source: PacketSource::FlowTimeout, dir: Some(dir) };
             self.detect_in_flow(flow, subject, &[], false, &mut fate, out);
+        }
+    }
+
+    /// Bytes behind a gap come once both readers have had those before it.
+    fn step_over_gaps(&mut self, flow: &mut Flow<Session>, fate: &mut Fate, out: &mut Output) {
+        for _ in 0..GAPS_MAX {
+            let behind = |tcp: &TcpSession| Direction::BOTH.into_iter().find(|d| tcp.holds_behind_gap(*d));
+            let Some(dir) = flow.session.tcp.as_deref().and_then(behind) else { return };
+            let packet = self.made_up(flow, dir);
+            let subject = Subject { packet: &packet, source: PacketSource::FlowTimeout, dir: Some(dir) };
+            let view = View { subject, stream_events: &[], app_events: &[], stored: false, flow_end: false };
+            if flow.core.flags.passed {
+                return;
+            }
+            self.detect(flow, &view, fate, out);
+            self.feed_tcp(flow, dir, fate);
         }
     }
 

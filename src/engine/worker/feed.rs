@@ -45,6 +45,9 @@ impl Path {
     fn feed_direction(&mut self, flow: &mut Flow<Session>, dir: Direction) -> Fed {
         let Session { tcp, app, .. } = &mut flow.session;
         let Some(tcp) = tcp else { return Fed::default() };
+        if !self.config.stream.depth_ends_all {
+            tcp.set_deep(app.parser().is_some_and(|p| p.delimits()));
+        }
         let mut taken = 0;
         loop {
             if app.wants_switch() {

@@ -397,7 +397,10 @@ impl Path {
         match policy {
             ExceptionPolicy::Ignore | ExceptionPolicy::PassPacket | ExceptionPolicy::DropPacket => {}
             ExceptionPolicy::PassFlow => flow.core.flags.passed = true,
-            ExceptionPolicy::Bypass => self.bypass(flow),
+            ExceptionPolicy::Bypass => {
+                flow.core.flags.passed = true;
+                self.bypass(flow);
+            }
             ExceptionPolicy::DropFlow | ExceptionPolicy::Reject | ExceptionPolicy::RejectBoth => {
                 // A cause that concerns single packets may be answered to those alone.
                 if row.allowed.contains(&ExceptionPolicy::DropFlow) {
@@ -409,7 +412,6 @@ impl Path {
 
     /// The flow is followed no more from its next packet on.
     pub fn bypass(&mut self, flow: &mut Flow<Session>) {
-        flow.core.flags.passed = true;
         if flow.core.state != FlowState::Bypassed {
             self.counters.inc(Counter::BypassedFlows);
             flow.core.state = FlowState::Bypassed;

@@ -77,13 +77,17 @@ const ROWS: &[Row] = &[
         d.action_order = Some(words).filter(|w| !w.is_empty());
         Ok(())
     }),
+    row("packet-alert-max", |_, n, d| size(n, &mut d.limits.alerts_per_packet_max)),
     row("stream.midstream", |_, n, d| truth(n, &mut d.stream.midstream)),
     row("stream.async-oneside", |_, n, d| truth(n, &mut d.stream.async_oneside)),
     row("stream.max-syn-queued", |_, n, d| number(n, &mut d.stream.syn_max)),
     row("stream.max-synack-queued", |_, n, d| number(n, &mut d.stream.synack_max)),
     row("stream.memcap-policy", |_, n, d| policy(n, d, &[Cause::StreamMemcap])),
     row("stream.midstream-policy", midstream_policy),
-    row("stream.reassembly.depth", |_, n, d| size(n, &mut d.stream.reassembly.depth)),
+    row("stream.reassembly.depth", |_, n, d| {
+        d.stream.reassembly.depth_ends_all = Some(true);
+        size(n, &mut d.stream.reassembly.depth)
+    }),
     row("stream.reassembly.raw", |_, n, d| truth(n, &mut d.stream.reassembly.raw)),
     row("stream.reassembly.memcap", |_, n, d| size(n, &mut d.limits.stream_bytes_max)),
     row("stream.reassembly.memcap-policy", |_, n, d| policy(n, d, &[Cause::StreamReassemblyMemcap])),

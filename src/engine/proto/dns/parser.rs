@@ -157,6 +157,10 @@ impl AppParser for DnsParser {
         std::mem::take(&mut self.events)
     }
 
+    fn delimits(&self) -> bool {
+        true
+    }
+
     fn memory(&self) -> usize {
         size_of::<Self>() + self.memory
     }

@@ -486,6 +486,10 @@ impl AppParser for HttpParser {
         self.held = self.held.saturating_sub(self.txs.free(id));
     }
 
+    fn delimits(&self) -> bool {
+        true
+    }
+
     fn memory(&self) -> usize {
         size_of::<Self>() + self.held + self.req.held.capacity() + self.resp.held.capacity()
     }
