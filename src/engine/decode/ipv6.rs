@@ -230,7 +230,9 @@ impl Walk {
             p.event(events::IPV6_FH_NON_ZERO_RESERVED_FIELD);
         }
         if h.frag_offset() == 0 && !h.more_fragments() {
-            p.event(events::IPV6_EXTHDR_USELESS_FH);
+            if !p.events.contains(&events::IPV6_EXTHDR_DUPL_FH) {
+                p.event(events::IPV6_EXTHDR_USELESS_FH);
+            }
             return false;
         }
         let begins = self.at + ExtHeader::MIN;

@@ -57,8 +57,8 @@ impl Decoder {
     /// first header holds; else the tunnel's own packet is all there is, and its payload is looked at.
     pub fn decode<'a>(&mut self, frame: &Frame<'a>, index: u32, out: &mut PacketList<'a>, counters: &mut Counters) {
         counters.inc(Counter::Packets);
-        counters.add(Counter::Bytes, u64::from(frame.wire_len));
-        counters.max(Counter::PacketSizeMax, u64::from(frame.wire_len));
+        counters.add(Counter::Bytes, frame.data.len() as u64);
+        counters.max(Counter::PacketSizeMax, frame.data.len() as u64);
         let mut layers = 0;
         let first = out.len();
         // Decoded in its place in the list: a packet is too large to move for nothing.

@@ -69,7 +69,7 @@ pub struct FlowCore {
     pub last: Timestamp,
     pub state: FlowState,
     pub packets: PerDirection<u64>,
-    /// Bytes on the wire, link headers included.
+    /// Bytes captured, link headers included.
     pub bytes: PerDirection<u64>,
     /// Every TCP flag seen, or-ed.
     pub tcp_flags: PerDirection<u8>,
@@ -131,10 +131,7 @@ impl FlowCore {
     pub(super) fn count(&mut self, packet: &Packet<'_>, dir: Direction) {
         self.last = self.last.max(packet.ts);
         self.packets[dir] = self.packets[dir].saturating_add(1);
-        // A packet from inside a tunnel or put together from fragments has no length on the wire of its own.
-        let inner = packet.bytes.as_slice().len() as u64;
-        let len = if packet.wire_len == 0 { inner } else { u64::from(packet.wire_len) };
-        self.bytes[dir] = self.bytes[dir].saturating_add(len);
+        self.bytes[dir] = self.bytes[dir].saturating_add(packet.bytes.as_slice().len() as u64);
         match &packet.l4 {
             L4::Tcp(h) => self.tcp_flags[dir] |= h.flags.0,
             L4::Icmp4 { kind, code, .. } | L4::Icmp6 { kind, code, .. } => {

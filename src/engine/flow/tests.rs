@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 fn packet(number: u64, secs: u64, src: [u8; 4], sport: u16, dst: [u8; 4], dport: u16, l4: L4) -> Packet<'static> {
     let ts = Timestamp::from_secs(secs);
-    let frame = Frame { ts, number, link: LinkType::ETHERNET, port: PortId(0), data: &[], wire_len: 100 };
+    let frame = Frame { ts, number, link: LinkType::ETHERNET, port: PortId(0), data: &[0; 100], wire_len: 100 };
     let proto = match l4 {
         L4::Tcp(_) => IpProto::TCP,
         L4::Icmp4 { .. } => IpProto::ICMP,

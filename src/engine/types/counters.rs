@@ -24,7 +24,7 @@ macro_rules! counters {
 
 counters! {
     Packets "decoder.pkts" "frames received";
-    Bytes "decoder.bytes" "bytes of frames received";
+    Bytes "decoder.bytes" "bytes of frames received, as far as captured";
     DecodeInvalid "decoder.invalid" "packets whose headers did not hold together";
     DecodeEthernet "decoder.ethernet" "Ethernet headers decoded";
     DecodeIpv4 "decoder.ipv4" "IPv4 headers decoded";

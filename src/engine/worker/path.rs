@@ -44,7 +44,7 @@ pub(super) struct Fate {
     pub edits: Vec<(usize, Vec<u8>)>,
     /// An exception's policy let the packet go uninspected.
     pub uninspected: bool,
-    /// The packet completes its connection's handshake and carries nothing: what it completes is not there before it.
+    /// The packet completes its connection's handshake, and nothing was sent yet: what it completes is not there before it.
     pub completes: bool,
 }
 
@@ -255,7 +255,8 @@ impl Path {
         let mut cx = SegmentCx { settings, account: &mut self.account, counters, ts: packet.ts, inline: self.inline };
         let before = tcp.established();
         let outcome = tcp.segment(&mut cx, header, packet.payload(), *dir);
-        fate.completes = !before && tcp.established() && packet.payload().is_empty();
+        let silent = |t: &TcpSession| Direction::BOTH.into_iter().all(|d| t.raw(d).bytes.is_empty());
+        fate.completes = !before && tcp.established() && silent(tcp);
         flow.core.tcp = tcp.summary();
         if flow.core.state != FlowState::Bypassed {
             flow.core.state = tcp.state().flow_state();
