@@ -18,7 +18,6 @@ mod checksum;
 mod config;
 mod content;
 mod content_bytes;
-mod csum;
 mod dataset;
 mod dsize;
 mod entropy;
@@ -191,13 +190,6 @@ pub const TABLE: &[&Keyword] = &[
     &ip::IPOPTS,
     &ip::FRAGBITS,
     &ip::FRAGOFFSET,
-    &csum::IPV4,
-    &csum::TCPV4,
-    &csum::TCPV6,
-    &csum::UDPV4,
-    &csum::UDPV6,
-    &csum::ICMPV4,
-    &csum::ICMPV6,
     &tcp::FLAGS,
     &tcp::SEQ,
     &tcp::ACK,
