@@ -6,7 +6,7 @@ use super::findings::View;
 use super::path::{Fate, Path};
 use super::report::Subject;
 use crate::decode::{Frame, IpHeader, L4, LinkType, Packet, PortId, Span, TcpFlags, TcpHeader};
-use crate::flow::{EndCause, Flow};
+use crate::flow::{EndCause, Flow, FlowState};
 use crate::record::PacketSource;
 use crate::session::Session;
 use crate::stream::TcpSession;
@@ -27,6 +27,19 @@ impl Path {
         }
         self.unbill(flow);
         self.flow_ended(flow, cause, out);
+    }
+
+    /// What follows is ciphertext that nobody looks at: what the streams still hold is inspected, then the flow is let go.
+    pub(super) fn leave_encrypted(&mut self, flow: &mut Flow<Session>, fate: &mut Fate, out: &mut Output) {
+        if flow.core.state == FlowState::Bypassed || !flow.session.app.parser().is_some_and(|p| p.bypass()) {
+            return;
+        }
+        for dir in Direction::BOTH {
+            let packet = self.made_up(flow, dir);
+            let subject = Subject { packet: &packet, source: PacketSource::StreamFlush, dir: Some(dir) };
+            self.detect_in_flow(flow, subject, &[], false, fate, out);
+        }
+        self.bypass(flow);
     }
 
     /// Inspects both directions once more, each as if by a packet of its own without payload.

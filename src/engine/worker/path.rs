@@ -227,6 +227,7 @@ impl Path {
             }
         }
         self.detect_in_flow(flow, subject(dir), &events, stored, &mut fate, out);
+        self.leave_encrypted(flow, &mut fate, out);
         self.bill(flow, subject(dir), &mut fate, out);
         self.decode_anomalies(subject(dir), Some(flow), out);
         self.stream_anomalies(&events, subject(dir), flow, out);
@@ -279,7 +280,7 @@ impl Path {
         let turned = self.feed_tcp(flow, *dir, fate);
         let deep = self.config.stream.bypass
             && flow.session.tcp.as_ref().is_some_and(|t| Direction::BOTH.into_iter().any(|d| t.depth_reached(d)));
-        if deep || flow.session.app.parser().is_some_and(|p| p.bypass()) {
+        if deep {
             self.bypass(flow);
         }
         turned

@@ -132,6 +132,10 @@ fn eve(cx: &Cx<'_>, n: &Node, d: &mut Document, once: &mut Vec<&'static str>) ->
             _ => {}
         }
         record_type(cx, name, node, &mut to.types, d)?;
+        // Named without settings it tells of no session that takes up an earlier one; with settings it does.
+        if let (Value::Text(_), Some(tls)) = (&item.value, to.types.tls.as_mut().filter(|_| name == "tls")) {
+            tls.session_resumption = Some(false);
+        }
     }
     Ok(to)
 }

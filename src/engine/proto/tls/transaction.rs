@@ -248,12 +248,12 @@ impl Transaction for TlsTransaction {
     }
 
     fn records(&self, settings: &LogSettings) -> usize {
+        // What either side showed of itself, or all that a handshake shows whose certificates are hidden (TLS 1.3).
         let certificate = |s: &Side| s.chain.as_ref().is_some_and(|c| c.first.is_some());
-        // A hello alone says who was asked for what, even where the rest is hidden (TLS 1.3), refused or never came.
-        let worth = self.client.hello.as_ref().is_some_and(|h| h.random.is_some())
-            || certificate(&self.server)
+        let worth = certificate(&self.server)
             || certificate(&self.client)
-            || self.resumed() && settings.tls.session_resumption;
+            || self.server.hello.is_some() && self.server.version.is_13()
+            || settings.tls.session_resumption && self.resumed();
         usize::from(worth)
     }
 
