@@ -5,6 +5,7 @@
 //! the traits of [`matching`]; never names either.
 
 pub mod compile;
+pub mod counting;
 pub mod inspect;
 pub mod keywords;
 pub mod lang;
