@@ -417,7 +417,7 @@ pub struct PacketFacts<'a> {
     /// Detected protocol of each direction (to server, to client) and of the flow; `ANY` while unknown.
     pub app_proto: ProtoId,
     pub app_proto_done: bool,
-    /// Bytes of each direction's stream seen so far (to server, to client), without SYN and FIN.
+    /// Bytes of each direction's stream seen so far (to server, to client), the SYN counted as one.
     pub stream_bytes: [u64; 2],
     /// Seconds since the flow's first packet.
     pub flow_age: Duration,

@@ -13,6 +13,7 @@ use crate::detect::signature::{PacketFacts, RuleProto, SigIdx};
 use crate::detect::state::FlowDetect;
 use crate::flow::{Flow, FlowState};
 use crate::session::Session;
+use crate::stream::TcpState;
 use crate::types::{Direction, IpProto, Reason};
 
 /// What inspection of one packet found.
@@ -82,7 +83,13 @@ impl Path {
         facts.flow_bytes = [core.bytes.to_server, core.bytes.to_client];
         let (mut established, mut stream) = (core.state == FlowState::Established, None);
         if let Some(tcp) = tcp.as_deref() {
-            facts.stream_bytes = Direction::BOTH.map(|d| tcp.stream_bytes(d));
+            // The SYN counts as a byte, as it does in sequence numbers.
+            let begun = |d| match tcp.state() {
+                TcpState::None => false,
+                TcpState::SynSent => d == Direction::ToServer,
+                _ => true,
+            };
+            facts.stream_bytes = Direction::BOTH.map(|d| tcp.stream_bytes(d) + u64::from(begun(d)));
             established = tcp.established() && !fate.completes;
             facts.tcp_state = Some(tcp.state());
             if tcp.is_followed() {

@@ -162,6 +162,12 @@ impl Detector {
         out: &mut Vec<Hit>,
     ) {
         let dir = input.facts.direction;
+        // What a packet has shown is not told again of the stream that its bytes end up in.
+        if let (true, Some(f), Some(d)) = (input.flow_end, flow.as_deref(), dir)
+            && f.packet_fired[d as usize].binary_search(&idx).is_ok()
+        {
+            return;
+        }
         if !self.just_detected && (c.class == Class::Protocol || c.sig.when_detected) {
             return;
         }
@@ -202,6 +208,12 @@ impl Detector {
                     && f.stream_fired[d as usize].len() < self.limits.parked_max
                 {
                     insert_sorted(&mut f.stream_fired[d as usize], idx);
+                }
+                let outside = c.flags.in_stream && !in_stream && !input.in_stream;
+                if let (true, Some(f), Some(d)) = (outside, flow.as_deref_mut(), dir)
+                    && f.packet_fired[d as usize].len() < self.limits.parked_max
+                {
+                    insert_sorted(&mut f.packet_fired[d as usize], idx);
                 }
                 unpark(flow.as_deref_mut(), dir, idx);
                 let kind = if in_stream { HitKind::Stream } else { HitKind::Packet };

@@ -116,6 +116,8 @@ pub struct FlowDetect {
     pub(crate) parked: [SmallVec<[Parked; 1]>; 2],
     /// Rules without a fast pattern that have matched the stream, by direction; sorted.
     pub(crate) stream_fired: [SmallVec<[SigIdx; 1]>; 2],
+    /// Rules over the stream that have matched a packet outside of it, by direction; sorted.
+    pub(crate) packet_fired: [SmallVec<[SigIdx; 1]>; 2],
     /// State of transactions `base..`.
     pub(crate) txs: VecDeque<TxState>,
     pub(crate) base: u64,
