@@ -100,7 +100,7 @@ fn run(plan: &Plan, rules: &[Arc<Ruleset>; 2], batch: usize) -> Run {
     assert_eq!(worker.flows(), 0);
     let line = |r: engine::record::Record<'_>| {
         let mut line = Vec::new();
-        control::export::line(&r, None, &mut line).unwrap();
+        control::export::line(&r, None, &Default::default(), &mut line).unwrap();
         serde_json::from_slice(&line).unwrap()
     };
     let events = out.records.iter().map(line).collect();
