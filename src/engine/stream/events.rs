@@ -93,6 +93,12 @@ events! {
     ReassemblyUrgentOobLimitReached "reassembly_urgent_oob_limit_reached" "more urgent bytes than a direction may have";
 }
 
+/// How often each was raised, of those that were, under the names that statistics have for them.
+pub fn event_rows(counts: &[u64]) -> Vec<(String, u64)> {
+    let raised = EVENTS.iter().zip(counts).filter(|(_, n)| **n > 0);
+    raised.map(|(e, n)| (format!("stream.{}", e.name), *n)).collect()
+}
+
 /// Other spellings that rules use.
 const ALIASES: &[(&str, StreamEvent)] = &[
     ("3whs_synack_resend_with_different_ack", StreamEvent::Handshake3SynackResendWithDiffAck),

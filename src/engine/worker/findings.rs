@@ -136,14 +136,16 @@ impl Path {
         fate: &mut Fate,
         out: &mut Output,
     ) {
-        if hits.is_empty() && alerts.is_empty() && self.detector.exceptions().is_empty() {
+        // A pass rule leaves no hit and no alert, and must not go unheard.
+        let nothing = settled == Settled::default() && self.detector.exceptions().is_empty();
+        if nothing && hits.is_empty() && alerts.is_empty() {
             (self.hits, self.alerts) = (hits, alerts);
             return;
         }
         let sid_of = |rules: &Ruleset, s| rules.signature(s).map(|s| s.sid);
         let blocker = alerts.iter().find(|a| a.blocked).and_then(|a| sid_of(&self.rules, a.sig));
         fate.decide(settled.verdict, blocker);
-        fate.sig = fate.sig.or_else(|| alerts.iter().find(|a| a.blocked).map(|a| a.sig));
+        fate.sig = fate.sig.or(settled.blocker);
         if let Some(flow) = flow.as_deref_mut() {
             flow.core.flags.passed |= settled.flow_pass;
             if settled.flow_drop {

@@ -168,6 +168,11 @@ impl Worker {
         self.decoder.event_counts()
     }
 
+    /// How often each stream event was raised.
+    pub fn stream_events(&self) -> &[u64] {
+        &self.path.stream_events
+    }
+
     /// What is done about each exception.
     pub fn policies(&self) -> &Policies {
         &self.path.config.policies

@@ -72,6 +72,8 @@ pub(super) struct Path {
     withheld: Bounded<NonZeroU64, Timestamp>,
     pub counters: Counters,
     pub exceptions: [u64; Cause::COUNT],
+    /// How often each stream event was raised.
+    pub stream_events: Vec<u64>,
     /// Time of the latest packet; never moves back unless paced, when it is the time of the packet at hand.
     pub now: Timestamp,
     /// Number of the packet being processed.
@@ -98,6 +100,7 @@ impl Path {
             config,
             counters: Counters::default(),
             exceptions: [0; Cause::COUNT],
+            stream_events: vec![0; crate::stream::events::EVENTS.len()],
             now: Timestamp::ZERO,
             number: 0,
             carrier: None,
@@ -268,6 +271,11 @@ impl Path {
         }
         *stored = outcome.stored;
         events.extend_from_slice(&outcome.events);
+        for e in &outcome.events {
+            if let Some(n) = self.stream_events.get_mut(usize::from(*e)) {
+                *n += 1;
+            }
+        }
         for cause in outcome.exceptions {
             self.exception(cause, Some(flow), fate);
         }

@@ -36,6 +36,7 @@ pub struct Tally {
     pub counters: Counters,
     /// By row of the decode events.
     pub decode_events: Vec<u64>,
+    pub stream_events: Vec<u64>,
     pub exceptions: [u64; Cause::COUNT],
     pub policies: Policies,
     pub first: Timestamp,
@@ -216,6 +217,7 @@ fn tally(w: &Worker) -> Tally {
     Tally {
         counters: w.counters().clone(),
         decode_events,
+        stream_events: w.stream_events().to_vec(),
         exceptions: *w.exceptions(),
         policies: w.policies().clone(),
         first: Timestamp::ZERO,
@@ -391,6 +393,7 @@ impl Tally {
     fn add(&mut self, other: &Tally) {
         self.counters.merge(&other.counters);
         self.decode_events.iter_mut().zip(&other.decode_events).for_each(|(a, b)| *a += b);
+        self.stream_events.iter_mut().zip(&other.stream_events).for_each(|(a, b)| *a += b);
         for (a, b) in self.exceptions.iter_mut().zip(other.exceptions) {
             *a += b;
         }

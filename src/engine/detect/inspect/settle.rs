@@ -37,6 +37,8 @@ pub struct Settled {
     pub flow_pass: bool,
     /// A rule asks that the flow be bypassed.
     pub bypass: bool,
+    /// The first rule that stops the packet, whether it alerts or not.
+    pub blocker: Option<SigIdx>,
     /// The packet belongs to a tagged flow or host.
     pub tagged: bool,
 }
@@ -90,6 +92,7 @@ impl Detector {
                 kept = if c.sig.alerts { i + 1 } else { i };
             }
             let blocked = self.act(action, stateful, &mut settled);
+            settled.blocker = settled.blocker.or(blocked.then_some(h.sig));
             let silent = ruling == Ruling::Silent || c.sig.noalert || (passes && !c.sig.alerts);
             if silent || action == Action::Config {
                 self.counters.add(Counter::DetectAlertsSuppressed, u64::from(ruling == Ruling::Silent));
