@@ -3,7 +3,8 @@
 //! Offsets count the direction's data bytes from 0 and never wrap. `buf[head..]` holds `start..end`, contiguous; `held`
 //! holds later pieces, disjoint, all at or past `end`. An in-order segment costs one copy to the back of the buffer;
 //! what both readers and the receiver have taken leaves at the front, and a full buffer is compacted where that wins a
-//! quarter of it, so the copying is amortised and a steady stream allocates nothing. Everything held is billed to the worker's account by capacity.
+//! quarter of it, so the copying is amortised and a steady stream allocates nothing. Everything held is billed to the
+//! worker's account by capacity.
 //!
 //! A hole becomes a gap when the receiver acknowledges past it or the session ends: then the bytes will never be seen.
 //! The buffer steps over a gap once both readers have had all before it.
@@ -382,9 +383,9 @@ impl Reassembly {
         for target in [generous, need] {
             // Old and new exist side by side while the bytes move; the old one is released at the end.
             if account.reserve(target) {
-                let mut bigger = Vec::with_capacity(target);
+                let mut bigger = account.buffer(target);
                 bigger.extend_from_slice(self.buf.get(self.head..).unwrap_or(&[]));
-                self.buf = bigger;
+                account.give_back(std::mem::replace(&mut self.buf, bigger));
                 self.head = 0;
                 self.billed += target;
                 self.rebill(account);
@@ -494,7 +495,7 @@ impl Reassembly {
     /// Lets go of everything held.
     pub fn release(&mut self, account: &mut Account) {
         self.start = self.end();
-        self.buf = Vec::new();
+        account.give_back(std::mem::take(&mut self.buf));
         self.head = 0;
         self.held.clear();
         self.held_capacity = 0;

@@ -25,6 +25,7 @@ use crate::flow::{EndCause, Flow, FlowTable, Keyed, Keyer, Lookup};
 use crate::session::Session;
 use crate::types::{Cause, Counter, Counters, ExceptionPolicy, IpProto, Policies, Timestamp, Verdict};
 use path::{Fate, Path};
+use smallvec::SmallVec;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -238,29 +239,38 @@ impl Worker {
     /// Finishes flows that ended after packet `number`, in the order they began, whatever the table's.
     fn finish_in_order(&mut self, number: u64, out: &mut Output) {
         let mut ended = std::mem::take(&mut self.ended);
-        ended.sort_unstable_by_key(|(flow, _)| (flow.core.first_packet, flow.core.flow_id));
-        for (flow, cause) in ended.drain(..) {
+        // A flow is too large to be moved about for its order.
+        let key = |i: &usize| ended.get(*i).map(|(flow, _)| (flow.core.first_packet, flow.core.flow_id));
+        let mut order: SmallVec<[usize; 64]> = (0..ended.len()).collect();
+        order.sort_unstable_by_key(key);
+        for i in order {
+            let Some((flow, cause)) = ended.get_mut(i) else { continue };
             self.path.detector.begin(Moment { number, ending: flow.core.first_packet.saturating_add(1) });
-            self.ended.push((flow, cause));
-            self.finish_ended(out);
+            self.finish_one(flow, *cause, out);
         }
+        ended.clear();
         self.ended = ended;
     }
 
     fn finish_ended(&mut self, out: &mut Output) {
         let mut ended = std::mem::take(&mut self.ended);
-        for (mut flow, cause) in ended.drain(..) {
-            let path = &mut self.path;
-            match cause {
-                EndCause::Timeout => path.counters.inc(Counter::FlowTimeout),
-                EndCause::Evicted => path.counters.inc(Counter::FlowEvicted),
-                EndCause::Reused | EndCause::Shutdown => {}
-            }
-            if catch_unwind(AssertUnwindSafe(|| path.end(&mut flow, cause, out))).is_err() {
-                self.path.fault(&mut flow);
-            }
+        for (flow, cause) in &mut ended {
+            self.finish_one(flow, *cause, out);
         }
+        ended.clear();
         self.ended = ended;
+    }
+
+    fn finish_one(&mut self, flow: &mut Flow<Session>, cause: EndCause, out: &mut Output) {
+        let path = &mut self.path;
+        match cause {
+            EndCause::Timeout => path.counters.inc(Counter::FlowTimeout),
+            EndCause::Evicted => path.counters.inc(Counter::FlowEvicted),
+            EndCause::Reused | EndCause::Shutdown => {}
+        }
+        if catch_unwind(AssertUnwindSafe(|| path.end(flow, cause, out))).is_err() {
+            self.path.fault(flow);
+        }
     }
 
     fn count_new(&mut self, packet: &Packet<'_>) {

@@ -255,9 +255,10 @@ impl Replay {
     ) -> Result<(), Failure> {
         self.summary.captures += 1;
         let mut progress = Progress::new(path);
+        let mut spare = Vec::with_capacity(ROUND);
         loop {
             let at = reader.position();
-            let mut frames: Vec<Frame<'_>> = Vec::with_capacity(ROUND);
+            let mut frames: Vec<Frame<'_>> = emptied(spare);
             match reader.recv(&mut frames, ROUND) {
                 Ok(0) => break,
                 Ok(_) => {}
@@ -274,6 +275,7 @@ impl Replay {
             }
             crew.round(&frames, outputs)?;
             progress.tick(at, self.summary.packets);
+            spare = emptied(frames);
         }
         progress.end();
         crew.settle(outputs)
@@ -285,4 +287,12 @@ impl Replay {
         self.summary.add(&tally);
         Ok(())
     }
+}
+
+/// The list without its frames, its memory kept while the borrow it names changes.
+// `filter` would keep the old borrow in the type.
+#[allow(clippy::unnecessary_filter_map)]
+fn emptied<'b>(mut frames: Vec<Frame<'_>>) -> Vec<Frame<'b>> {
+    frames.clear();
+    frames.into_iter().filter_map(|_| None).collect()
 }
