@@ -107,8 +107,22 @@ pub struct Message {
     pub oddities: NameOddities,
     /// Bytes after the last record.
     pub trailing: usize,
-    bytes: Box<[u8]>,
+    bytes: Vec<u8>,
     text: Vec<u8>,
+}
+
+/// The memory of a message that is done with, for the next of its flow.
+#[derive(Debug, Default)]
+pub struct Spent {
+    records: Vec<Record>,
+    bytes: Vec<u8>,
+    text: Vec<u8>,
+}
+
+impl Spent {
+    pub fn memory(&self) -> usize {
+        self.records.capacity() * size_of::<Record>() + self.bytes.capacity() + self.text.capacity()
+    }
 }
 
 impl Message {
@@ -119,9 +133,21 @@ impl Message {
 
     /// Reads a whole message of at most 65,535 bytes, its header known to be plausible.
     pub fn read(bytes: &[u8]) -> Result<Message, Malformed> {
+        Message::read_into(bytes, Spent::default())
+    }
+
+    pub fn into_spent(self) -> Spent {
+        Spent { records: self.records, bytes: self.bytes, text: self.text }
+    }
+
+    /// The same in memory of a message before.
+    pub fn read_into(bytes: &[u8], spent: Spent) -> Result<Message, Malformed> {
+        let Spent { mut records, bytes: mut kept, text } = spent;
+        records.clear();
+        kept.clear();
         let header = Header::read(bytes).ok_or(Malformed)?;
         u16::try_from(bytes.len()).map_err(|_| Malformed)?;
-        let mut reader = Reader { bytes, names: Names::new(bytes), at: HEADER_BYTES, records: Vec::new() };
+        let mut reader = Reader { bytes, names: Names::new(bytes, text), at: HEADER_BYTES, records };
         let mut questions = SmallVec::new();
         for _ in 0..header.questions {
             questions.push(reader.question()?);
@@ -132,6 +158,7 @@ impl Message {
         let authorities_end = reader.records.len();
         let invalid_additionals = !invalid_authorities && reader.tolerant_section(header.additionals).is_err();
         let Reader { names, at, records, .. } = reader;
+        kept.extend_from_slice(bytes);
         Ok(Message {
             header,
             questions,
@@ -142,7 +169,7 @@ impl Message {
             invalid_additionals,
             oddities: names.oddities,
             trailing: bytes.len().saturating_sub(at),
-            bytes: bytes.into(),
+            bytes: kept,
             text: names.into_text(),
         })
     }
@@ -179,7 +206,7 @@ impl Message {
     /// Bytes held.
     pub fn memory(&self) -> usize {
         size_of::<Message>()
-            + self.bytes.len()
+            + self.bytes.capacity()
             + self.text.capacity()
             + self.records.capacity() * size_of::<Record>()
             + if self.questions.spilled() { self.questions.capacity() * size_of::<Question>() } else { 0 }

@@ -68,15 +68,11 @@ struct Walk {
 }
 
 impl<'m> Names<'m> {
-    pub fn new(message: &'m [u8]) -> Self {
-        Names {
-            message,
-            text: Vec::with_capacity(64),
-            steps: 0,
-            oddities: NameOddities::default(),
-            recent: [None; RECENT],
-            recent_next: 0,
-        }
+    /// `text` is the memory for the names.
+    pub fn new(message: &'m [u8], mut text: Vec<u8>) -> Self {
+        text.clear();
+        text.reserve(64);
+        Names { message, text, steps: 0, oddities: NameOddities::default(), recent: [None; RECENT], recent_next: 0 }
     }
 
     /// All names read, end to end.

@@ -1,7 +1,7 @@
 //! One flow's DNS: datagrams or length-prefixed messages in, transactions out.
 
 use super::event;
-use super::message::{Header, Message};
+use super::message::{Header, Message, Spent};
 use super::transaction::DnsTransaction;
 use crate::applayer::{AppParser, EventId, Input, ParseCx, Parsed, ProtoId, Transaction, TxId};
 use crate::types::{Direction, IpProto, PerDirection};
@@ -10,6 +10,8 @@ use std::collections::VecDeque;
 
 /// Messages alive at once; a flow that leaves more uninspected has failed.
 pub const TRANSACTIONS_MAX: usize = 8_192;
+/// Bytes of memory kept from one message for the next.
+const SPENT_MAX: usize = 4 << 10;
 /// Flow events kept until they are taken.
 const EVENTS_MAX: usize = 16;
 
@@ -21,6 +23,8 @@ pub struct DnsParser {
     /// Bytes were lost: where the next message begins is unknown.
     lost: PerDirection<bool>,
     memory: usize,
+    /// What the last message freed has left.
+    spent: Spent,
 }
 
 enum Outcome {
@@ -41,7 +45,7 @@ impl DnsParser {
         if !Header::read(bytes).is_some_and(|h| h.plausible(bytes.len())) {
             return Outcome::Implausible;
         }
-        let Ok(message) = Message::read(bytes) else {
+        let Ok(message) = Message::read_into(bytes, std::mem::take(&mut self.spent)) else {
             self.raise(event::MALFORMED_DATA);
             return Outcome::Broken;
         };
@@ -150,6 +154,7 @@ impl AppParser for DnsParser {
             let Some(tx) = self.live.pop_front() else { break };
             self.memory -= tx.memory();
             self.first += 1;
+            self.spent = Some(tx.message.into_spent()).filter(|s| s.memory() <= SPENT_MAX).unwrap_or_default();
         }
     }
 
@@ -162,7 +167,7 @@ impl AppParser for DnsParser {
     }
 
     fn memory(&self) -> usize {
-        size_of::<Self>() + self.memory
+        size_of::<Self>() + self.memory + self.spent.memory()
     }
 
     fn as_any(&self) -> &dyn Any {
