@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 /// Messages alive at once; a flow that leaves more uninspected has failed.
 pub const TRANSACTIONS_MAX: usize = 8_192;
 /// Bytes of memory kept from one message for the next.
-const SPENT_MAX: usize = 4 << 10;
+pub(super) const SPENT_MAX: usize = 4 << 10;
 /// Flow events kept until they are taken.
 const EVENTS_MAX: usize = 16;
 
@@ -114,6 +114,7 @@ impl DnsParser {
     /// What must hold between calls.
     pub fn invariants(&self) {
         debug_assert!(self.live.len() <= TRANSACTIONS_MAX && self.events.len() <= EVENTS_MAX);
+        debug_assert!(self.spent.memory() <= SPENT_MAX);
         debug_assert_eq!(self.memory, self.live.iter().map(DnsTransaction::memory).sum::<usize>());
         debug_assert!(self.live.iter().zip(self.first..).all(|(tx, id)| tx.id.0 == id));
     }
