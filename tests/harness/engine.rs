@@ -59,7 +59,7 @@ fn compiled(
     }
     order(&mut read.signatures, &ActionOrder::default());
     let names = (0..read.vars.len() as u32).map(|i| read.vars.name(VarId(i)).unwrap_or_default().to_string());
-    let settings = Settings { epoch, var_names: names.collect(), ..Settings::default() };
+    let settings = Settings { epoch, var_names: names.collect() };
     let made = Ruleset::compile(read.signatures, vocabulary, factory, None, settings);
     let made = made.map_err(|e| e.to_string())?;
     match made.refused.first() {
