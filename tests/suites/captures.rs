@@ -64,7 +64,7 @@ fn in_line_the_same_alerts_come() {
     assert!(p.found_share() >= 0.99 && p.extra_share() <= 0.01);
 }
 
-/// Promises of bench/SPEC.md: of the flows of this engine's protocols at least 97 % are dropped alike.
+/// Of the flows of this engine's protocols at least 97 % are dropped alike.
 #[test]
 fn verdicts_agree_with_the_recorded_ones() {
     let Some((data, program)) = ready("verdicts_agree_with_the_recorded_ones") else { return };
