@@ -197,7 +197,6 @@ fn limits(d: &Document) -> Result<Limits, Error> {
         ("stream-segments-max", &mut l.stream_segments_max, s.stream_segments_max),
         ("parser-pending-max", &mut l.parser_pending_max, s.parser_pending_max),
         ("app-bytes-max", &mut l.app_bytes_max, s.app_bytes_max),
-        ("transactions-max", &mut l.transactions_max, s.transactions_max),
         ("parked-max", &mut l.parked_max, s.parked_max),
         ("decode-layers-max", &mut l.decode_layers_max, s.decode_layers_max),
         ("hosts-max", &mut l.hosts_max, s.hosts_max),

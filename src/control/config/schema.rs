@@ -297,7 +297,6 @@ section! {
         stream_segments_max: Option<Size>,
         parser_pending_max: Option<Size>,
         app_bytes_max: Option<Size>,
-        transactions_max: Option<Size>,
         parked_max: Option<Size>,
         decode_layers_max: Option<Size>,
         hosts_max: Option<Size>,

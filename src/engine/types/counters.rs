@@ -109,6 +109,7 @@ counters! {
     DetectParkedOverflow "detect.parked_overflow" "candidates that found no room to wait";
     DetectPcreLimit "detect.pcre_limit" "pcre evaluations ended by their match limit";
     DetectBudget "detect.budget" "rules whose inspection spent its budget of work";
+    FlowVarsFull "detect.flow_vars_full" "bits and integers of flows that found no room";
     HostsEvicted "host.evicted" "host entries evicted to make room";
     Forwarded "ips.accepted" "frames forwarded";
     Dropped "ips.blocked" "frames dropped";

@@ -1,6 +1,7 @@
 //! Every bound of the engine in one place: its name, its default, what happens when it bites.
 //!
-//! Per worker unless the line says otherwise. A bound that bites raises the counter named beside it.
+//! Per worker unless the line says otherwise. A bound that bites raises the counter named beside it. Each has a row in
+//! `tests/suites/limits.rs`, which fills it and looks at counter and victim; a field without a row fails there.
 
 /// Sizes in bytes, counts in entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,14 +26,10 @@ pub struct Limits {
     /// more than a 4,096th, past the whole any that asks for more, loses its parser (`app_layer.memcap`) and takes
     /// `app-layer-error`.
     pub app_bytes_max: usize,
-    /// Live transactions per flow; past it the oldest is closed unfinished.
-    pub transactions_max: usize,
     /// Candidates parked per flow direction or transaction; past it `parked-overflow`.
     pub parked_max: usize,
     /// Encapsulations in one frame, outermost included.
     pub decode_layers_max: usize,
-    /// VLAN tags kept of one frame.
-    pub vlan_tags_max: usize,
     /// Entries of the host table (xbits, by-host thresholds).
     pub hosts_max: usize,
     /// Bit and integer variables held by one flow.
@@ -53,10 +50,8 @@ impl Default for Limits {
             stream_depth: 1 << 20,
             parser_pending_max: 256 << 10,
             app_bytes_max: 256 << 20,
-            transactions_max: 512,
             parked_max: 16,
             decode_layers_max: 16,
-            vlan_tags_max: 3,
             hosts_max: 1 << 16,
             flow_vars_max: 256,
             alerts_per_packet_max: 64,

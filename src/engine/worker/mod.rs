@@ -65,6 +65,10 @@ impl Worker {
         if hashes != Default::default() {
             Arc::make_mut(&mut config).proto.want_hashes(hashes);
         }
+        if config.stream.segments_max != config.limits.stream_segments_max {
+            let max = config.limits.stream_segments_max;
+            Arc::make_mut(&mut config).stream.segments_max = max;
+        }
         let flows = FlowTable::new(config.flow, config.seed, config.limits.flows_max);
         let mut decode = config.decode.clone();
         decode.defrag.refuse_contradictions |= config.mode == Mode::Inline;

@@ -113,6 +113,10 @@ impl Path {
     /// Another ruleset; the flows find out by its epoch.
     pub fn adopt(&mut self, rules: Arc<Ruleset>) -> Result<(), MatcherError> {
         self.detector.adopt(&rules)?;
+        let hashes = rules.hashes();
+        if hashes != Default::default() {
+            Arc::make_mut(&mut self.config).proto.want_hashes(hashes);
+        }
         self.vocabulary = *rules.vocabulary();
         self.rules = rules;
         Ok(())

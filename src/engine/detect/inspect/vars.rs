@@ -8,6 +8,7 @@ use crate::detect::state::FlowDetect;
 use crate::detect::state::hosts::Until;
 use crate::detect::state::shared::{BITS_MAX, BitName, HostBits, HostKey};
 use crate::detect::state::vars::compare;
+use crate::types::Counter;
 
 fn key(scope: VarScope, input: &PacketInput<'_>) -> Option<HostKey> {
     let t = &input.facts.packet.tuple;
@@ -102,7 +103,8 @@ impl Detector {
                     if let Some(f) = flow.as_deref_mut()
                         && let Some(v) = operand(*value, f)
                     {
-                        f.vars.assign(*var, *op, v, max);
+                        let kept = f.vars.assign(*var, *op, v, max);
+                        self.counters.add(Counter::FlowVarsFull, u64::from(!kept));
                     }
                 }
                 _ => {}
@@ -126,7 +128,8 @@ impl Detector {
         match (scope, flow) {
             (VarScope::Flow, Some(f)) => match w {
                 Write::Set(_) => {
-                    f.vars.set(bit, self.limits.flow_vars_max);
+                    let kept = f.vars.set(bit, self.limits.flow_vars_max);
+                    self.counters.add(Counter::FlowVarsFull, u64::from(!kept));
                 }
                 Write::Unset => f.vars.unset(bit),
             },

@@ -138,6 +138,8 @@ impl Path {
         let Session { app, detect, logged, recorded, filed, told, keep, .. } = &mut flow.session;
         let Some(parser) = app.parser_mut() else { return };
         let ready = if last { next } else { (*recorded).min(filed.to_server).min(filed.to_client) };
+        // Let go by the parser before they had their record: it needed the room.
+        self.counters.add(Counter::AppTxOverflow, first.0.saturating_sub(logged.0));
         let mut id = (*logged).max(first);
         while id < ready && (last || parser.transaction(id).is_none_or(done)) {
             self.counters.inc(Counter::AppTransactions);
