@@ -39,6 +39,18 @@ fn the_table_has_every_target() {
     assert_eq!(listed, TARGETS.iter().map(|t| t.0).collect::<Vec<_>>());
 }
 
+/// Protocols that no target of their own name feeds.
+fn unfed<'a>(protocols: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    protocols.into_iter().filter(|p| !TARGETS.iter().any(|t| t.0 == *p)).collect()
+}
+
+#[test]
+fn every_protocol_has_its_target() {
+    let rows = engine::proto::registry::vocabulary().protocols.iter().skip(1).map(|p| p.name);
+    assert!(unfed(rows).is_empty());
+    assert_eq!(unfed(["dns", "a-row-without-one"]), ["a-row-without-one"], "such a row is refused");
+}
+
 #[test]
 fn inputs_once_found_stay_harmless() {
     for (name, target) in TARGETS {
