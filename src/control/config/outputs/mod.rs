@@ -1,7 +1,7 @@
 //! The logs of a run: what is written ([`written`]) as what the engine and the exporters take.
 //!
 //! Several EVE logs may ask for different things. The engine writes records that hold what any of them asks for
-//! ([`union`]); each log leaves out the types it does not have and the fields it does not want ([`EveLog::hidden`]).
+//! (`union`); each log leaves out the types it does not have and the fields it does not want ([`EveLog::hidden`]).
 
 mod union;
 pub mod written;
