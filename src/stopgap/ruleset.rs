@@ -11,6 +11,7 @@ use engine::detect::lang::{
 };
 use engine::detect::signature::VarId;
 use engine::detect::state::datasets::Dataset;
+use engine::record::RulesRead;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -49,6 +50,13 @@ impl Loaded {
     /// Some rule or file was refused.
     pub fn incomplete(&self) -> bool {
         self.stats.refused > 0 || !self.unread.is_empty()
+    }
+
+    /// As the `stats` record tells it.
+    pub fn rules_read(&self) -> RulesRead {
+        let of = |n: usize| n as u64;
+        let s = &self.stats;
+        RulesRead { loaded: of(s.loaded), failed: of(s.refused), skipped: of(s.not_required) }
     }
 
     pub fn warnings(&self) -> usize {

@@ -425,15 +425,54 @@ pub fn fileinfo(sink: &mut dyn FieldSink, key: &str, f: &File) {
     sink.end();
 }
 
-/// The `stats` object: every counter under its path, `more` beside them, those that are zero where `null_values`, and
-/// `uptime` in seconds of packet time.
-pub fn stats(sink: &mut dyn FieldSink, c: &Counters, more: &[(String, u64)], uptime: u64, null_values: bool) {
+/// What became of the rules that were read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RulesRead {
+    pub loaded: u64,
+    /// Refused with an error.
+    pub failed: u64,
+    /// Left out for a `requires` that is not met.
+    pub skipped: u64,
+}
+
+/// The `stats` object: every counter under its path, `more` beside them, those that are zero where `null_values`, what
+/// became of the rules, and `uptime` in seconds of packet time.
+pub fn stats(
+    sink: &mut dyn FieldSink,
+    c: &Counters,
+    more: &[(String, u64)],
+    rules: &RulesRead,
+    uptime: u64,
+    null_values: bool,
+) {
     sink.begin_object("stats");
     sink.uint("uptime", uptime);
     let counted = Counter::ALL.iter().map(|k| (k.name(), c.of(*k)));
     let all = counted.chain(more.iter().map(|(name, n)| (name.as_str(), *n)));
-    let rows: Vec<(&str, u64)> = all.filter(|(_, n)| null_values || *n > 0).collect();
+    let (detect, rows): (Vec<_>, Vec<_>) =
+        all.filter(|(_, n)| null_values || *n > 0).partition(|(path, _)| path.starts_with(DETECT));
     nested(sink, &rows);
+    sink.begin_object("detect");
+    engines(sink, rules);
+    let below: Vec<(&str, u64)> =
+        detect.iter().filter_map(|(path, n)| path.strip_prefix(DETECT).map(|rest| (rest, *n))).collect();
+    nested(sink, &below);
+    sink.end();
+    sink.end();
+}
+
+/// Where the counters of detection are, beside its rules.
+const DETECT: &str = "detect.";
+
+/// A ruleset is one engine, as EVE counts them.
+fn engines(sink: &mut dyn FieldSink, rules: &RulesRead) {
+    sink.begin_array("engines");
+    sink.begin_object("");
+    sink.uint("id", 0);
+    sink.uint("rules_loaded", rules.loaded);
+    sink.uint("rules_failed", rules.failed);
+    sink.uint("rules_skipped", rules.skipped);
+    sink.end();
     sink.end();
 }
 

@@ -25,8 +25,8 @@ mod tree;
 
 pub use crate::types::text::ip_text;
 pub use fields::{
-    AlertFields, Anomaly, AnomalyLayer, DropFields, PacketSource, alert, anomaly, app_proto, direction, drop_details,
-    fileinfo, flow_summary, packet, stats, time_text, tuple, variables,
+    AlertFields, Anomaly, AnomalyLayer, DropFields, PacketSource, RulesRead, alert, anomaly, app_proto, direction,
+    drop_details, fileinfo, flow_summary, packet, stats, time_text, tuple, variables,
 };
 pub use flows::{FlowEnd, FlowEndTcp, flow_end, netflow_end};
 pub use head::{Head, Kind};

@@ -305,7 +305,8 @@ fn stats_nest_by_path_without_repeating_a_key() {
     let mut c = Counters::default();
     c.add(crate::types::Counter::Packets, 5);
     let mut t = Trace::default();
-    stats(&mut t, &c, &[], 2, true);
+    let rules = RulesRead { loaded: 7, failed: 1, skipped: 2 };
+    stats(&mut t, &c, &[], &rules, 2, true);
     assert_eq!(t.0[..4], ["stats{", "uptime=2", "decoder{", "pkts=5"]);
     let mut open: Vec<&String> = t.0.iter().filter(|l| l.ends_with('{')).collect();
     let n = open.len();
@@ -313,8 +314,10 @@ fn stats_nest_by_path_without_repeating_a_key() {
     open.dedup();
     assert_eq!(open.len(), n);
     let leaves = t.0.iter().filter(|l| l.contains('=')).count();
-    assert_eq!(leaves, crate::types::Counter::COUNT + 1);
+    assert_eq!(leaves, crate::types::Counter::COUNT + 1 + 4);
     let mut t = Trace::default();
-    stats(&mut t, &c, &[], 2, false);
-    assert_eq!(t.0, ["stats{", "uptime=2", "decoder{", "pkts=5", "end", "end"]);
+    stats(&mut t, &c, &[], &rules, 2, false);
+    let counted = ["stats{", "uptime=2", "decoder{", "pkts=5", "end"];
+    let read = ["detect{", "engines[", "{", "id=0", "rules_loaded=7", "rules_failed=1", "rules_skipped=2"];
+    assert_eq!(t.0, [&counted[..], &read, &["end"; 4]].concat());
 }

@@ -22,7 +22,7 @@ use divide::Divider;
 use engine::decode::{Frame, HostPolicies, OverlapPolicy};
 use engine::detect::compile::Ruleset;
 use engine::detect::lang::Severity;
-use engine::record;
+use engine::record::{self, RulesRead};
 use engine::types::Cause;
 use engine::worker;
 use outputs::Outputs;
@@ -113,6 +113,7 @@ impl Plan<'_> {
             shape: self.shape,
             switches,
             ruleset: self.loaded.ruleset.clone(),
+            rules_read: self.loaded.rules_read(),
             summary: Summary::default(),
         };
         let started = Instant::now();
@@ -158,6 +159,7 @@ struct Replay {
     shape: Shape,
     switches: record::Settings,
     ruleset: Arc<Ruleset>,
+    rules_read: RulesRead,
     summary: Summary,
 }
 
@@ -283,7 +285,7 @@ impl Replay {
 
     fn end(&mut self, crew: Crew, outputs: &mut Outputs) -> Result<(), Failure> {
         let tally = crew.finish(outputs)?;
-        outputs.stats(&tally)?;
+        outputs.stats(&tally, &self.rules_read)?;
         self.summary.add(&tally);
         Ok(())
     }

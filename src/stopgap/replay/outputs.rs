@@ -7,7 +7,7 @@ use control::config::FileStore as StoreConfig;
 use control::config::outputs::{self, EveLog, TextLog};
 use control::export::{EveFile, FileStore, Style, fast_line, stats_table};
 use engine::decode::{Frame, PortId};
-use engine::record::{self, Head, Kind, Record, Records};
+use engine::record::{self, Head, Kind, Record, Records, RulesRead};
 use engine::types::{Counter, FieldSink, Verdict};
 use engine::worker::{FrameVerdict, Injected};
 use std::collections::BTreeMap;
@@ -114,7 +114,7 @@ impl Outputs {
     }
 
     /// The `stats` record at the end of a capture.
-    pub fn stats(&mut self, tally: &Tally) -> Result<(), Failure> {
+    pub fn stats(&mut self, tally: &Tally, rules: &RulesRead) -> Result<(), Failure> {
         let head = Head { number: None, ..Head::new(Kind::Stats, tally.now, 0) };
         let uptime = tally.now.since(tally.first).as_secs();
         let mut more = engine::decode::Decoder::event_rows(&tally.decode_events);
@@ -124,7 +124,7 @@ impl Outputs {
         counters.add(Counter::FileStoreErrors, self.store.as_ref().map_or(0, FileStore::errors));
         let records = |null_values| {
             let mut records = Records::new(1 << 16);
-            records.write(&head, |sink| record::stats(sink, &counters, &more, uptime, null_values));
+            records.write(&head, |sink| record::stats(sink, &counters, &more, rules, uptime, null_values));
             records
         };
         let (all, counted) = (records(true), records(false));
