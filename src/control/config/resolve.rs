@@ -264,6 +264,7 @@ fn streams(d: &Document, limits: &Limits) -> stream::Settings {
     let mut s = stream::Settings { segments_max: limits.stream_segments_max, ..stream::Settings::default() };
     set(&mut s.midstream, d.stream.midstream);
     set(&mut s.async_oneside, d.stream.async_oneside);
+    set(&mut s.inline, d.stream.inline);
     set(&mut s.urgent, d.stream.urgent.map(|u| u.0));
     set(&mut s.urgent_limit, d.stream.urgent_limit.map(|u| u.0).filter(|u| *u != UrgentPolicy::OutOfBand));
     set(&mut s.bypass, d.stream.bypass);

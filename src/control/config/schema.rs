@@ -186,6 +186,8 @@ section! {
         midstream: Option<bool>,
         /// Follow sessions of which one direction alone is seen.
         async_oneside: Option<bool>,
+        /// Read streams as they pass, not as they were acknowledged; always so when enforcing.
+        inline: Option<bool>,
         urgent: Option<Urgent>,
         /// What urgent bytes are once a direction has had more of them than are remembered.
         urgent_limit: Option<Urgent>,

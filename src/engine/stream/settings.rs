@@ -98,6 +98,9 @@ pub struct Settings {
     pub midstream: bool,
     /// Follow sessions of which only one direction is seen.
     pub async_oneside: bool,
+    /// Read streams as they pass, not as their receiver acknowledged them, also where nothing is held back. Enforcing, it
+    /// is always so.
+    pub inline: bool,
     pub urgent: UrgentPolicy,
     /// What replaces `OutOfBand` once a direction has had 65,536 such bytes; not `OutOfBand` itself.
     pub urgent_limit: UrgentPolicy,
@@ -130,6 +133,7 @@ impl Default for Settings {
         Settings {
             midstream: false,
             async_oneside: false,
+            inline: false,
             urgent: UrgentPolicy::OutOfBand,
             urgent_limit: UrgentPolicy::Drop,
             policy: OsPolicy::Bsd,

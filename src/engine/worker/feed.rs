@@ -136,7 +136,7 @@ impl Path {
         AppCx {
             vocabulary: &self.vocabulary,
             settings: &self.config.proto,
-            parse: ParseCx { ts: self.now, tuple, inline: self.inline },
+            parse: ParseCx { ts: self.now, tuple, inline: self.stream_inline },
             udp,
             // A datagram is presented once, so nothing of it stays pending.
             pending_max: if udp { usize::MAX } else { self.config.limits.parser_pending_max },

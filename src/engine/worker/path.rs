@@ -64,6 +64,8 @@ pub(super) struct Path {
     pub rules: Arc<Ruleset>,
     pub vocabulary: Vocabulary,
     pub inline: bool,
+    /// Streams are read as they pass.
+    pub stream_inline: bool,
     pub detector: Detector,
     pub account: Account,
     /// Billed by all flows' parsers.
@@ -97,6 +99,7 @@ impl Path {
             withheld: Bounded::new(WITHHELD_MAX, config.seed[1]),
             rules,
             inline,
+            stream_inline: inline || config.stream.inline,
             config,
             counters: Counters::default(),
             exceptions: [0; Cause::COUNT],
@@ -260,7 +263,8 @@ impl Path {
             counters.inc(Counter::StreamSessions);
             Box::new(TcpSession::new(settings, tuple.src, tuple.dst))
         });
-        let mut cx = SegmentCx { settings, account: &mut self.account, counters, ts: packet.ts, inline: self.inline };
+        let mut cx =
+            SegmentCx { settings, account: &mut self.account, counters, ts: packet.ts, inline: self.stream_inline };
         let before = tcp.established();
         let outcome = tcp.segment(&mut cx, header, packet.payload(), *dir);
         let silent = |t: &TcpSession| Direction::BOTH.into_iter().all(|d| t.raw(d).bytes.is_empty());
@@ -286,7 +290,7 @@ impl Path {
         if outcome.drop && self.inline {
             fate.decide(Verdict::Drop(Reason::StreamError), None);
         }
-        if let Some(bytes) = outcome.rewritten {
+        if let Some(bytes) = outcome.rewritten.filter(|_| self.inline) {
             fate.edits.push((0, bytes));
         }
         let turned = self.feed_tcp(flow, *dir, fate);

@@ -80,6 +80,10 @@ const ROWS: &[Row] = &[
     row("packet-alert-max", |_, n, d| size(n, &mut d.limits.alerts_per_packet_max)),
     row("stream.midstream", |_, n, d| truth(n, &mut d.stream.midstream)),
     row("stream.async-oneside", |_, n, d| truth(n, &mut d.stream.async_oneside)),
+    row("stream.inline", |_, n, d| {
+        // `auto` is what the engine does by itself: as it passes when enforcing.
+        if n.text().is_some_and(|t| t.trim() == "auto") { Ok(()) } else { truth(n, &mut d.stream.inline) }
+    }),
     row("stream.max-syn-queued", |_, n, d| number(n, &mut d.stream.syn_max)),
     row("stream.max-synack-queued", |_, n, d| number(n, &mut d.stream.synack_max)),
     row("stream.memcap-policy", |_, n, d| policy(n, d, &[Cause::StreamMemcap])),
