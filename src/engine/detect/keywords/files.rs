@@ -76,11 +76,14 @@ pub const FILEMAGIC: Keyword = Keyword {
     aliases: &["file.magic"],
     kind: Kind::File,
     argument: Argument::Any,
-    doc: "accepted without effect: files are not classified by their first bytes",
+    doc: "accepted, never met: files are not classified by their first bytes, so a rule that asks never matches",
     syntax: "[!]\"<text>\"",
     example_ok: r#"filemagic:"executable";"#,
     example_bad: r#"filemagic:"executable;"#,
-    parse: |b, v| ineffective(b, v, "filemagic", "files are not classified by content"),
+    parse: |b, v| {
+        never(b, v, "filemagic", "files are not classified by content");
+        Ok(())
+    },
 };
 
 pub const FILESTORE: Keyword = Keyword {
@@ -136,13 +139,29 @@ impl TxTest for AnyFile {
     }
 }
 
-fn ineffective(b: &mut Builder<'_>, v: &Value<'_>, word: &str, why: &str) -> Result<(), Fault> {
-    let mut fault = Fault::new(Code::Ineffective, format!("`{word}` has no effect: {why}"));
+/// The rule loads with a warning and matches nothing: what it asks cannot be known, and to take it for true would alert
+/// on any file.
+fn never(b: &mut Builder<'_>, v: &Value<'_>, word: &str, why: &str) {
+    let mut fault = Fault::new(Code::Ineffective, format!("`{word}` is never met: {why}"));
     if v.given {
         fault = fault.at(v.span.clone());
     }
     b.warn(fault);
-    Ok(())
+    b.sig.tx_tests.push(TxMatch {
+        proto: ProtoId::ANY,
+        direct: Direct::Both,
+        progress: Progress::NONE,
+        test: Box::new(Never),
+    });
+}
+
+#[derive(Debug)]
+struct Never;
+
+impl TxTest for Never {
+    fn matches(&self, _: &dyn Transaction, _: Direction) -> Option<bool> {
+        Some(false)
+    }
 }
 
 fn name(b: &mut Builder<'_>, v: &Value<'_>, text: &str, ends: bool) -> Result<(), Fault> {
