@@ -1,7 +1,7 @@
 # What a person types. `make run` shows the product on real traffic; `make test` passes the suite. Both install what they need.
 
 CARGO ?= cargo
-RELEASE := target/release
+RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 
 .PHONY: run test build setup lint fuzz bench parity docs
 
