@@ -9,7 +9,7 @@ use engine::detect::compile::{DatabaseCache, Refused, Ruleset, Settings as Compi
 use engine::detect::lang::{
     Classifications, Code, Context, Diagnostic, Events, Loader, References, Severity, Stats, ThresholdFile, order,
 };
-use engine::detect::signature::VarId;
+use engine::detect::signature::{Signature, VarId};
 use engine::detect::state::datasets::Dataset;
 use engine::record::RulesRead;
 use std::collections::BTreeSet;
@@ -119,12 +119,8 @@ pub fn load(patterns: &[String], config: &Config, args: &SettingArgs, reading: R
     diagnostics.extend(source.diagnostics);
     let mut signatures = source.signatures;
     if let Some(path) = &config.lists.threshold_file {
-        match lists::text(path) {
-            Ok(text) => {
-                let (file, faults) = ThresholdFile::parse(&text, &path.display().to_string(), &cx.vars);
-                diagnostics.extend(faults);
-                diagnostics.extend(file.apply(&mut signatures));
-            }
+        match thresholds(path, &cx, &mut signatures) {
+            Ok(faults) => diagnostics.extend(faults),
             Err(Failure(why)) => unread.push(why),
         }
     }
@@ -144,6 +140,14 @@ pub fn load(patterns: &[String], config: &Config, args: &SettingArgs, reading: R
         diagnostics.push(uncompiled(r));
     }
     Ok(Loaded { ruleset: Arc::new(compiled.ruleset), stats, diagnostics, unread, files, datasets: source.datasets })
+}
+
+/// Lays what a threshold file says over the signatures; says what is wrong with it.
+fn thresholds(path: &Path, cx: &Context, signatures: &mut [Signature]) -> Result<Vec<Diagnostic>, Failure> {
+    let text = lists::text(path)?;
+    let (file, mut faults) = ThresholdFile::parse(&text, &path.display().to_string(), &cx.vars);
+    faults.extend(file.apply(signatures));
+    Ok(faults)
 }
 
 /// A cache that cannot be used is a warning: rules load without it, only slower.

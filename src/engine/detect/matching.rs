@@ -43,7 +43,7 @@ pub trait PatternSet: Send + Sync {
 }
 
 /// One pcre of a rule, its delimiters and modifiers taken apart.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct RegexSpec {
     /// The expression as written between the delimiters, bytes above 0x7f as they stand.
     pub pattern: Vec<u8>,

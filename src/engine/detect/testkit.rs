@@ -150,17 +150,7 @@ pub(crate) fn content(bytes: &str) -> Content {
 
 pub(crate) fn pcre(text: &str) -> Pcre {
     Pcre {
-        regex: RegexSpec {
-            pattern: text.as_bytes().to_vec(),
-            caseless: false,
-            multiline: false,
-            dot_all: false,
-            extended: false,
-            anchored: false,
-            dollar_end_only: false,
-            ungreedy: false,
-            captures: false,
-        },
+        regex: RegexSpec { pattern: text.as_bytes().to_vec(), ..RegexSpec::default() },
         negated: false,
         relative: false,
         captures: vec![],

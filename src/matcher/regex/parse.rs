@@ -502,17 +502,7 @@ mod tests {
     use super::*;
 
     fn spec(pattern: &str) -> RegexSpec {
-        RegexSpec {
-            pattern: pattern.as_bytes().to_vec(),
-            caseless: false,
-            multiline: false,
-            dot_all: false,
-            extended: false,
-            anchored: false,
-            dollar_end_only: false,
-            ungreedy: false,
-            captures: false,
-        }
+        RegexSpec { pattern: pattern.as_bytes().to_vec(), ..RegexSpec::default() }
     }
 
     #[test]

@@ -53,21 +53,35 @@ impl Needle {
 
     /// The first occurrence in `data`.
     pub(crate) fn find(&self, data: &[u8]) -> Option<usize> {
-        let last = data.len().checked_sub(self.bytes.len())?;
         let Some(&rare) = self.bytes.get(self.rare) else { return Some(0) };
         let upper = if self.nocase { rare.to_ascii_uppercase() } else { rare };
-        let mut from = 0;
-        while from <= last {
-            let hay = data.get(from + self.rare..=last + self.rare)?;
-            let hit = if upper == rare { memchr::memchr(rare, hay) } else { memchr::memchr2(rare, upper, hay) };
-            let start = from + hit?;
-            if self.at(data.get(start..)?) {
-                return Some(start);
-            }
-            from = start + 1;
-        }
-        None
+        find_by_byte(data, self.bytes.len(), self.rare, [rare, upper], |at| self.at(at))
     }
+}
+
+/// The first place in `data` where `len` bytes are left, one of `either` lies `rare` bytes further and what begins there
+/// `matches`; `rare < len`.
+#[inline]
+pub(crate) fn find_by_byte(
+    data: &[u8],
+    len: usize,
+    rare: usize,
+    either: [u8; 2],
+    matches: impl Fn(&[u8]) -> bool,
+) -> Option<usize> {
+    let last = data.len().checked_sub(len)?;
+    let [byte, other] = either;
+    let mut from = 0;
+    while from <= last {
+        let hay = data.get(from + rare..=last + rare)?;
+        let hit = if other == byte { memchr::memchr(byte, hay) } else { memchr::memchr2(byte, other, hay) };
+        let start = from + hit?;
+        if matches(data.get(start..)?) {
+            return Some(start);
+        }
+        from = start + 1;
+    }
+    None
 }
 
 #[cfg(test)]

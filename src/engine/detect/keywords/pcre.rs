@@ -50,17 +50,7 @@ fn pcre(b: &mut Builder<'_>, v: &Value<'_>) -> Result<(), Fault> {
     let parts = split(v.text).ok_or_else(|| {
         Fault::argument("the expression stands between slashes").help("pcre:\"/expression/i\"").at(v.span.clone())
     })?;
-    let mut spec = RegexSpec {
-        pattern: parts.expression.as_bytes().to_vec(),
-        caseless: false,
-        multiline: false,
-        dot_all: false,
-        extended: false,
-        anchored: false,
-        dollar_end_only: false,
-        ungreedy: false,
-        captures: false,
-    };
+    let mut spec = RegexSpec { pattern: parts.expression.as_bytes().to_vec(), ..RegexSpec::default() };
     let mut relative = false;
     let mut raw = false;
     let mut buffer: Option<(char, &'static str)> = None;

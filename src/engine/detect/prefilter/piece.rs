@@ -1,6 +1,6 @@
 //! A literal of up to eight bytes, compared as one word.
 
-use crate::detect::inspect::needle::commonness;
+use crate::detect::inspect::needle::{commonness, find_by_byte};
 
 pub(super) const LEN_MAX: usize = 8;
 
@@ -48,21 +48,10 @@ impl Piece {
 
     /// The first occurrence in `data`.
     pub(super) fn find(&self, data: &[u8]) -> Option<usize> {
-        let last = data.len().checked_sub(self.len())?;
         let rare = usize::from(self.rare);
         let byte = (self.value >> (8 * rare)) as u8;
         let other = byte & !((self.fold >> (8 * rare)) as u8);
-        let mut from = 0;
-        while from <= last {
-            let hay = data.get(from + rare..=last + rare)?;
-            let hit = if other == byte { memchr::memchr(byte, hay) } else { memchr::memchr2(byte, other, hay) };
-            let start = from + hit?;
-            if self.at(data.get(start..)?) {
-                return Some(start);
-            }
-            from = start + 1;
-        }
-        None
+        find_by_byte(data, self.len(), rare, [byte, other], |at| self.at(at))
     }
 }
 

@@ -50,14 +50,8 @@ impl Transform for PcreXform {
     fn prepare(&mut self, matcher: &dyn MatcherFactory) -> Result<(), MatcherError> {
         self.regex = Some(matcher.regex(&RegexSpec {
             pattern: self.expression.as_bytes().to_vec(),
-            caseless: false,
-            multiline: false,
-            dot_all: false,
-            extended: false,
-            anchored: false,
-            dollar_end_only: false,
-            ungreedy: false,
             captures: true,
+            ..RegexSpec::default()
         })?);
         Ok(())
     }
