@@ -53,7 +53,7 @@ impl PacketSource {
     /// Its records name the packet of the input (`pcap_cnt`): not those of packets that came out of others, nor of what
     /// a stream's end flushes.
     pub const fn numbered(self) -> bool {
-        matches!(self, PacketSource::Wire | PacketSource::FlowTimeout)
+        matches!(self, PacketSource::Wire)
     }
 
     pub const fn name(self) -> &'static str {
