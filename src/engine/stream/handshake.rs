@@ -126,7 +126,7 @@ impl TcpSession {
         sender.allow(sender.next_seq, u32::from(u16::MAX) << WINDOW_SCALE_UNKNOWN);
         peer.allow(peer.next_seq, u32::from(tcp.window) << WINDOW_SCALE_UNKNOWN);
         self.phase = Phase::Open;
-        if cx.settings.async_oneside && !cx.settings.midstream {
+        if cx.settings.async_oneside {
             self.one_sided = Some(dir);
         }
         self.take_data(cx, tcp, payload, dir, out);

@@ -159,10 +159,6 @@ impl TcpSession {
         }
         let keep_alive = payload.len() <= 1 && tcp.seq == sender.next_seq.wrapping_sub(1) && sender.fin.is_none();
         if one_sided {
-            // Nobody acknowledges: what precedes the newest segment is as good as acknowledged.
-            if seq_lt(sender.next_seq, tcp.seq) || tcp.seq == sender.next_seq {
-                sender.acknowledged(tcp.seq);
-            }
             sender.right_edge = end.wrapping_add(1 << 20);
         } else if seq_lt(past, sender.last_ack) && payload.is_empty() && !keep_alive {
             return out.invalid(before_last_ack_event(state));
@@ -180,6 +176,11 @@ impl TcpSession {
         self.take_payload(cx, tcp, payload, dir, out);
         if tcp.flags.has(TcpFlags::FIN) && !out.drop {
             self.take_fin(tcp.seq.wrapping_add(payload.len() as u32), dir);
+        }
+        if one_sided {
+            // Nobody acknowledges here what passes: it counts as received.
+            let sender = self.half.of_mut(dir);
+            sender.acknowledged(sender.next_seq);
         }
     }
 

@@ -203,9 +203,9 @@ impl TcpSession {
         self.midstream
     }
 
-    /// Only one direction is seen.
-    pub const fn is_one_sided(&self) -> bool {
-        self.one_sided.is_some()
+    /// The direction of which nothing passes here, where only the other is seen.
+    pub fn unseen(&self) -> Option<Direction> {
+        self.one_sided.map(Direction::flip)
     }
 
     /// The client's SYN was seen.

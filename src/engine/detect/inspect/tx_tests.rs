@@ -317,15 +317,16 @@ fn what_is_inspected_to_its_end_may_be_freed() {
     f.app.txs.push(MockTx { progress: [255, 1], ..MockTx::default() });
     f.app.txs[0].progress = [255, 255];
     f.packet(ToServer);
-    assert_eq!(f.flow.free_before(&f.app), TxId(0), "the answer is not inspected");
+    assert_eq!(f.flow.free_before(&f.app, None), TxId(0), "the answer is not inspected");
+    assert_eq!(f.flow.free_before(&f.app, Some(Direction::ToClient)), TxId(2), "the answer goes another way");
     f.packet(ToClient);
-    assert_eq!(f.flow.free_before(&f.app), TxId(1));
+    assert_eq!(f.flow.free_before(&f.app, None), TxId(1));
     f.app.txs[1].progress = [255, 255];
     f.packet(ToClient);
-    assert_eq!(f.flow.free_before(&f.app), TxId(2));
+    assert_eq!(f.flow.free_before(&f.app, None), TxId(2));
     let mut f = Flow::new(vec![tcp(1, vec![literal("raw only")])]);
     f.app.txs[0].progress = [255, 255];
     f.packet(ToServer);
     f.packet(ToClient);
-    assert_eq!(f.flow.free_before(&f.app), TxId(1), "nobody looks at transactions");
+    assert_eq!(f.flow.free_before(&f.app, None), TxId(1), "nobody looks at transactions");
 }

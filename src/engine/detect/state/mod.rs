@@ -206,7 +206,8 @@ impl FlowDetect {
     }
 
     /// The first transaction that must be kept: all before it are finished by the protocol and inspected, both ways.
-    pub fn free_before(&self, app: &dyn AppParser) -> TxId {
+    /// `unseen` is a direction that is waited for in vain.
+    pub fn free_before(&self, app: &dyn AppParser, unseen: Option<Direction>) -> TxId {
         let (first, next) = app.transactions();
         let mut id = first;
         while id < next {
@@ -215,7 +216,8 @@ impl FlowDetect {
                 continue;
             };
             let done = |d: Direction| {
-                tx.one_way().is_some_and(|way| way != d)
+                unseen == Some(d)
+                    || tx.one_way().is_some_and(|way| way != d)
                     || tx.progress(d) == Progress::DONE && (self.tx_unwatched[d as usize] || self.inspected(id, d))
             };
             if !Direction::BOTH.into_iter().all(done) {

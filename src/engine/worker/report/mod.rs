@@ -126,10 +126,11 @@ impl Path {
     ) {
         let Some(parser) = flow.session.app.parser() else { return };
         let (first, next) = parser.transactions();
+        let unseen = unseen(flow);
         self.transaction_events(flow, first.max(flow.session.logged)..next, subject, out);
         self.transaction_records(flow, first..next, subject, last, out);
         for dir in Direction::BOTH {
-            if last || subject.dir == Some(dir) {
+            if last || subject.dir == Some(dir) || unseen == Some(dir) {
                 self.transaction_files(flow, dir, first..next, subject, last, out);
             } else {
                 pass_fileless(flow, dir, first..next);
@@ -141,14 +142,14 @@ impl Path {
         // Let go by the parser before they had their record: it needed the room.
         self.counters.add(Counter::AppTxOverflow, first.0.saturating_sub(logged.0));
         let mut id = (*logged).max(first);
-        while id < ready && (last || parser.transaction(id).is_none_or(done)) {
+        while id < ready && (last || parser.transaction(id).is_none_or(|tx| done(tx, unseen))) {
             self.counters.inc(Counter::AppTransactions);
             id = TxId(id.0 + 1);
         }
         *logged = id;
         told.retain(|(tx, _)| *tx >= id);
         keep.forget_before(id);
-        let free = if last { next } else { detect.free_before(parser).min(id) };
+        let free = if last { next } else { detect.free_before(parser, unseen).min(id) };
         (first.0..free.0).for_each(|i| parser.free(TxId(i)));
     }
 
@@ -179,10 +180,11 @@ impl Path {
         last: bool,
         out: &mut Output,
     ) {
+        let unseen = unseen(flow);
         let mut id = flow.session.recorded.max(live.start);
         while id < live.end {
             if let Some(tx) = flow.session.app.parser().and_then(|p| p.transaction(id)) {
-                if !last && !done(tx) && !tx.log_ready() {
+                if !last && !done(tx, unseen) && !tx.log_ready() {
                     break;
                 }
                 self.transaction_record(flow, tx, id, subject, out);
@@ -247,7 +249,7 @@ impl Path {
             for file in tx.files(dir).iter().filter(due) {
                 self.file_record(flow, tx, file, dir, subject, out);
             }
-            let over = last || tx.progress(dir) == Progress::DONE;
+            let over = last || tx.progress(dir) == Progress::DONE || unseen(flow) == Some(dir);
             if let Some(tx) = flow.session.app.parser_mut().and_then(|p| p.transaction_mut(id)) {
                 tx.files_mut(dir).iter_mut().for_each(|f| f.logged |= last || f.state != FileState::Open);
             }
@@ -307,9 +309,14 @@ impl Path {
     }
 }
 
-/// Nothing more will come of it.
-fn done(tx: &dyn Transaction) -> bool {
-    Direction::BOTH.into_iter().all(|d| tx.progress(d) == Progress::DONE)
+/// The direction of a flow of which nothing passes here.
+fn unseen(flow: &Flow<Session>) -> Option<Direction> {
+    flow.session.tcp.as_deref()?.unseen()
+}
+
+/// Nothing more will come of it, `unseen` being a direction of which nothing passes here.
+fn done(tx: &dyn Transaction, unseen: Option<Direction>) -> bool {
+    Direction::BOTH.into_iter().all(|d| unseen == Some(d) || tx.progress(d) == Progress::DONE)
 }
 
 /// Moves past transactions that are over in `dir` and have no files there: they wait for no packet.
