@@ -140,24 +140,21 @@ impl Tracker {
         }
     }
 
-    /// Bytes were lost: the hashes would be of no file.
+    /// Bytes were lost.
     pub fn gap(&mut self, file: &mut File, len: u64) {
         file.size = file.size.saturating_add(len);
         file.gaps = true;
-        *self = Tracker::default();
     }
 
-    /// The file has ended. Hashes are given only of whole files; the SHA-256, under which files are kept, of the head of
-    /// one that was cut off too.
+    /// The file has ended. Hashes are given only of whole files; the SHA-256, under which files are kept, of the bytes
+    /// that came of others too.
     pub fn close(self, file: &mut File, state: FileState) {
         file.state = if file.gaps && state == FileState::Closed { FileState::Truncated } else { state };
         if file.state == FileState::Closed {
             file.md5 = self.md5.map(|h| hex(&h.finalize()));
             file.sha1 = self.sha1.map(|h| hex(&h.finalize()));
         }
-        if !file.gaps {
-            file.sha256 = self.sha256.map(|h| hex(&h.finalize()));
-        }
+        file.sha256 = self.sha256.map(|h| hex(&h.finalize()));
     }
 }
 
@@ -213,11 +210,13 @@ mod tests {
     }
 
     #[test]
-    fn no_hash_of_a_file_with_a_hole() {
+    fn a_file_with_a_hole_is_known_by_the_bytes_that_came() {
         let (mut f, mut t) = Tracker::open(&[b'n'; 9000], Direction::ToClient, 1, TxId(0), ALL);
         t.push(&mut f, b"ab");
         t.gap(&mut f, 10);
+        t.push(&mut f, b"c");
         t.close(&mut f, FileState::Closed);
-        assert_eq!((f.size, f.state, f.md5, f.name.len()), (12, FileState::Truncated, None, NAME_MAX));
+        assert_eq!((f.size, f.state, f.md5, f.name.len()), (13, FileState::Truncated, None, NAME_MAX));
+        assert_eq!(f.sha256.as_deref(), Some("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"));
     }
 }

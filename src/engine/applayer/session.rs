@@ -242,7 +242,7 @@ impl AppSession {
             std::mem::swap(&mut self.seen.to_server, &mut self.seen.to_client);
         }
         let first = if reversed { dir.flip() } else { dir };
-        if first == Direction::ToClient && !self.seen.to_server.any && !reversed {
+        if def.client_first && first == Direction::ToClient && !self.seen.to_server.any && !reversed {
             self.events.push(generic::EVENT_WRONG_DIRECTION_FIRST_DATA);
         } else if !cx.udp && self.seen[dir.flip()].refused {
             self.events.push(generic::EVENT_DETECT_ONLY_ONE_DIRECTION);
@@ -331,6 +331,7 @@ mod tests {
             aliases: &[],
             tcp: true,
             udp: true,
+            client_first: true,
             probe,
             parser: |_| Box::new(Lines(Vec::new())),
             buffers: &[],

@@ -177,6 +177,8 @@ pub struct ProtoDef {
     pub aliases: &'static [&'static str],
     pub tcp: bool,
     pub udp: bool,
+    /// Over TCP its client has the first word, and only its client.
+    pub client_first: bool,
     pub probe: fn(&ProbeInput<'_>) -> Probe,
     /// A fresh parser for one flow.
     pub parser: fn(&crate::proto::Settings) -> Box<dyn AppParser>,

@@ -10,6 +10,7 @@ const ANY: ProtoDef = ProtoDef {
     aliases: &[],
     tcp: false,
     udp: false,
+    client_first: false,
     probe: |_| Probe::No,
     parser: dns::DEF.parser,
     buffers: generic::BUFFERS,

@@ -46,7 +46,7 @@ pub fn fuzz_target(data: &[u8]) {
         session.trim(&mut account);
         debug_assert!(account.used() <= account.max() && session.memory() == account.used());
     }
-    session.finish();
+    Direction::BOTH.into_iter().for_each(|d| session.finish(d));
     for (d, r) in Direction::BOTH.into_iter().zip(&mut readers) {
         r.read(&mut session, d, 0);
     }

@@ -46,10 +46,16 @@ impl Reassembly {
         let known = match first {
             Some(f) if self.flushed => f,
             Some(f) => f.min(self.lost),
-            None if self.flushed => self.acked.min(self.bound()),
-            None => self.lost,
+            None => self.lost_before(),
         };
         (known > end).then_some(known)
+    }
+
+    /// The same for the application layer: what lies behind a hole that nobody acknowledged never reached the receiver's.
+    fn app_gap(&self) -> Option<u64> {
+        let gap = self.gap()?;
+        let gap = if self.flushed { gap.min(self.lost.max(self.acked)) } else { gap };
+        (gap > self.end()).then_some(gap)
     }
 
     /// How far an ACK shows holes to be lost. A hole with nothing behind it waits, since an ACK may overtake the data it is
@@ -87,7 +93,10 @@ impl Reassembly {
             self.start = to;
             self.raw.at = self.raw.at.max(to);
             self.shown = self.shown.max(to);
-            self.gap_noted = self.gap_noted.max(to);
+            let lost = to.min(self.lost.max(self.acked));
+            if lost > end {
+                self.gap_noted = self.gap_noted.max(lost);
+            }
             self.owners.release_before(to);
             if self.held.first_key_value().is_some_and(|(&k, _)| k == to) {
                 self.adopt();
@@ -124,8 +133,8 @@ impl Reassembly {
 
     pub(super) fn ended(&self, inline: bool, at: u64) -> bool {
         let fin = self.fin.is_some_and(|f| at >= f && (inline || self.flushed || self.acked >= f));
-        let flushed = self.flushed && at >= self.end() && self.held.is_empty() && self.gap().is_none();
-        fin || flushed || (self.depth_reached && at >= self.bound())
+        let over = self.flushed || self.reset && self.held.is_empty();
+        fin || over && at >= self.end() && self.app_gap().is_none() || (self.depth_reached && at >= self.bound())
     }
 
     pub fn pending(&self, inline: bool) -> Option<Chunk<'_>> {
@@ -140,7 +149,7 @@ impl Reassembly {
         }
         if limit == end
             && self.app.at <= end
-            && let Some(gap) = self.gap()
+            && let Some(gap) = self.app_gap()
         {
             return Some(Chunk::Gap { offset: end, len: gap - end });
         }
@@ -161,7 +170,12 @@ impl Reassembly {
                 self.app.at = offset + len;
                 self.step_over_gap();
             }
-            Some(Chunk::End) => self.end_given = true,
+            Some(Chunk::End) => {
+                self.end_given = true;
+                // What is held behind a hole is raw inspection's alone.
+                self.app.wanted &= !self.flushed || self.held.is_empty();
+                self.step_over_gap();
+            }
             None => {}
         }
     }
@@ -180,7 +194,7 @@ impl Reassembly {
     pub fn raw(&self, inline: bool, overlap: usize) -> RawView<'_> {
         let limit = self.raw_limit(inline);
         let from = self.raw.at.saturating_sub(overlap as u64).max(self.start).min(limit);
-        let ended = self.ended(inline, limit) || (self.depth_reached && limit >= self.depth);
+        let ended = self.held.is_empty() && self.ended(inline, limit) || (self.depth_reached && limit >= self.depth);
         let at = self.raw.at.clamp(from, limit);
         let (lo, hi) = (self.head + (from - self.start) as usize, self.head + (limit - self.start) as usize);
         let bytes = if self.raw.wanted { self.buf.get(lo..hi).unwrap_or(&[]) } else { &[] };
@@ -202,6 +216,11 @@ impl Reassembly {
     pub fn has_work(&self, inline: bool) -> bool {
         let raw = self.raw.wanted && self.raw.at < self.raw_limit(inline);
         raw || self.pending(inline).is_some()
+    }
+
+    pub fn unread(&self) -> bool {
+        let app = self.app.wanted && !self.end_given;
+        app || self.raw.wanted && self.raw.at < self.end() || self.wanted() && !self.held.is_empty()
     }
 
     pub fn stop_app(&mut self) {

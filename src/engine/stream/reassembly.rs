@@ -65,6 +65,8 @@ pub(super) struct Reassembly {
     /// Holes before this will not be filled.
     pub(super) lost: u64,
     pub(super) fin: Option<u64>,
+    /// The sender has reset the session.
+    pub(super) reset: bool,
     pub(super) flushed: bool,
     /// Raw inspection ends here, and the application layer too unless it is `deep`.
     pub(super) depth: u64,
@@ -93,6 +95,7 @@ impl Reassembly {
             acked: 0,
             lost: 0,
             fin: None,
+            reset: false,
             flushed: false,
             depth: if depth == 0 { u64::MAX } else { depth },
             depth_reached: false,
@@ -443,11 +446,6 @@ impl Reassembly {
     pub fn flush(&mut self) {
         self.flushed = true;
         self.step_over_gap();
-    }
-
-    /// The end was not one after all.
-    pub fn unflush(&mut self) {
-        self.flushed = false;
     }
 
     /// Forgets all bytes as if none had come (data in a SYN that was not taken).

@@ -292,6 +292,11 @@ impl TcpSession {
         self.half.of_mut(dir).data.set_depth(depth);
     }
 
+    /// A reader has not had all of the direction, or not its end.
+    pub fn unread(&self, dir: Direction) -> bool {
+        self.half.of(dir).data.unread()
+    }
+
     /// Later bytes are here that wait behind a hole.
     pub fn holds_behind_gap(&self, dir: Direction) -> bool {
         let data = &self.half.of(dir).data;
@@ -317,12 +322,10 @@ impl TcpSession {
         self.check();
     }
 
-    /// The flow is ending: everything held becomes deliverable, then the end.
-    pub fn finish(&mut self) {
+    /// The flow is ending: everything held of a direction becomes deliverable, then its end.
+    pub fn finish(&mut self, dir: Direction) {
         self.finished = true;
-        for dir in Direction::BOTH {
-            self.half.of_mut(dir).data.flush();
-        }
+        self.half.of_mut(dir).data.flush();
     }
 
     /// Returns every byte to the account. The session must not be fed afterwards.

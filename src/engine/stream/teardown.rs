@@ -36,32 +36,34 @@ impl TcpSession {
         if !payload.is_empty() {
             out.event(StreamEvent::RstWithData);
         }
-        let one_sided = self.one_sided.is_some();
+        let (inline, one_sided) = (self.inline, self.one_sided.is_some());
+        // Who has lost packets cannot tell what number the receiver waits for.
+        let lossy = Direction::BOTH.into_iter().any(|d| self.gapped(d));
         let (sender, peer) = self.half.split(dir);
         let acks = tcp.flags.has(TcpFlags::ACK) && tcp.ack != 0;
         if acks && !one_sided && !ack_possible(peer, tcp.ack) {
             return out.invalid(StreamEvent::RstInvalidAck);
         }
-        if !one_sided && !reset_believed(sender, tcp, payload.len()) {
+        if !one_sided && !lossy && !reset_believed(sender, tcp, payload.len()) {
             out.valid = false;
             return;
         }
         if acks && !one_sided && seq_le(peer.last_ack, tcp.ack) {
             peer.acknowledged(tcp.ack);
         }
+        if !inline && seq_le(sender.last_ack, tcp.seq) {
+            // Nothing before it will be sent again: whatever of it came is all there is.
+            sender.acknowledged(tcp.seq);
+        }
         self.enter_reset(dir);
     }
 
-    /// Nothing more is expected. Enforcing, all that came has been delivered already, and the end is not: a target that
-    /// ignored the reset reads on, and so must we.
+    /// Nothing more is expected, and what was not acknowledged waits for the flow's end. Watching, the sender's bytes end
+    /// here if all of them have been had. Enforcing they do not: a target that ignored the reset reads on, and so must we.
     pub(super) fn enter_reset(&mut self, by: Direction) {
         self.before_reset = self.phase;
         self.phase = Phase::Reset(by);
-        if !self.inline {
-            for d in Direction::BOTH {
-                self.half.of_mut(d).data.flush();
-            }
-        }
+        self.half.of_mut(by).data.reset = !self.inline;
     }
 
     /// A packet of a session that was reset. The sender of the reset going on shows that someone else sent it: the session
@@ -89,9 +91,7 @@ impl TcpSession {
             return;
         }
         self.phase = self.before_reset;
-        for d in Direction::BOTH {
-            self.half.of_mut(d).data.unflush();
-        }
+        self.half.of_mut(by).data.reset = false;
         self.take_data(cx, tcp, payload, dir, out);
     }
 }

@@ -125,7 +125,7 @@ impl Bench {
     }
 
     fn finish(&mut self) {
-        self.session.finish();
+        Direction::BOTH.into_iter().for_each(|d| self.session.finish(d));
         self.serve();
     }
 }
@@ -223,14 +223,38 @@ fn handshake_packets_that_echo_no_timestamp_of_ours_are_refused() {
 }
 
 #[test]
-fn the_end_delivers_everything_and_gaps() {
-    let mut b = Bench::ids().open();
-    b.client(0, b"ab");
-    b.client(5, b"fg");
-    b.client(10, b"kl");
+fn the_end_delivers_what_can_have_been_read() {
+    let holed = || {
+        let mut b = Bench::ids().open();
+        b.client(0, b"ab");
+        b.client(5, b"fg");
+        b.client(10, b"kl");
+        b
+    };
+    let mut b = holed();
+    b.ack(12);
     b.finish();
     assert_eq!(b.sent(), b"ab\xff\xff\xfffg\xff\xff\xffkl");
     assert!(b.ended[0] && b.ended[1]);
+    let mut b = holed();
+    b.ack(4);
+    b.finish();
+    assert_eq!(b.sent(), b"ab\xff\xff", "the receiver never had the fifth byte");
+    assert!(b.ended[0] && b.ended[1]);
+    let mut b = holed();
+    b.session.finish(ToServer);
+    let mut raw = Vec::new();
+    while b.session.has_work(ToServer) {
+        b.session.consume(ToServer, u64::MAX);
+        let view = b.session.raw(ToServer);
+        raw.extend_from_slice(&view.bytes[view.fresh..]);
+        b.session.raw_inspected(ToServer);
+    }
+    assert_eq!(raw, b"abfgkl", "raw inspection sees what passed");
+    let mut b = holed();
+    b.ack(40);
+    b.finish();
+    assert_eq!(b.sent(), b"ab\xff\xff\xfffg\xff\xff\xffkl", "nothing shows what was lost behind the last");
 }
 
 #[test]
@@ -331,15 +355,30 @@ fn simultaneous_open() {
 }
 
 #[test]
-fn a_reset_ends_both_directions_if_believed() {
+fn a_reset_ends_its_senders_direction_if_believed() {
     let mut b = Bench::ids().open();
     b.client(0, b"abc");
+    b.tcp(ToClient, A, SERVER + 1, CLIENT + 1, b"xyz");
     assert!(!b.tcp(ToServer, R, CLIENT + 5000, 0, b"").valid);
     assert_eq!(b.session.state(), TcpState::Established);
     assert!(b.tcp(ToServer, R, CLIENT + 4, 0, b"").valid);
     assert_eq!(b.session.state(), TcpState::Closed);
     assert_eq!(b.sent(), b"abc");
-    assert!(b.ended[0] && b.ended[1]);
+    assert!(b.ended[0] && !b.ended[1] && b.read[1].is_empty());
+    b.finish();
+    assert_eq!(b.read[1], b"xyz");
+    assert!(b.ended[1]);
+}
+
+#[test]
+fn a_reset_behind_what_was_lost_is_believed() {
+    let reset = |number| {
+        let mut b = Bench::ids().open();
+        b.client(5, b"fg");
+        b.ack(number);
+        b.tcp(ToServer, R, CLIENT + 100, 0, b"").valid
+    };
+    assert!(reset(7) && !reset(0));
 }
 
 #[test]
@@ -581,7 +620,7 @@ fn unconsumed_bytes_come_again_only_with_more() {
     s.segment(&mut cx, &h(CLIENT + 4), b"d", ToServer);
     assert_eq!(s.pending(ToServer), Some(Chunk::Data { offset: 1, bytes: b"bcd" }));
     s.consume(ToServer, 0);
-    s.finish();
+    s.finish(ToServer);
     assert_eq!(s.pending(ToServer), Some(Chunk::End));
 }
 

@@ -42,22 +42,24 @@ impl Path {
         self.bypass(flow);
     }
 
-    /// Inspects both directions once more, each as if by a packet of its own without payload.
+    /// Ends both directions, what is left of each inspected as if by a packet of its own without payload.
     fn flush(&mut self, flow: &mut Flow<Session>, out: &mut Output) {
         let mut fate = Fate::default();
-        let mut open = flow.session.app.parser().is_some();
-        if let Some(tcp) = &mut flow.session.tcp {
-            tcp.finish();
-            open |= Direction::BOTH.into_iter().any(|d| tcp.has_work(d));
-            if open {
-                self.feed_tcp(flow, Direction::ToServer, &mut fate);
-            }
-        }
-        if !open {
+        let unread = |tcp: &TcpSession| Direction::BOTH.into_iter().any(|d| tcp.unread(d));
+        if flow.session.app.parser().is_none() && !flow.session.tcp.as_deref().is_some_and(unread) {
             return;
         }
-        self.step_over_gaps(flow, &mut fate, out);
         for dir in Direction::BOTH {
+            if let Some(tcp) = &mut flow.session.tcp {
+                tcp.finish(dir);
+            }
+            if self.feed_tcp(flow, dir, &mut fate)
+                && let Some(tcp) = &mut flow.session.tcp
+            {
+                // Turned round: the other direction has this name now.
+                tcp.finish(dir);
+            }
+            self.step_over_gaps(flow, dir, &mut fate, out);
             let packet = self.made_up(flow, dir);
             let subject = Subject { packet: &packet, source: PacketSource::FlowTimeout, dir: Some(dir) };
             self.detect_in_flow(flow, subject, &[], false, &mut fate, out);
@@ -65,10 +67,11 @@ impl Path {
     }
 
     /// Bytes behind a gap come once both readers have had those before it.
-    fn step_over_gaps(&mut self, flow: &mut Flow<Session>, fate: &mut Fate, out: &mut Output) {
+    fn step_over_gaps(&mut self, flow: &mut Flow<Session>, dir: Direction, fate: &mut Fate, out: &mut Output) {
         for _ in 0..GAPS_MAX {
-            let behind = |tcp: &TcpSession| Direction::BOTH.into_iter().find(|d| tcp.holds_behind_gap(*d));
-            let Some(dir) = flow.session.tcp.as_deref().and_then(behind) else { return };
+            if !flow.session.tcp.as_deref().is_some_and(|tcp| tcp.holds_behind_gap(dir)) {
+                return;
+            }
             let packet = self.made_up(flow, dir);
             let subject = Subject { packet: &packet, source: PacketSource::FlowTimeout, dir: Some(dir) };
             let view = View { subject, stream_events: &[], app_events: &[], stored: false, flow_end: false };

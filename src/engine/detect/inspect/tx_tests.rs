@@ -40,6 +40,7 @@ const fn proto(id: ProtoId, name: &'static str, buffers: &'static [BufferDef]) -
         aliases: &[],
         tcp: true,
         udp: true,
+        client_first: false,
         probe: |_| Probe::No,
         parser: |_| Box::new(Mock::default()),
         buffers,

@@ -35,6 +35,7 @@ pub const DEF: ProtoDef = ProtoDef {
     aliases: &[],
     tcp: true,
     udp: true,
+    client_first: false,
     probe: probe::probe,
     parser: |_| Box::new(DnsParser::new()),
     buffers: BUFFERS,

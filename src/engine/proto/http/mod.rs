@@ -39,6 +39,7 @@ pub const DEF: ProtoDef = ProtoDef {
     aliases: &["http1"],
     tcp: true,
     udp: false,
+    client_first: false,
     probe: probe::probe,
     parser: |s| Box::new(HttpParser::new(s.http)) as Box<dyn AppParser>,
     buffers: tables::BUFFERS,

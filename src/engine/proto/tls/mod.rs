@@ -38,6 +38,7 @@ pub const DEF: ProtoDef = ProtoDef {
     aliases: &["ssl"],
     tcp: true,
     udp: false,
+    client_first: true,
     probe,
     parser: |s| Box::new(TlsParser::new(s.tls)),
     buffers: BUFFERS,

@@ -79,6 +79,8 @@ proptest! {
                 prop_assert!(b.session.contiguous(ToServer) >= before);
             }
         }
+        // Of what lies behind a hole only what was acknowledged is delivered.
+        b.tcp(ToClient, A, SERVER + 1, isn.wrapping_add(1).wrapping_add(top), b"");
         b.finish();
         prop_assert_eq!(b.sent(), &model.stream()[..]);
         prop_assert!(b.ended[0]);
