@@ -72,6 +72,10 @@ pub(crate) struct Flags {
     pub in_packet: bool,
     /// Payload checks see the stream.
     pub in_stream: bool,
+    /// They never see a packet that is no part of it.
+    pub stream_only: bool,
+    /// They see packets because of what else is asked of the flow: what a packet has shown is not told of the stream too.
+    pub sized: bool,
     pub state_tests: bool,
     pub state_sets: bool,
     /// Only packets with an event can match.
@@ -309,8 +313,11 @@ fn payload_mode(sig: &Signature, header_buffers: bool) -> (bool, bool) {
         .filter(|b| b.buffer == generic::PAYLOAD)
         .flat_map(|b| &b.ops)
         .any(|op| matches!(op, Op::Content(c) if c.offset.is_some() || c.depth.is_some() || c.startswith));
-    let sized = sig.packet_tests.iter().any(|t| t.basis() == TestBasis::Flow);
-    (placed || sized, true)
+    (placed || sized(sig), true)
+}
+
+fn sized(sig: &Signature) -> bool {
+    sig.packet_tests.iter().any(|t| t.basis() == TestBasis::Flow)
 }
 
 fn flags(sig: &Signature, buffers: &[BufferAux], class: Class) -> Flags {
@@ -325,6 +332,8 @@ fn flags(sig: &Signature, buffers: &[BufferAux], class: Class) -> Flags {
         payload,
         in_packet,
         in_stream,
+        stream_only: sig.flow.only_stream,
+        sized: in_packet && in_stream && sized(sig),
         state_tests: sig.state.iter().any(|s| s.is_test()),
         state_sets: sig.state.iter().any(|s| !s.is_test()),
         changes: custom(|c| c.changes()),

@@ -162,10 +162,7 @@ impl Detector {
         out: &mut Vec<Hit>,
     ) {
         let dir = input.facts.direction;
-        // What a packet has shown is not told again of the stream that its bytes end up in.
-        if let (true, Some(f), Some(d)) = (input.flow_end, flow.as_deref(), dir)
-            && f.packet_fired[d as usize].binary_search(&idx).is_ok()
-        {
+        if input.flow_end && packet_fired(flow.as_deref(), dir, idx) {
             return;
         }
         if !self.just_detected && (c.class == Class::Protocol || c.sig.when_detected) {
@@ -209,7 +206,7 @@ impl Detector {
                 {
                     insert_sorted(&mut f.stream_fired[d as usize], idx);
                 }
-                let outside = c.flags.in_stream && !in_stream && !input.in_stream;
+                let outside = c.flags.in_stream && !in_stream && (c.flags.sized || !input.in_stream);
                 if let (true, Some(f), Some(d)) = (outside, flow.as_deref_mut(), dir)
                     && f.packet_fired[d as usize].len() < self.limits.parked_max
                 {
@@ -276,6 +273,7 @@ impl Detector {
                 && flow
                     .zip(input.facts.direction)
                     .is_some_and(|(f, d)| f.stream_fired[d as usize].binary_search(&idx).is_ok());
+            let fired = fired || c.flags.sized && packet_fired(flow, input.facts.direction, idx);
             let mut view = stream_view(&s, input.flow_end);
             if plain {
                 let skip = s.bytes.len().saturating_sub(s.fresh.saturating_add(PLAIN_LOOKBACK));
@@ -299,7 +297,7 @@ impl Detector {
             }
         }
         if !bytes.payload.is_empty()
-            && (c.flags.in_packet || !input.in_stream)
+            && (c.flags.in_packet || !input.in_stream && !c.flags.stream_only)
             && let (Outcome::Match, replace, _) = self.buffers_match(c, idx, input, View::whole(bytes.payload), 0, 0)
         {
             return Found::Packet(replace);
@@ -454,6 +452,11 @@ enum Found {
 
 pub(super) fn stream_view<'a>(s: &StreamInput<'a>, flow_end: bool) -> View<'a> {
     View { data: s.bytes, offset: s.offset, more: !(s.ended || flow_end), end_waits: false }
+}
+
+/// What a packet has shown is not told again of the stream that its bytes end up in.
+fn packet_fired(flow: Option<&FlowDetect>, dir: Option<Direction>, idx: SigIdx) -> bool {
+    flow.zip(dir).is_some_and(|(f, d)| f.packet_fired[d as usize].binary_search(&idx).is_ok())
 }
 
 fn unpark(flow: Option<&mut FlowDetect>, dir: Option<Direction>, idx: SigIdx) {
