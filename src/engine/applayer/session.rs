@@ -53,6 +53,8 @@ pub struct AppCx<'a> {
     pub settings: &'a crate::proto::Settings,
     pub parse: ParseCx<'a>,
     pub udp: bool,
+    /// The flow may be turned round: not one whose other side is known to have begun it.
+    pub turnable: bool,
     /// Bytes a parser may leave unconsumed.
     pub pending_max: usize,
 }
@@ -211,9 +213,9 @@ impl AppSession {
             match (def.probe)(&ProbeInput { dir, data, tuple: cx.parse.tuple, udp: cx.udp, eof, settings: cx.settings })
             {
                 Probe::Match => return self.begin(cx, def, dir, false),
-                Probe::MatchReversed => return self.begin(cx, def, dir, true),
+                Probe::MatchReversed if cx.turnable => return self.begin(cx, def, dir, true),
                 Probe::More => more = true,
-                Probe::No => {}
+                Probe::MatchReversed | Probe::No => {}
             }
         }
         if more && !cx.udp && data.len() < DETECT_BYTES_MAX {
@@ -347,7 +349,7 @@ mod tests {
         let vocabulary = Vocabulary { protocols: &ROWS, ..Vocabulary::EMPTY };
         let (settings, tuple) = (crate::proto::Settings::default(), FiveTuple::default());
         let parse = ParseCx { ts: Timestamp::ZERO, tuple: &tuple, inline: false };
-        f(&AppCx { vocabulary: &vocabulary, settings: &settings, parse, udp, pending_max: 64 });
+        f(&AppCx { vocabulary: &vocabulary, settings: &settings, parse, udp, turnable: true, pending_max: 64 });
     }
 
     #[test]

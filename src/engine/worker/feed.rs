@@ -110,7 +110,9 @@ impl Path {
             if data.is_empty() || !flow.session.app.wants(dir) {
                 break;
             }
-            let cx = self.app_cx(&flow.core.tuple, true);
+            // An answer's sender is no client, whatever its words look like.
+            let turnable = flow.core.packets[dir.flip()] == 0;
+            let cx = AppCx { turnable, ..self.app_cx(&flow.core.tuple, true) };
             let fed = flow.session.app.feed(&cx, dir, Input::Data(data));
             if fed.failed {
                 self.gave_up(flow, fate);
@@ -138,6 +140,7 @@ impl Path {
             settings: &self.config.proto,
             parse: ParseCx { ts: self.now, tuple, inline: self.stream_inline },
             udp,
+            turnable: true,
             // A datagram is presented once, so nothing of it stays pending.
             pending_max: if udp { usize::MAX } else { self.config.limits.parser_pending_max },
         }
