@@ -4,6 +4,7 @@
 //! fresh bytes behind some it has seen. A gap is stepped over once both have had all before it. Nothing here copies
 //! bytes but the step over a gap, which lets pieces change place.
 
+use super::overlap::Range;
 use super::reassembly::Reassembly;
 
 /// What the application layer gets next.
@@ -27,6 +28,8 @@ pub struct RawView<'a> {
     pub fresh: usize,
     /// Nothing more will come.
     pub ended: bool,
+    /// So many bytes before `bytes[0]` were never seen.
+    pub missing: u64,
 }
 
 impl Reassembly {
@@ -91,6 +94,7 @@ impl Reassembly {
             self.buf.clear();
             self.head = 0;
             self.start = to;
+            self.hole = Range { start: if self.hole.end == end { self.hole.start } else { end }, end: to };
             self.raw.at = self.raw.at.max(to);
             self.shown = self.shown.max(to);
             let lost = to.min(self.lost.max(self.acked));
@@ -198,7 +202,8 @@ impl Reassembly {
         let at = self.raw.at.clamp(from, limit);
         let (lo, hi) = (self.head + (from - self.start) as usize, self.head + (limit - self.start) as usize);
         let bytes = if self.raw.wanted { self.buf.get(lo..hi).unwrap_or(&[]) } else { &[] };
-        RawView { offset: from, bytes, fresh: ((at - from) as usize).min(bytes.len()), ended }
+        let missing = if self.hole.end == from { self.hole.end - self.hole.start } else { 0 };
+        RawView { offset: from, bytes, fresh: ((at - from) as usize).min(bytes.len()), ended, missing }
     }
 
     /// How far raw inspection may see: at most to the depth.

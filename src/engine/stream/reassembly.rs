@@ -79,6 +79,8 @@ pub(super) struct Reassembly {
     pub(super) raw: Reader,
     pub(super) end_given: bool,
     pub(super) gap_noted: u64,
+    /// The gap last stepped over; empty before.
+    pub(super) hole: Range,
 }
 
 impl Reassembly {
@@ -105,6 +107,7 @@ impl Reassembly {
             raw: Reader { at: 0, wanted: raw },
             end_given: false,
             gap_noted: 0,
+            hole: Range { start: 0, end: 0 },
         }
     }
 

@@ -243,14 +243,16 @@ fn the_end_delivers_what_can_have_been_read() {
     assert!(b.ended[0] && b.ended[1]);
     let mut b = holed();
     b.session.finish(ToServer);
-    let mut raw = Vec::new();
+    let (mut raw, mut missing) = (Vec::new(), Vec::new());
     while b.session.has_work(ToServer) {
         b.session.consume(ToServer, u64::MAX);
         let view = b.session.raw(ToServer);
         raw.extend_from_slice(&view.bytes[view.fresh..]);
+        missing.push(view.missing);
         b.session.raw_inspected(ToServer);
     }
     assert_eq!(raw, b"abfgkl", "raw inspection sees what passed");
+    assert_eq!(missing, [0, 3, 3], "and how much did not");
     let mut b = holed();
     b.ack(40);
     b.finish();

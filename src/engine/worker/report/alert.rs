@@ -292,9 +292,12 @@ fn payload_fields(
     }
     let stream = alert.stream_match && subject.packet.tuple.proto == IpProto::TCP;
     let held = flow.and_then(|f| f.session.tcp.as_deref()).zip(subject.dir).filter(|_| stream);
-    let held = held.map_or(&[][..], |(tcp, dir)| tcp.raw(dir).bytes);
-    let bytes = if held.is_empty() { subject.packet.payload() } else { held };
-    let bytes = bytes.get(..s.payload_max).unwrap_or(bytes);
+    let held = held.map(|(tcp, dir)| tcp.raw(dir)).filter(|raw| !raw.bytes.is_empty());
+    let head = |bytes: &'_ [u8]| bytes.len().min(s.payload_max);
+    let bytes = held.map_or(subject.packet.payload(), |raw| raw.bytes);
+    let bytes = bytes.get(..head(bytes)).unwrap_or(&[]);
+    let marked = held.filter(|raw| raw.missing > 0).map(|raw| gap_marked(raw.missing, bytes));
+    let bytes = marked.as_deref().map_or(bytes, |m| m.get(..head(m)).unwrap_or(&[]));
     if s.payload {
         sink.base64("payload", bytes);
     }
@@ -305,6 +308,11 @@ fn payload_fields(
         sink.printable("payload_printable", bytes);
     }
     sink.uint("stream", stream.into());
+}
+
+/// Bytes behind a gap, which is written as readers know it.
+fn gap_marked(missing: u64, bytes: &[u8]) -> Vec<u8> {
+    [format!("[{missing} bytes missing]").as_bytes(), bytes].concat()
 }
 
 /// `ts_progress` and `tc_progress`: how far the transaction had come.
