@@ -286,3 +286,73 @@ fn the_thousandth_pipelined_request() {
     config.stream.depth = 4_096;
     noticed(&c.frames, config);
 }
+
+const RAW: &str = "drop tcp any any -> any any (msg:\"x\"; content:\"/etc/passwd\"; sid:1;)";
+
+fn caught_by(rule: &str, c: &Conversation, needle: &[u8]) {
+    let out = run(&ruleset(rule).unwrap(), in_line(), &c.frames, 1);
+    assert!(!out.leaked(needle), "{:?}", out.verdicts);
+    let out = run(&ruleset(&rule.replace("drop", "alert")).unwrap(), watching(), &c.frames, 1);
+    assert_eq!(out.sids(), [1], "{:?}", out.events);
+}
+
+/// Whole in one segment, whose predecessor comes later or never.
+#[test]
+fn an_exploit_ahead_of_a_hole() {
+    let mut c = Conversation::open(42_015, 80);
+    let [seq, ack] = c.seq;
+    c.segment(true, seq + 100, ack, PSH | ACK, REQUEST);
+    caught_by(RAW, &c, b"passwd");
+    c.segment(true, seq, ack, PSH | ACK, &[b'x'; 100]);
+    c.segment(false, ack, seq + 100 + REQUEST.len() as u32, ACK, &[]);
+    c.ack(true);
+    caught_by(RAW, &c, b"passwd");
+}
+
+/// A byte of it came before, so that what is held of it lies in pieces.
+#[test]
+fn an_exploit_ahead_of_a_hole_in_pieces() {
+    let mut c = Conversation::open(42_016, 80);
+    let [seq, ack] = c.seq;
+    c.segment(true, seq + 108, ack, PSH | ACK, &REQUEST[8..9]);
+    c.segment(true, seq + 100, ack, PSH | ACK, REQUEST);
+    caught_by(RAW, &c, b"passwd");
+}
+
+/// The first half is held ahead of the hole, the second continues it there.
+#[test]
+fn an_exploit_over_segments_ahead_of_a_hole() {
+    let mut c = Conversation::open(42_017, 80);
+    let [seq, ack] = c.seq;
+    c.segment(true, seq + 100, ack, PSH | ACK, &REQUEST[..9]);
+    c.segment(true, seq + 109, ack, PSH | ACK, &REQUEST[9..]);
+    caught_by(RAW, &c, b"passwd");
+}
+
+/// What waits for the rest of the stream in order is not decided by bytes ahead of a hole.
+#[test]
+fn a_decoy_ahead_of_a_hole_while_a_rule_waits() {
+    let rule = "drop tcp any any -> any any (msg:\"x\"; content:\"first half\"; content:\"other half\"; distance:2; \
+                within:10; sid:1;)";
+    let mut c = Conversation::open(42_018, 80);
+    let [seq, ack] = c.seq;
+    c.segment(true, seq, ack, PSH | ACK, b"the first half");
+    c.segment(true, seq + 30, ack, PSH | ACK, b"the first half and nothing else");
+    c.segment(true, seq + 14, ack, PSH | ACK, b"--other half----");
+    c.segment(false, ack, seq + 61, ACK, &[]);
+    caught_by(rule, &c, b"other");
+}
+
+/// In line a rule that only alerts tells of such bytes when they pass, and not again when the hole is filled.
+#[test]
+fn ahead_of_a_hole_is_told_once() {
+    let mut c = Conversation::open(42_019, 80);
+    let [seq, ack] = c.seq;
+    c.segment(true, seq + 100, ack, PSH | ACK, REQUEST);
+    c.segment(true, seq, ack, PSH | ACK, &[b'x'; 100]);
+    c.segment(true, seq + 100 + REQUEST.len() as u32, ack, PSH | ACK, b"GET /etc/passwd again");
+    let out = run(&ruleset(&RAW.replace("drop", "alert")).unwrap(), in_line(), &c.frames, 1);
+    assert_eq!(out.sids(), [1, 1]);
+    let numbers: Vec<_> = out.of("alert").map(|e| e["pcap_cnt"].as_u64()).collect();
+    assert_eq!(numbers, [Some(4), Some(6)]);
+}

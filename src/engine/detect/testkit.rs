@@ -279,6 +279,7 @@ impl TcpFlow {
                 offset: 0,
                 bytes: &self.streams[dir as usize],
                 fresh: data.len(),
+                aside: false,
                 ended: false,
             }),
             app: None,

@@ -37,6 +37,9 @@ pub fn fuzz_target(data: &[u8]) {
         };
         let out = session.segment(&mut cx, &tcp, payload, dir);
         debug_assert!(out.rewritten.is_none_or(|r| r.len() == payload.len()));
+        if let Some(view) = out.at.as_ref().and_then(|at| session.around(dir, at)) {
+            debug_assert!(view.fresh <= view.bytes.len());
+        }
         if out.reversed {
             readers.swap(0, 1);
         }

@@ -206,6 +206,24 @@ impl Reassembly {
         RawView { offset: from, bytes, fresh: ((at - from) as usize).min(bytes.len()), ended, missing }
     }
 
+    /// What is held of `at`, with what adjoins before it: all of `at` fresh. Empty when it is gone already, `None` where its
+    /// parts lie in pieces.
+    pub fn around(&self, at: &std::ops::Range<u64>, overlap: usize) -> Option<RawView<'_>> {
+        let view = |offset, bytes, fresh| RawView { offset, bytes, fresh, ended: false, missing: 0 };
+        let to = at.end.min(self.depth);
+        if !self.raw.wanted || to <= self.start {
+            return Some(view(to, &[], 0));
+        }
+        let (start, held) = if at.start < self.end() {
+            (self.start, self.buf.get(self.head..)?)
+        } else {
+            self.held.range(..=at.start).next_back().map(|(&k, piece)| (k, &piece[..]))?
+        };
+        let from = at.start.saturating_sub(overlap as u64).max(start);
+        let bytes = held.get((from - start) as usize..to.checked_sub(start)? as usize)?;
+        Some(view(from, bytes, (at.start.max(start) - from) as usize))
+    }
+
     /// How far raw inspection may see: at most to the depth.
     fn raw_limit(&self, inline: bool) -> u64 {
         self.deliverable(inline).min(self.depth.max(self.start))

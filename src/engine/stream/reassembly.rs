@@ -32,6 +32,8 @@ pub(super) struct InsertCx<'a> {
 pub(super) struct Inserted {
     /// The bytes are represented in the stream.
     pub stored: bool,
+    /// Some of them were not here before.
+    pub fresh: bool,
     pub overlap: bool,
     /// Some overlapped byte differs.
     pub differs: bool,
@@ -195,6 +197,7 @@ impl Reassembly {
         let in_order = seg.start == self.end() && self.held.is_empty();
         if in_order {
             done.stored = self.append(cx.account, data);
+            done.fresh = true;
             done.memcap = !done.stored;
         } else {
             self.compare(cx, seg, data, patch, done);
@@ -296,6 +299,7 @@ impl Reassembly {
             let next = self.held.range(from..seg.end).next().map(|(&k, p)| (k, k + p.len() as u64));
             let (stop, resume) = next.map_or((seg.end, seg.end), |(k, e)| (k.max(at), e));
             if at < stop {
+                done.fresh = true;
                 let part = data.get((at - seg.start) as usize..(stop - seg.start) as usize).unwrap_or(&[]);
                 if at == self.end() {
                     if !self.append(cx.account, part) {

@@ -16,6 +16,7 @@ use super::{Account, Settings};
 use crate::decode::{TcpFlags, TcpHeader};
 use crate::types::{Cause, Counter, Counters, Direction, PerDirection, Timestamp};
 use smallvec::SmallVec;
+use std::ops::Range;
 
 /// Stream events of one segment: rows of [`super::events::EVENTS`].
 pub type StreamEvents = SmallVec<[u16; 4]>;
@@ -40,6 +41,9 @@ pub struct SegmentOutcome {
     pub exceptions: SmallVec<[Cause; 2]>,
     /// The payload is represented in the stream: whoever inspects that need not inspect the packet's payload.
     pub stored: bool,
+    /// Reading as it passes: where in the stream the payload lies, from its first byte to behind its last, if any of it is
+    /// new or must leave otherwise than it came.
+    pub at: Option<Range<u64>>,
     /// All or part of the payload had been sent before.
     pub retransmission: bool,
     /// In line: the payload as it must leave.
@@ -264,7 +268,7 @@ impl TcpSession {
         cx: &mut SegmentCx<'_>,
         seq: u32,
         payload: &[u8],
-        range: std::ops::Range<usize>,
+        range: Range<usize>,
         dir: Direction,
         done: &mut Inserted,
         out: &mut SegmentOutcome,
@@ -284,6 +288,11 @@ impl TcpSession {
             }
         };
         let one = half.data.insert(&mut icx, offset, bytes, &mut patch);
+        let news = one.stored && (one.fresh || out.rewritten.is_some());
+        if let (true, Ok(from)) = (inline && news, u64::try_from(offset)) {
+            let begin = out.at.as_ref().map_or(from, |at| at.start);
+            out.at = Some(begin..from + bytes.len() as u64);
+        }
         done.stored |= one.stored;
         done.overlap |= one.overlap;
         done.differs |= one.differs;

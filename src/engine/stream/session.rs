@@ -12,6 +12,7 @@ use super::{Account, Chunk, RawView, Settings};
 use crate::flow::{FlowState, TcpSummary};
 use crate::types::{Direction, PerDirection};
 use std::net::IpAddr;
+use std::ops::Range;
 
 /// Where a session is (RFC 9293, 3.3.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -255,6 +256,12 @@ impl TcpSession {
     /// behind it.
     pub fn raw(&self, dir: Direction) -> RawView<'_> {
         self.half.of(dir).data.raw(self.inline, self.raw_overlap)
+    }
+
+    /// The stream around a segment's bytes ([`super::SegmentOutcome::at`]), wherever they lie, all of them fresh. `None`
+    /// where they lie in pieces that do not adjoin.
+    pub fn around(&self, dir: Direction, at: &Range<u64>) -> Option<RawView<'_>> {
+        self.half.of(dir).data.around(at, self.raw_overlap)
     }
 
     /// All that `raw` shows has been inspected.

@@ -3,7 +3,7 @@
 
 use super::Output;
 use super::findings::View;
-use super::path::{Fate, Path};
+use super::path::{Fate, Path, Placed};
 use super::report::Subject;
 use crate::decode::{Frame, IpHeader, L4, LinkType, Packet, PortId, Span, TcpFlags, TcpHeader};
 use crate::flow::{EndCause, Flow, FlowState};
@@ -37,7 +37,7 @@ impl Path {
         for dir in Direction::BOTH {
             let packet = self.made_up(flow, dir);
             let subject = Subject { packet: &packet, source: PacketSource::StreamFlush, dir: Some(dir) };
-            self.detect_in_flow(flow, subject, &[], false, fate, out);
+            self.detect_in_flow(flow, subject, &[], Placed::default(), fate, out);
         }
         self.bypass(flow);
     }
@@ -62,7 +62,7 @@ impl Path {
             self.step_over_gaps(flow, dir, &mut fate, out);
             let packet = self.made_up(flow, dir);
             let subject = Subject { packet: &packet, source: PacketSource::FlowTimeout, dir: Some(dir) };
-            self.detect_in_flow(flow, subject, &[], false, &mut fate, out);
+            self.detect_in_flow(flow, subject, &[], Placed::default(), &mut fate, out);
         }
     }
 
@@ -74,7 +74,8 @@ impl Path {
             }
             let packet = self.made_up(flow, dir);
             let subject = Subject { packet: &packet, source: PacketSource::FlowTimeout, dir: Some(dir) };
-            let view = View { subject, stream_events: &[], app_events: &[], stored: false, flow_end: false };
+            let placed = Placed::default();
+            let view = View { subject, stream_events: &[], app_events: &[], placed, flow_end: false };
             if flow.core.flags.passed {
                 return;
             }

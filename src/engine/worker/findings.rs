@@ -4,7 +4,7 @@
 //! go out with the findings and come back when those are concluded, so that no packet allocates them anew.
 
 use super::Output;
-use super::path::{Fate, Path};
+use super::path::{Fate, Path, Placed};
 use super::report::{AlertInput, Ruled, Subject};
 use crate::applayer::TxId;
 use crate::detect::compile::Ruleset;
@@ -28,7 +28,7 @@ pub(super) struct View<'a> {
     pub subject: Subject<'a>,
     pub stream_events: &'a [u16],
     pub app_events: &'a [crate::applayer::EventId],
-    pub stored: bool,
+    pub placed: Placed,
     pub flow_end: bool,
 }
 
@@ -82,6 +82,7 @@ impl Path {
         facts.flow_packets = [core.packets.to_server, core.packets.to_client];
         facts.flow_bytes = [core.bytes.to_server, core.bytes.to_client];
         let (mut established, mut stream) = (core.state == FlowState::Established, None);
+        let mut in_stream = view.placed.stored;
         if let Some(tcp) = tcp.as_deref() {
             // The SYN counts as a byte, as it does in sequence numbers.
             let begun = |d| match tcp.state() {
@@ -93,15 +94,21 @@ impl Path {
             established = tcp.established() && !fate.completes;
             facts.tcp_state = Some(tcp.state());
             if tcp.is_followed() {
-                let raw = tcp.raw(dir);
+                let again = view.placed.again.as_ref().map(|at| tcp.around(dir, at));
+                // In pieces, it is inspected as a packet of its own.
+                in_stream &= !matches!(again, Some(None));
+                let (aside, raw) = match again.flatten() {
+                    Some(raw) => (true, raw),
+                    None => (false, tcp.raw(dir)),
+                };
                 let fresh = raw.bytes.len().saturating_sub(raw.fresh);
-                stream = Some(StreamInput { offset: raw.offset, bytes: raw.bytes, fresh, ended: raw.ended });
+                stream = Some(StreamInput { offset: raw.offset, bytes: raw.bytes, fresh, aside, ended: raw.ended });
             }
         }
         let input = PacketInput {
             facts,
             established,
-            in_stream: view.stored && stream.is_some(),
+            in_stream: in_stream && stream.is_some(),
             stream,
             app: app.parser(),
             app_events: view.app_events,

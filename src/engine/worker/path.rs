@@ -10,7 +10,7 @@ use super::report::Subject;
 use super::{Config, Mode, Output};
 use crate::action::{Edit, rewrite};
 use crate::applayer::Vocabulary;
-use crate::decode::{Frame, IpHeader, Packet};
+use crate::decode::{Bytes, Frame, IpHeader, Packet};
 use crate::detect::compile::Ruleset;
 use crate::detect::inspect::{Alert, Detector, Hit};
 use crate::detect::matching::MatcherError;
@@ -25,6 +25,7 @@ use crate::types::{
     Cause, Counter, Counters, Direction, ExceptionPolicy, IpProto, Reason, RejectTarget, Timestamp, Verdict,
 };
 use std::num::NonZeroU64;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A flow may hold this part of the application layer's memory even when it is short.
@@ -56,6 +57,15 @@ impl Fate {
             self.sid = sid;
         }
     }
+}
+
+/// Where a segment's payload went.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Placed {
+    /// It is represented in the stream.
+    pub stored: bool,
+    /// Nothing in order came with it: it lies here, ahead of a hole or beneath what differs, and is inspected there.
+    pub again: Option<Range<u64>>,
 }
 
 /// Everything a worker has but its flow table.
@@ -222,13 +232,13 @@ impl Path {
         }
         self.decode_exceptions(packet, Some(flow), &mut fate);
         let mut events = StreamEvents::new();
-        let mut stored = false;
+        let mut placed = Placed::default();
         // A receiver discards what fails its checksum: the stream may not believe it. A datagram stands for itself and
         // hides no other, so it is read all the same: captures of a sender's own side have sums not yet filled in.
         let believed = !packet.flags.checksum_bad || packet.tuple.proto == IpProto::UDP;
         if believed && !flow.core.flags.no_payload_inspection {
             let turned = match packet.tuple.proto {
-                IpProto::TCP => self.segment(flow, &mut dir, packet, &mut events, &mut stored, &mut fate),
+                IpProto::TCP => self.segment(flow, &mut dir, packet, &mut events, &mut placed, &mut fate),
                 IpProto::UDP => self.feed_udp(flow, dir, packet, &mut fate),
                 _ => false,
             };
@@ -236,7 +246,12 @@ impl Path {
                 dir = dir.flip();
             }
         }
-        self.detect_in_flow(flow, subject(dir), &events, stored, &mut fate, out);
+        // What is inspected is what leaves.
+        let mut patched = None;
+        let rewritten = rewritten(packet, &fate.edits, &mut patched);
+        let packet = rewritten.as_ref().unwrap_or(packet);
+        let subject = |dir| Subject { packet, source: PacketSource::of(packet), dir: Some(dir) };
+        self.detect_in_flow(flow, subject(dir), &events, placed, &mut fate, out);
         self.leave_encrypted(flow, &mut fate, out);
         self.bill(flow, subject(dir), &mut fate, out);
         self.decode_anomalies(subject(dir), Some(flow), out);
@@ -252,7 +267,7 @@ impl Path {
         dir: &mut Direction,
         packet: &Packet<'_>,
         events: &mut StreamEvents,
-        stored: &mut bool,
+        placed: &mut Placed,
         fate: &mut Fate,
     ) -> bool {
         let Some(header) = packet.tcp() else { return false };
@@ -277,7 +292,9 @@ impl Path {
             flow.core.reverse();
             *dir = dir.flip();
         }
-        *stored = outcome.stored;
+        let raw = tcp.raw(*dir);
+        let again = outcome.at.filter(|_| raw.fresh == raw.bytes.len());
+        *placed = Placed { stored: outcome.stored, again };
         events.extend_from_slice(&outcome.events);
         for e in &outcome.events {
             if let Some(n) = self.stream_events.get_mut(usize::from(*e)) {
@@ -308,7 +325,7 @@ impl Path {
         flow: &mut Flow<Session>,
         subject: Subject<'_>,
         events: &[u16],
-        stored: bool,
+        mut placed: Placed,
         fate: &mut Fate,
         out: &mut Output,
     ) {
@@ -317,7 +334,9 @@ impl Path {
         for _ in 0..ROUNDS_MAX {
             let app_events = flow.session.app.take_events();
             if !fate.uninspected && !flow.core.flags.passed {
-                let view = View { subject, stream_events: events, app_events: &app_events, stored, flow_end: last };
+                let seen = Placed { again: placed.again.take(), ..placed };
+                let view =
+                    View { subject, stream_events: events, app_events: &app_events, placed: seen, flow_end: last };
                 self.detect(flow, &view, fate, out);
             }
             for e in app_events {
@@ -474,6 +493,20 @@ impl Path {
             slot.verdict = slot.verdict.merge(Verdict::Drop(Reason::StreamError));
         }
     }
+}
+
+/// The packet as its overlaps with earlier bytes let it leave, where they change it; its bytes are held by `patched`.
+fn rewritten<'p>(
+    packet: &Packet<'p>,
+    edits: &[(usize, Vec<u8>)],
+    patched: &'p mut Option<Box<[u8]>>,
+) -> Option<Packet<'p>> {
+    if edits.is_empty() {
+        return None;
+    }
+    let edits: Vec<Edit<'_>> = edits.iter().map(|(at, bytes)| Edit { at: *at, bytes }).collect();
+    rewrite(patched, packet.bytes.as_slice(), packet, &edits).ok()?;
+    Some(Packet { bytes: Bytes::Frame(patched.as_deref()?), ..packet.clone() })
 }
 
 fn note_ttl(session: &mut Session, dir: Direction, packet: &Packet<'_>) {

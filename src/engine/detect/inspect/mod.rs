@@ -53,6 +53,8 @@ pub struct StreamInput<'a> {
     pub bytes: &'a [u8],
     /// How many of `bytes`, at its end, have not been inspected.
     pub fresh: usize,
+    /// They are not the next in order but ahead of a hole, or were here before and were sent again with other words.
+    pub aside: bool,
     /// Nothing will follow.
     pub ended: bool,
 }

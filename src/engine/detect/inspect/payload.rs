@@ -135,7 +135,7 @@ impl Detector {
     /// Makes candidates of what waited, where what it waited for may have come.
     fn wake(&mut self, rs: &Ruleset, input: &PacketInput<'_>, bytes: &Bytes<'_>, f: &mut FlowDetect, dir: Direction) {
         let version = f.vars.version();
-        let Some(stream) = bytes.stream else { return };
+        let Some(stream) = bytes.stream.filter(|s| !s.aside) else { return };
         let view = stream_view(&stream, input.flow_end);
         f.parked[dir as usize].retain(|p| {
             let Some(c) = rs.compiled(p.sig) else { return false };
@@ -175,8 +175,15 @@ impl Detector {
                 (real || !input.flow_end) && t.matches(&input.facts)
             })
         };
+        let aside = bytes.stream.is_some_and(|s| s.aside);
+        // Nothing is decided of what waits for the bytes in order.
+        let unpark = |flow: Option<&mut FlowDetect>| {
+            if !aside {
+                unpark(flow, dir, idx);
+            }
+        };
         if answer == Answer::No || !tests_hold() {
-            return unpark(flow, dir, idx);
+            return unpark(flow);
         }
         let state = self.state_holds(c, input, flow.as_deref(), None);
         if c.flags.changes && !(state && answer == Answer::Yes) {
@@ -212,7 +219,12 @@ impl Detector {
                 {
                     insert_sorted(&mut f.packet_fired[d as usize], idx);
                 }
-                unpark(flow.as_deref_mut(), dir, idx);
+                if let (true, Some(f), Some(d), Some(s)) = (aside && in_stream, flow.as_deref_mut(), dir, bytes.stream)
+                {
+                    let upto = s.offset.saturating_add(s.bytes.len() as u64);
+                    f.fired_aside(d, idx, upto, self.limits.parked_max);
+                }
+                unpark(flow.as_deref_mut());
                 let kind = if in_stream { HitKind::Stream } else { HitKind::Packet };
                 let said = if c.flags.says {
                     self.packet_says(c, idx, input, bytes, in_stream, flow.as_deref_mut())
@@ -232,7 +244,7 @@ impl Detector {
             }
             Found::Later(missing) => self.park(c, idx, Wait::Data(missing), bytes, flow, dir),
             Found::Packet(_) => {}
-            Found::No => unpark(flow, dir, idx),
+            Found::No => unpark(flow),
         }
     }
 
@@ -247,7 +259,7 @@ impl Detector {
     ) {
         let (Some(f), Some(d), Some(s)) = (flow, dir, bytes.stream) else { return };
         // A rule without a fast pattern is asked again anyway.
-        if c.fast.is_none() || s.ended {
+        if c.fast.is_none() || s.ended || s.aside {
             return;
         }
         self.counters.inc(Counter::DetectParked);
@@ -281,14 +293,17 @@ impl Detector {
                 view.offset = view.offset.saturating_add(skip as u64);
             }
             // Where in the stream the packet's payload begins, for `replace`.
-            let fresh = s.fresh as i64;
+            let mut fresh = s.fresh as i64;
             let payload_at = if !c.sig.replace.is_empty() && bytes.same() {
                 view.end() - bytes.payload.len() as i64
             } else {
                 i64::MAX
             };
+            let told = flow.zip(input.facts.direction).filter(|_| !s.aside).map_or(0, |(f, d)| f.aside_until(d, idx));
+            fresh = fresh.min(view.end() - told as i64);
+            let fired = fired || fresh <= 0 && s.fresh > 0;
             if !fired {
-                let once = plain || parked;
+                let once = told == 0 && (plain || parked && !s.aside);
                 match self.stream_match(c, idx, input, view, payload_at, if once { 0 } else { fresh }) {
                     (Outcome::Match, replace, _) => return Found::Stream(replace),
                     (Outcome::Later, _, missing) => later = Found::Later(missing),

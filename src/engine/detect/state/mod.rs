@@ -118,6 +118,8 @@ pub struct FlowDetect {
     pub(crate) stream_fired: [SmallVec<[SigIdx; 1]>; 2],
     /// Rules over the stream that have matched a packet outside of it, by direction; sorted.
     pub(crate) packet_fired: [SmallVec<[SigIdx; 1]>; 2],
+    /// Rules that have matched bytes ahead of a hole, and up to where: those are not told again once they are in order.
+    pub(crate) aside_fired: Vec<(Direction, SigIdx, u64)>,
     /// State of transactions `base..`.
     pub(crate) txs: VecDeque<TxState>,
     pub(crate) base: u64,
@@ -248,6 +250,21 @@ impl FlowDetect {
     /// Bytes held for transactions, what they hold elsewhere not counted.
     pub fn tx_memory(&self) -> usize {
         self.txs.capacity() * size_of::<TxState>()
+    }
+
+    /// A rule has matched bytes ahead of a hole, which end at `upto`. At most `max` rules are remembered.
+    pub(crate) fn fired_aside(&mut self, dir: Direction, sig: SigIdx, upto: u64, max: usize) {
+        let room = self.aside_fired.len() < max;
+        match self.aside_fired.iter_mut().find(|(d, s, _)| (*d, *s) == (dir, sig)) {
+            Some((_, _, end)) => *end = upto.max(*end),
+            None if room => self.aside_fired.push((dir, sig, upto)),
+            None => {}
+        }
+    }
+
+    /// Up to where a rule has matched ahead of a hole.
+    pub(crate) fn aside_until(&self, dir: Direction, sig: SigIdx) -> u64 {
+        self.aside_fired.iter().find(|(d, s, _)| (*d, *s) == (dir, sig)).map_or(0, |(_, _, end)| *end)
     }
 
     /// A new ruleset: what was known by its signatures' numbers is forgotten, variables stay.
