@@ -201,44 +201,43 @@ impl<S> FlowTable<S> {
         }
     }
 
-    /// Ends flows silent for longer than their time-out, looking at no more than `budget` slots and flows. Returns how
-    /// many ended.
-    pub fn sweep(&mut self, now: Timestamp, mut budget: usize, ended: &mut dyn FnMut(Flow<S>, EndCause)) -> usize {
-        let mut count = 0;
+    /// Adds to `due` the flows silent for longer than their time-out, looking at no more than `budget` slots and flows.
+    /// They stay until they are discarded: a flow is too large to be moved out for its end.
+    pub fn sweep(&mut self, now: Timestamp, mut budget: usize, due: &mut Vec<FlowRef>) {
         while let Some(index) = self.wheel.pop_due(now.secs(), &mut budget) {
-            let Some(core) = self.core_at(index) else { continue };
-            if self.timed_out(core, now) {
-                self.end(index, EndCause::Timeout, ended);
-                count += 1;
+            let Some(slot) = self.slots.get(index) else { continue };
+            let Some(core) = slot.flow.as_ref().map(|f| &f.core) else { continue };
+            let at = if self.timed_out(core, now) {
+                due.push(FlowRef { index, generation: slot.generation });
+                now.secs() + 1
             } else {
-                let at = self.deadline(core).max(self.wheel.cursor() + 1);
-                self.wheel.place(index, at, now.secs());
-            }
-        }
-        count
-    }
-
-    /// Ends every flow, in the order they began.
-    pub fn drain(&mut self, ended: &mut dyn FnMut(Flow<S>, EndCause)) {
-        let mut live: Vec<(u64, u32)> = (0u32..)
-            .zip(self.slots.iter())
-            .filter_map(|(i, s)| s.flow.as_ref().map(|f| (f.core.first_packet, i)))
-            .collect();
-        live.sort_unstable();
-        for (_, index) in live {
-            self.end(index, EndCause::Shutdown, ended);
+                self.deadline(core).max(self.wheel.cursor() + 1)
+            };
+            self.wheel.place(index, at, now.secs());
         }
     }
 
     /// Every live flow, in slot order.
+    pub fn refs(&self) -> impl Iterator<Item = FlowRef> {
+        let live = (0u32..).zip(self.slots.iter()).filter(|(_, s)| s.flow.is_some());
+        live.map(|(index, s)| FlowRef { index, generation: s.generation })
+    }
+
+    /// The same, to look at.
     pub fn iter(&self) -> impl Iterator<Item = &Flow<S>> {
         self.slots.iter().filter_map(|s| s.flow.as_ref())
     }
 
-    /// Ends one flow now; `None` when it has ended already.
-    pub fn remove(&mut self, r: FlowRef) -> Option<Flow<S>> {
-        self.flow(r)?;
-        self.take(r.index)
+    /// Lets go of one flow, where it lies; `false` when it has ended already.
+    pub fn discard(&mut self, r: FlowRef) -> bool {
+        let live = self.flow(r).is_some();
+        if live {
+            self.unfile(r.index);
+            if let Some(slot) = self.slots.get_mut(r.index) {
+                slot.flow = None;
+            }
+        }
+        live
     }
 
     fn find(&self, keyed: &Keyed) -> Option<u32> {
@@ -312,16 +311,20 @@ impl<S> FlowTable<S> {
     }
 
     fn take(&mut self, index: u32) -> Option<Flow<S>> {
-        let slot = self.slots.get_mut(index)?;
-        let flow = slot.flow.take()?;
+        let flow = self.slots.get_mut(index)?.flow.take()?;
+        self.unfile(index);
+        Some(flow)
+    }
+
+    /// The slot is free: no reference, index or wheel leads to it.
+    fn unfile(&mut self, index: u32) {
+        let Some(slot) = self.slots.get_mut(index) else { return };
         slot.generation = slot.generation.wrapping_add(1);
-        let hash = slot.hash;
-        if let Ok(entry) = self.index.find_entry(hash, |&i| i == index) {
+        if let Ok(entry) = self.index.find_entry(slot.hash, |&i| i == index) {
             entry.remove();
         }
         self.wheel.remove(index);
         self.free.push(index);
-        Some(flow)
     }
 
     fn core_at(&self, index: u32) -> Option<&FlowCore> {

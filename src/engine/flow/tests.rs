@@ -53,6 +53,16 @@ fn new(l: Lookup) -> FlowRef {
     }
 }
 
+/// Ends what has timed out, looking at `budget` slots and flows; returns how many that was.
+fn end_due(t: &mut FlowTable<()>, now: u64, budget: usize) -> usize {
+    let mut due = Vec::new();
+    t.sweep(Timestamp::from_secs(now), budget, &mut due);
+    t.invariants();
+    due.iter().for_each(|r| assert!(t.discard(*r)));
+    t.invariants();
+    due.len()
+}
+
 #[test]
 fn both_directions_meet_and_establish() {
     let mut t = table(10);
@@ -143,13 +153,10 @@ fn time_outs_follow_state_whether_swept_or_not() {
     let f = new(look(&mut t, &packet(1, 100, A, 1000, B, 80, syn(5))).0);
     t.flow_mut(f).unwrap().core.state = FlowState::Established;
     t.settle(f);
-    let mut ended = 0;
-    assert_eq!(t.sweep(Timestamp::from_secs(690), usize::MAX, &mut |_, _| ended += 1), 0);
+    assert_eq!(end_due(&mut t, 690, usize::MAX), 0);
     t.flow_mut(f).unwrap().core.state = FlowState::Closed;
     t.settle(f);
-    t.invariants();
-    assert_eq!(t.sweep(Timestamp::from_secs(692), usize::MAX, &mut |_, _| ()), 1);
-    t.invariants();
+    assert_eq!(end_due(&mut t, 692, usize::MAX), 1);
     assert!(t.is_empty());
 
     new(look(&mut t, &packet(2, 700, A, 5, B, 53, UDP)).0);
@@ -167,10 +174,9 @@ fn a_sweep_takes_small_steps() {
     let mut done = 0;
     let mut rounds = 0;
     while done < 100 {
-        done += t.sweep(Timestamp::from_secs(40), 16, &mut |_, _| ());
+        done += end_due(&mut t, 40, 16);
         rounds += 1;
         assert!(rounds < 20);
-        t.invariants();
     }
     assert!(rounds >= 8);
 }
@@ -181,9 +187,7 @@ fn a_clock_that_jumps_finds_every_flow() {
     for i in 0..50 {
         look(&mut t, &packet(1, u64::from(i), A, i, B, 53, UDP));
     }
-    let n = t.sweep(Timestamp::from_secs(10_000_000), usize::MAX, &mut |_, _| ());
-    assert_eq!(n, 50);
-    t.invariants();
+    assert_eq!(end_due(&mut t, 10_000_000, usize::MAX), 50);
 }
 
 #[test]
@@ -215,18 +219,16 @@ fn reversal_exchanges_the_ends() {
 }
 
 #[test]
-fn drain_ends_all_in_order_of_beginning() {
+fn what_is_discarded_is_found_no_more() {
     let mut t = table(10);
-    for i in [3u16, 1, 2] {
-        look(&mut t, &packet(u64::from(i), 0, A, i, B, 53, UDP));
-    }
-    let mut order = Vec::new();
-    t.drain(&mut |f, c| {
-        assert_eq!(c, EndCause::Shutdown);
-        order.push(f.core.first_packet);
-    });
-    assert_eq!(order, [1, 2, 3]);
+    let flows: Vec<_> = (0..3).map(|i| new(look(&mut t, &packet(1, 0, A, i, B, 53, UDP)).0)).collect();
+    assert_eq!(t.refs().collect::<Vec<_>>(), flows);
+    assert!(t.discard(flows[1]) && !t.discard(flows[1]));
     t.invariants();
+    assert!(t.flow(flows[1]).is_none());
+    assert_eq!(t.refs().collect::<Vec<_>>(), [flows[0], flows[2]]);
+    let again = new(look(&mut t, &packet(2, 0, A, 1, B, 53, UDP)).0);
+    assert!(again != flows[1] && !t.discard(flows[1]));
 }
 
 proptest! {
@@ -255,11 +257,10 @@ proptest! {
             let e = model.entry(port).or_insert((now, false, false));
             *e = (now, e.1 | back, e.2 | !back);
             if sweep {
-                t.sweep(Timestamp::from_secs(now), 7, &mut |_, _| ());
-                t.invariants();
+                end_due(&mut t, now, 7);
             }
         }
-        let mut swept = t.sweep(Timestamp::from_secs(now + 1000), usize::MAX, &mut |_, _| ());
+        let mut swept = end_due(&mut t, now + 1000, usize::MAX);
         swept += t.len();
         prop_assert!(t.is_empty() && swept >= 1);
     }

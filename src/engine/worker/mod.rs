@@ -21,11 +21,10 @@ pub use output::{FrameVerdict, Injected, Output};
 use crate::decode::{Decoder, Frame, Packet, PacketList};
 use crate::detect::compile::Ruleset;
 use crate::detect::matching::MatcherError;
-use crate::flow::{EndCause, Flow, FlowTable, Keyed, Keyer, Lookup};
+use crate::flow::{EndCause, Flow, FlowRef, FlowTable, Keyed, Keyer, Lookup};
 use crate::session::Session;
 use crate::types::{Cause, Counter, Counters, ExceptionPolicy, IpProto, Policies, Timestamp, Verdict};
 use path::{Fate, Path};
-use smallvec::SmallVec;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -39,8 +38,10 @@ pub struct Worker {
     flows: FlowTable<Session>,
     keyer: Keyer,
     path: Path,
-    /// Flows that ended while a packet was looked up; finished before it goes on.
+    /// Flows that a packet ended by being looked up; finished before it goes on.
     ended: Vec<(Flow<Session>, EndCause)>,
+    /// Flows found timed out; finished at once.
+    due: Vec<FlowRef>,
     spare: PacketList<'static>,
     keys: Vec<Option<Keyed>>,
 }
@@ -78,6 +79,7 @@ impl Worker {
             flows,
             path: Path::new(config, rules, shared)?,
             ended: Vec::new(),
+            due: Vec::new(),
             spare: Vec::new(),
             keys: Vec::new(),
         })
@@ -141,9 +143,8 @@ impl Worker {
         out.begin(0);
         self.path.now = self.path.now.max(now);
         self.path.number = number;
-        let ended = &mut self.ended;
-        self.flows.sweep(self.path.now, usize::MAX, &mut |flow, cause| ended.push((flow, cause)));
-        self.finish_in_order(number, out);
+        self.flows.sweep(self.path.now, usize::MAX, &mut self.due);
+        self.finish_in_order(EndCause::Timeout, number, out);
         self.path.gather_counters();
         self.path.count_lost(out);
     }
@@ -151,9 +152,8 @@ impl Worker {
     /// The input has ended: every flow ends, with what its streams still held inspected.
     pub fn finish(&mut self, out: &mut Output) {
         out.begin(0);
-        let ended = &mut self.ended;
-        self.flows.drain(&mut |flow, cause| ended.push((flow, cause)));
-        self.finish_in_order(u64::MAX, out);
+        self.due.extend(self.flows.refs());
+        self.finish_in_order(EndCause::Shutdown, u64::MAX, out);
         self.path.gather_counters();
         self.path.count_lost(out);
     }
@@ -194,10 +194,11 @@ impl Worker {
 
     fn packet(&mut self, packet: &Packet<'_>, keyed: Option<&Keyed>, out: &mut Output) -> Fate {
         self.path.begin(packet);
-        let ended = &mut self.ended;
         if !self.path.config.paced {
-            self.flows.sweep(self.path.now, SWEEP_BUDGET, &mut |flow, cause| ended.push((flow, cause)));
+            self.flows.sweep(self.path.now, SWEEP_BUDGET, &mut self.due);
+            self.finish_due(EndCause::Timeout, out);
         }
+        let ended = &mut self.ended;
         let looked_up = keyed.map(|keyed| {
             self.flows.lookup(packet, keyed, |_| Session::default(), &mut |flow, cause| ended.push((flow, cause)))
         });
@@ -220,13 +221,7 @@ impl Worker {
         }
     }
 
-    fn in_flow(
-        &mut self,
-        at: crate::flow::FlowRef,
-        dir: crate::types::Direction,
-        packet: &Packet<'_>,
-        out: &mut Output,
-    ) -> Fate {
+    fn in_flow(&mut self, at: FlowRef, dir: crate::types::Direction, packet: &Packet<'_>, out: &mut Output) -> Fate {
         let Some(flow) = self.flows.flow_mut(at) else { return Fate::default() };
         let before = flow.core.state;
         let path = &mut self.path;
@@ -240,41 +235,40 @@ impl Worker {
         fate
     }
 
-    /// Finishes flows that ended after packet `number`, in the order they began, whatever the table's.
-    fn finish_in_order(&mut self, number: u64, out: &mut Output) {
-        let mut ended = std::mem::take(&mut self.ended);
-        // A flow is too large to be moved about for its order.
-        let key = |i: &usize| ended.get(*i).map(|(flow, _)| (flow.core.first_packet, flow.core.flow_id));
-        let mut order: SmallVec<[usize; 64]> = (0..ended.len()).collect();
-        order.sort_unstable_by_key(key);
-        for i in order {
-            let Some((flow, cause)) = ended.get_mut(i) else { continue };
-            self.path.detector.begin(Moment { number, ending: flow.core.first_packet.saturating_add(1) });
-            self.finish_one(flow, *cause, out);
+    /// Finishes the flows that are due after packet `number`, in the order they began, whatever the table's.
+    fn finish_in_order(&mut self, cause: EndCause, number: u64, out: &mut Output) {
+        let mut due = std::mem::take(&mut self.due);
+        let begun = |r: FlowRef| self.flows.flow(r).map(|f| (f.core.first_packet, f.core.flow_id));
+        due.sort_by_cached_key(|r| begun(*r));
+        for r in &due {
+            let first = self.flows.flow(*r).map_or(0, |f| f.core.first_packet);
+            self.path.detector.begin(Moment { number, ending: first.saturating_add(1) });
+            self.finish_at(*r, cause, out);
         }
-        ended.clear();
-        self.ended = ended;
+        due.clear();
+        self.due = due;
+    }
+
+    fn finish_due(&mut self, cause: EndCause, out: &mut Output) {
+        while let Some(r) = self.due.pop() {
+            self.finish_at(r, cause, out);
+        }
     }
 
     fn finish_ended(&mut self, out: &mut Output) {
         let mut ended = std::mem::take(&mut self.ended);
         for (flow, cause) in &mut ended {
-            self.finish_one(flow, *cause, out);
+            self.path.finish(flow, *cause, out);
         }
         ended.clear();
         self.ended = ended;
     }
 
-    fn finish_one(&mut self, flow: &mut Flow<Session>, cause: EndCause, out: &mut Output) {
-        let path = &mut self.path;
-        match cause {
-            EndCause::Timeout => path.counters.inc(Counter::FlowTimeout),
-            EndCause::Evicted => path.counters.inc(Counter::FlowEvicted),
-            EndCause::Reused | EndCause::Shutdown => {}
+    fn finish_at(&mut self, r: FlowRef, cause: EndCause, out: &mut Output) {
+        if let Some(flow) = self.flows.flow_mut(r) {
+            self.path.finish(flow, cause, out);
         }
-        if catch_unwind(AssertUnwindSafe(|| path.end(flow, cause, out))).is_err() {
-            self.path.fault(flow);
-        }
+        self.flows.discard(r);
     }
 
     fn count_new(&mut self, packet: &Packet<'_>) {
@@ -298,6 +292,17 @@ fn recycled<'b>(mut packets: PacketList<'_>) -> PacketList<'b> {
 }
 
 impl Path {
+    fn finish(&mut self, flow: &mut Flow<Session>, cause: EndCause, out: &mut Output) {
+        match cause {
+            EndCause::Timeout => self.counters.inc(Counter::FlowTimeout),
+            EndCause::Evicted => self.counters.inc(Counter::FlowEvicted),
+            EndCause::Reused | EndCause::Shutdown => {}
+        }
+        if catch_unwind(AssertUnwindSafe(|| self.end(flow, cause, out))).is_err() {
+            self.fault(flow);
+        }
+    }
+
     /// Settles a packet's verdict into its frame's: the strictest of the frame's packets, one reason, one sid.
     fn apply(&mut self, fate: Fate, frame: &Frame<'_>, index: u32, packet: &Packet<'_>, out: &mut Output) {
         self.rewrite(&fate, frame, index, packet, out);
