@@ -64,10 +64,12 @@ pub(super) fn summary(rs: &Ruleset) -> String {
     let mut out = String::new();
     for (n, g) in rs.payload.all() {
         let (whose, plain) = (rs.payload.whose(n as u16), g.plain.len());
-        let [head, packet, stream] = g.patterns().map(|p| p.describe());
+        let placed = g.placed.len();
+        let [packet, stream] = g.sets().map(|p| p.describe());
         let _ = writeln!(
             out,
-            "payload group {n} ({whose}): {plain} rules without; first bytes: {head}; packet: {packet}; stream: {stream}"
+            "payload group {n} ({whose}): {plain} rules without; {placed} patterns of one place; packet: {packet}; \
+             stream: {stream}"
         );
     }
     for (proto, dir, g) in rs.txs.groups().filter(|(_, _, g)| !g.is_empty()) {
@@ -98,8 +100,11 @@ fn groups(rs: &Ruleset, i: SigIdx, c: &Compiled) -> Vec<String> {
     let mut out = Vec::new();
     for (n, g) in rs.payload.groups_of(i) {
         let kind = if g.plain.contains(&i) { "without fast pattern" } else { "by fast pattern" };
-        let at = ["first bytes", "packet", "stream"].into_iter().zip(g.patterns()).filter(|(_, p)| p.serves(i));
-        let sets: String = at.map(|(name, p)| format!("{} patterns in the {name}, ", p.len())).collect();
+        let at = ["packet", "stream"].into_iter().zip(g.sets()).filter(|(_, p)| p.serves(i));
+        let mut sets: String = at.map(|(name, p)| format!("{} patterns in the {name}, ", p.len())).collect();
+        if g.placed.serves(i) {
+            let _ = write!(sets, "{} patterns of one place, ", g.placed.len());
+        }
         out.push(format!("payload group {n} ({kind}): {sets}{} rules without", g.plain.len()));
     }
     for (proto, dir, g) in rs.txs.groups() {

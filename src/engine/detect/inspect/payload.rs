@@ -10,7 +10,7 @@ use super::{Detector, Hit, HitKind, PacketInput, Replacement, STEPS_MAX, StreamI
 use crate::applayer::{BufferId, generic};
 use crate::decode::{IpHeader, L4, Packet, SCTP_CHUNKS_MAX, Span};
 use crate::detect::compile::{Class, Compiled, Ruleset, Source};
-use crate::detect::prefilter::{GroupList, HEAD, Hay, Transport};
+use crate::detect::prefilter::{GroupList, Hay, Transport, Views};
 use crate::detect::signature::{Op, SigIdx, TestBasis};
 use crate::detect::state::{FlowDetect, Parked, Wait, insert_sorted};
 use crate::detect::transforms_cache::{CacheKey, ChainId};
@@ -118,16 +118,15 @@ impl Detector {
             let fresh = s.bytes.len().saturating_sub(s.fresh);
             let hay = Hay { data: s.bytes, fresh, offset: s.offset };
             group.stream.scan(scratch, hay, add);
-            if let Some(left) = u64::from(HEAD).checked_sub(s.offset) {
-                let data = s.bytes.get(..left as usize).unwrap_or(s.bytes);
-                group.head.scan(scratch, Hay { data, ..hay }, add);
-            }
+            group.placed.find(hay, Views::STREAM, &mut *add);
         }
         if !bytes.payload.is_empty() {
-            group.packet.scan(scratch, Hay::whole(bytes.payload), add);
-            group.head.scan(scratch, Hay::whole(bytes.payload.get(..HEAD as usize).unwrap_or(bytes.payload)), add);
+            let hay = Hay::whole(bytes.payload);
+            group.packet.scan(scratch, hay, add);
+            let views = if input.in_stream { Views::PACKET } else { Views::BOTH };
+            group.placed.find(hay, views, &mut *add);
             if !input.in_stream {
-                group.stream.scan(scratch, Hay::whole(bytes.payload), add);
+                group.stream.scan(scratch, hay, add);
             }
         }
     }
