@@ -2,9 +2,9 @@
 //! next, so that a short connection costs the allocator nothing.
 
 /// Capacity of the smallest buffer kept; each class is twice the one before.
-const SPARE_MIN: usize = 2048;
-const CLASSES: usize = 3;
-/// Buffers kept of each class: 3.5 MiB over all, which no stream is billed for.
+pub(super) const SPARE_MIN: usize = 512;
+const CLASSES: usize = 5;
+/// Buffers kept of each class: 3.9 MiB over all, which no stream is billed for.
 const SPARE_MAX: usize = 256;
 
 /// Bytes held and their bound. Holders reserve before they grow and release when they let go.

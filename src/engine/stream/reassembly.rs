@@ -9,6 +9,7 @@
 //! A hole becomes a gap when the receiver acknowledges past it or the session ends: then the bytes will never be seen.
 //! The buffer steps over a gap once both readers have had all before it.
 
+use super::account::SPARE_MIN;
 use super::overlap::Range;
 use super::owners::Owners;
 use super::{Account, OsPolicy};
@@ -389,7 +390,9 @@ impl Reassembly {
     }
 
     fn grow(&mut self, account: &mut Account, need: usize) -> bool {
-        let generous = (need + need / 3).next_power_of_two().max(2048);
+        // Most streams are one short message: only one that went on is given room for more.
+        let more = if self.buf.capacity() == 0 { 0 } else { need / 3 };
+        let generous = (need + more).next_power_of_two().max(SPARE_MIN);
         for target in [generous, need] {
             // Old and new exist side by side while the bytes move; the old one is released at the end.
             if account.reserve(target) {
