@@ -15,6 +15,9 @@ use console::Failure;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // A fault is caught where it happens and told in words; its own text is for a debugger, not for a terminal.
     if std::env::var_os("RUST_BACKTRACE").is_none() {
