@@ -3,8 +3,11 @@
 //! Watching, the rule must alert; in line, the bytes it looks for must not leave. A case that only one mode can hold says
 //! why.
 
+use engine::decode::{Decoder, Frame, LinkType, PortId};
+use engine::flow::{KeySettings, Keyer};
+use engine::types::{Counters, Limits, Timestamp};
 use engine::worker::Config;
-use harness::craft::{ACK, Conversation, Odd, PSH, RST, SYN};
+use harness::craft::{ACK, Conversation, Odd, PSH, RST, SYN, tcp4};
 use harness::dialogue::TimedFrame;
 use harness::engine::{in_line, ruleset, run, watching};
 
@@ -355,4 +358,32 @@ fn ahead_of_a_hole_is_told_once() {
     assert_eq!(out.sids(), [1, 1]);
     let numbers: Vec<_> = out.of("alert").map(|e| e["pcap_cnt"].as_u64()).collect();
     assert_eq!(numbers, [Some(4), Some(6)]);
+}
+
+/// Tuples chosen for one place of the flow table by someone who knows its key find no exploit hidden behind them, and
+/// under a key that nobody knows they spread.
+#[test]
+fn traffic_aimed_at_one_place_of_the_flow_table() {
+    let seeds = [watching().seed, [0x0123_4567, 0x89ab_cdef]];
+    let keyers = seeds.map(|seed| Keyer::new(seed, KeySettings::default()));
+    let place = |keyer: &Keyer, frame: &[u8]| {
+        let mut decoder = Decoder::new(watching().decode, &Limits::default());
+        let (mut packets, mut counters) = (Vec::new(), Counters::default());
+        let port = PortId(0);
+        let (ts, wire_len) = (Timestamp::ZERO, frame.len() as u32);
+        let frame = Frame { ts, number: 1, link: LinkType::ETHERNET, port, data: frame, wire_len };
+        decoder.decode(&frame, 0, &mut packets, &mut counters);
+        packets.first().and_then(|(_, p)| keyer.keyed(p)).map_or(0, |k| k.hash & 0xff)
+    };
+    let syn = |n: u16| tcp4(([198, 51, 100, 9], n), ([10, 77, 0, 10], 80), 7, 0, SYN, &[], true);
+    let aimed: Vec<Vec<u8>> = (1..u16::MAX).map(syn).filter(|f| place(&keyers[0], f) == 0).collect();
+    assert!(aimed.len() > 200, "{}", aimed.len());
+    let elsewhere: std::collections::BTreeSet<u64> = aimed.iter().map(|f| place(&keyers[1], f)).collect();
+    assert!(elsewhere.len() > 100, "{}", elsewhere.len());
+    let mut c = Conversation::open(42_020, 80);
+    let [seq, ack] = c.seq;
+    let at = c.frames.last().map_or(0, |f| f.micros);
+    c.frames.extend(aimed.into_iter().map(|data| TimedFrame { micros: at, to_server: true, data }));
+    request(&mut c, seq, ack);
+    caught(&c);
 }

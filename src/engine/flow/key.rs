@@ -148,6 +148,18 @@ impl FlowKey {
     }
 }
 
+/// Hash of a pair of addresses under `seed`, the same both ways: what divides frames among workers. Keyed, so that nobody
+/// outside can choose addresses that meet on one.
+pub fn pair_hash(seed: [u64; 2], a: IpAddr, b: IpAddr) -> u64 {
+    let mut h = SipHasher13::new_with_keys(seed[0], seed[1]);
+    for ip in [a.min(b), a.max(b)] {
+        let (bytes, v6) = addr_bytes(ip);
+        h.write(&bytes);
+        h.write_u8(v6.into());
+    }
+    h.finish()
+}
+
 fn addr_bytes(a: IpAddr) -> ([u8; 16], bool) {
     match a {
         IpAddr::V4(v4) => {

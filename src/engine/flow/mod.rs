@@ -17,7 +17,7 @@ mod timeouts;
 mod wheel;
 
 pub use self::core::{Flow, FlowCore, FlowFlags, FlowState, TcpSummary};
-pub use key::{FlowKey, KeySettings, Keyed, Keyer};
+pub use key::{FlowKey, KeySettings, Keyed, Keyer, pair_hash};
 pub use macs::{MACS_MAX, Macs};
 pub use table::{EndCause, FlowRef, FlowTable, Lookup};
 pub use timeouts::{ProtoTimeouts, Settings};

@@ -265,3 +265,17 @@ proptest! {
         prop_assert!(t.is_empty() && swept >= 1);
     }
 }
+
+/// Whoever knows how frames are divided under one key, as all do who read a replay's, knows nothing of another's.
+#[test]
+fn addresses_chosen_for_one_worker_spread_under_another_key() {
+    let target = IpAddr::from([10, 0, 0, 1]);
+    let source = |n: u32| IpAddr::from(n.to_be_bytes());
+    let worker = |seed, n| (pair_hash(seed, source(n), target) % 4) as usize;
+    let chosen: Vec<u32> = (0..40_000).filter(|n| worker([1, 2], *n) == 0).take(4_000).collect();
+    assert_eq!(chosen.len(), 4_000);
+    let mut shares = [0; 4];
+    chosen.iter().for_each(|n| shares[worker([3, 4], *n)] += 1);
+    assert!(shares.iter().all(|s| (850..1_150).contains(s)), "{shares:?}");
+    assert_eq!(pair_hash([1, 2], target, source(9)), pair_hash([1, 2], source(9), target));
+}

@@ -1,12 +1,14 @@
 //! Which worker a frame goes to.
 //!
 //! Both directions of a flow, its fragments, and every flow that shares a frame with it must meet on one worker. Frames
-//! are divided by their pair of addresses; pairs that occur in one frame (a tunnel and what it carries, an error and the
-//! packet it quotes) are joined and divided as one. A capture that can be read twice is learned from first
+//! are divided by a keyed hash of their pair of addresses, so that nobody outside can aim at one worker with addresses of
+//! their choice; what one pair sends is one worker's. Pairs that occur in one frame (a tunnel and what it carries, an
+//! error and the packet it quotes) are joined and divided as one. A capture that can be read twice is learned from first
 //! ([`Divider::learn`]), so that a join is known before the first of its frames is placed; of one that cannot, only what
 //! came before is known, and flows of one pair that move between several tunnels may come apart.
 
 use engine::decode::{Decoder, Frame, L4, Packet};
+use engine::flow::pair_hash;
 use engine::types::Counters;
 use engine::worker::Config;
 use std::collections::HashMap;
@@ -20,6 +22,7 @@ type Pair = (IpAddr, IpAddr);
 pub struct Divider {
     decoder: Decoder,
     counters: Counters,
+    seed: [u64; 2],
     /// Sets of joined pairs: each names another of its set, the last one itself.
     joined: HashMap<Pair, Pair>,
 }
@@ -31,6 +34,7 @@ impl Divider {
         Divider {
             decoder: Decoder::new(settings, &config.limits),
             counters: Counters::default(),
+            seed: config.seed,
             joined: HashMap::new(),
         }
     }
@@ -48,7 +52,7 @@ impl Divider {
 
     /// The worker of `n`.
     pub fn place(&mut self, frame: &Frame<'_>, n: usize) -> usize {
-        self.pair(frame).map_or(0, |p| (hash(p) % n as u64) as usize)
+        self.pair(frame).map_or(0, |p| (pair_hash(self.seed, p.0, p.1) % n as u64) as usize)
     }
 
     /// The pair that stands for all of the frame's; `None` where it has no addresses.
@@ -94,19 +98,4 @@ fn pairs(p: &Packet<'_>) -> impl Iterator<Item = Pair> {
     };
     let own = (p.tuple.src, p.tuple.dst);
     [Some(own), quoted.map(|t| (t.src, t.dst))].into_iter().flatten().map(|(a, b)| (a.min(b), a.max(b)))
-}
-
-fn hash((a, b): Pair) -> u64 {
-    let mut h = 0xcbf2_9ce4_8422_2325u64;
-    for ip in [a, b] {
-        let bits = match ip {
-            IpAddr::V4(v) => v.to_bits().into(),
-            IpAddr::V6(v) => v.to_bits(),
-        };
-        for half in [bits as u64, (bits >> 64) as u64] {
-            h = (h ^ half).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            h ^= h >> 29;
-        }
-    }
-    h
 }
