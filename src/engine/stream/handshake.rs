@@ -178,10 +178,13 @@ impl TcpSession {
         }
         let spoken = self.inline && self.half.of(dir).data.end() > 0;
         // What an earlier SYN carried has been read already, and another beginning cannot be put in its place.
-        if spoken || self.syns >= cx.settings.syn_max {
+        if spoken {
             return out.invalid(StreamEvent::Handshake3SynFlood);
         }
-        self.syns += 1;
+        if self.syns > cx.settings.syn_max {
+            out.event(StreamEvent::Handshake3SynFlood);
+        }
+        self.syns = self.syns.saturating_add(1);
         self.half.of_mut(dir).data.restart(cx.account);
         self.begin_client(cx, tcp, payload, dir, out);
     }

@@ -121,7 +121,8 @@ pub struct Settings {
     pub bypass: bool,
     /// Timestamps one older than the latest are taken, as Linux takes them, and a SYN/ACK may have one unasked.
     pub liberal_timestamps: bool,
-    /// Different SYNs a client may send before one is answered; past it `3whs_syn_flood`.
+    /// Different SYNs a client may send after its first before one is answered; more have the event `3whs_syn_flood`, and
+    /// the last one counts.
     pub syn_max: u8,
     /// Different SYN/ACKs a server may send before one is answered; past it `3whs_synack_flood`.
     pub synack_max: u8,

@@ -424,6 +424,23 @@ fn a_syn_ack_first_makes_its_sender_the_server() {
 }
 
 #[test]
+fn of_many_syns_the_last_counts() {
+    let mut b = Bench::inline();
+    for i in 0..14 {
+        let out = b.tcp(ToServer, S, CLIENT + i * 1000, 0, b"");
+        assert!(out.valid, "scanners try again and again");
+        if i < 11 {
+            assert!(out.events.is_empty());
+        } else {
+            has(&out, "3whs_syn_flood");
+        }
+    }
+    b.tcp(ToClient, S | A, SERVER, CLIENT + 13_001, b"");
+    b.tcp(ToServer, A, CLIENT + 13_001, SERVER + 1, b"data");
+    assert_eq!(b.sent(), b"data");
+}
+
+#[test]
 fn one_sided_sessions_deliver_on_request() {
     let mut b = Bench::new(Settings { async_oneside: true, ..Settings::default() }, false);
     b.tcp(ToServer, S, CLIENT, 0, b"");
