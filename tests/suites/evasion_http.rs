@@ -134,3 +134,32 @@ fn header_blocks_that_end_oddly() {
         }
     }
 }
+
+/// Names of uploads that one reader takes and another does not: each server its own, so that any of them counts.
+#[test]
+fn names_of_uploads_in_every_spelling() {
+    let rule = "drop http any any -> any any (msg:\"x\"; file.name; content:\"evil.php\"; endswith; sid:1;)";
+    let headers = [
+        "Content-Disposition: form-data; name=\"f\"; filename=\"evil.php\"",
+        "Content-Disposition: form-data; name=\"f\"; filename*=UTF-8''evil%2Ephp",
+        "Content-Disposition: form-data; name=\"f\"; filename=\"a.txt\"; filename*=utf-8''evil.php",
+        "Content-Disposition: form-data; name=\"f\"; filename*0=\"evil\"; filename*1=\".php\"",
+        "Content-Disposition: form-data; name=\"f\"; filename=\"a.txt\"; filename=\"evil.php\"",
+        "Content-Disposition: form-data; name=\"f\"; filename=\"evil.php\"; filename=\"a.txt\"",
+        "Content-Disposition: form-data; name=\"f\"; filename=\"a.txt\"\r\nContent-Disposition: form-data; filename=evil.php",
+        "Content-Disposition: form-data; name=\"f\"; filename=evil.php\r\nContent-Disposition: form-data; filename=a.txt",
+        "Content-Disposition: form-data; name=\"f\"; filename=\"ev\\il.p\\hp\"",
+        "Content-Disposition: form-data; name=\"f\"; x=\"\\\"; filename=\"evil.php\"",
+        "Content-Disposition: form-data; name=\"f\";\r\n filename=\"evil.php\"",
+        "Content-Disposition: form-data;\r\n\tname=\"f\";\r\n\t\tfilename = evil.php",
+        "CONTENT-DISPOSITION : form-data; FILENAME=evil.php",
+        "Content-Type: text/plain;\r\n x=y\r\nContent-Disposition: form-data; filename=evil.php",
+    ];
+    for header in headers {
+        let body = format!("--B\r\n{header}\r\n\r\n<?php ?>\r\n--B--\r\n");
+        let request = post("Content-Type: multipart/form-data; boundary=B\r\n", body.as_bytes());
+        for size in [1, 7, SEGMENT] {
+            caught_in(rule, size, &[(true, &request)], b"<?php ?>\r\n--B--\r\n");
+        }
+    }
+}

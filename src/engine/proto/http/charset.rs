@@ -29,7 +29,7 @@ impl Charset {
     /// What a Content-Type says; `None` where the bytes are to be looked at, or all is plain.
     pub fn named(content_type: &[u8]) -> Option<Charset> {
         let has = |w: &[u8]| contains_nocase(content_type, w);
-        if let Some(name) = super::multipart::parameter(content_type, b"charset") {
+        if let Some(name) = super::names::parameter(content_type, b"charset") {
             let is = |names: &[&[u8]]| names.iter().any(|n| name.eq_ignore_ascii_case(n));
             if is(&[b"utf-16le", b"utf-16", b"unicode", b"ucs-2", b"iso-10646-ucs-2", b"utf16"]) {
                 return Some(Charset::Utf16 { big: false });

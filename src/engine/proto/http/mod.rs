@@ -1,6 +1,6 @@
 //! HTTP/1.x and 0.9 (RFC 9110, RFC 9112, RFC 1945) as real clients and servers speak it, and as attackers bend it.
 //!
-//! `text`, `headers`, `uri`, `multipart` read bytes; `payload` decodes and keeps bodies and files, `charset` reads their letters; `tx` is what rules see;
+//! `text`, `headers`, `uri`, `multipart`, `names` read bytes; `payload` decodes and keeps bodies and files, `charset` reads their letters; `tx` is what rules see;
 //! `parser`, `request`, `response`, `block` drive a flow; `probe` tells HTTP from the rest; `tables` lists what rules may name.
 //! Tolerant: what a lenient peer would read is read, and each oddity raises an event. The parser fails only where no
 //! framing is left to follow: a line, header block or number of headers past its limit, or a chunk length in a request
@@ -12,6 +12,7 @@ mod headers;
 mod keywords;
 mod log;
 mod multipart;
+mod names;
 mod parser;
 mod payload;
 mod probe;

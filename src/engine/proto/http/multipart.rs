@@ -4,6 +4,7 @@
 //! delimiter has. A delimiter counts at the beginning of a line, ended by LF or CRLF, as lenient servers take it.
 //! Content goes to the caller; nothing of it is kept here.
 
+use super::names::{names, parameter};
 use super::text::{split_at, trim};
 use memchr::memmem::Finder;
 
@@ -13,8 +14,8 @@ const BOUNDARY_MAX: usize = 256;
 /// What a piece of the body turned out to be.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Item<'a> {
-    /// A part with a file name begins.
-    Open(&'a [u8]),
+    /// A part with a file name begins. It has one name at least, the first of them by the rules.
+    Open(&'a [Vec<u8>]),
     Data(&'a [u8]),
     Close {
         empty: bool,
@@ -40,7 +41,10 @@ pub struct Multipart {
     held: Vec<u8>,
     /// The first held byte is the line end before a part's content, not content.
     virtual_lf: bool,
-    name: Option<Vec<u8>>,
+    /// What the part's Content-Disposition says, lines that go on joined, one that comes again behind it; as long as a line.
+    disposition: Vec<u8>,
+    /// The header line before was one, so that a line may go on with it.
+    disposing: bool,
     given: bool,
 }
 
@@ -65,13 +69,14 @@ impl Multipart {
             state: State::Skip,
             held: vec![b'\n'],
             virtual_lf: true,
-            name: None,
+            disposition: Vec::new(),
+            disposing: false,
             given: false,
         })
     }
 
     pub fn memory(&self) -> usize {
-        self.held.capacity() + self.finder.needle().len() + size_of::<Self>()
+        self.held.capacity() + self.disposition.capacity() + self.finder.needle().len() + size_of::<Self>()
     }
 
     pub fn push(&mut self, data: &[u8], sink: &mut dyn FnMut(Item<'_>)) {
@@ -148,7 +153,8 @@ impl Multipart {
             _ => match memchr::memchr(b'\n', rest) {
                 Some(i) => {
                     self.state = State::Header;
-                    self.name = None;
+                    self.disposition.clear();
+                    self.disposing = false;
                     rest.get(i + 1..).unwrap_or_default()
                 }
                 None if rest.len() > LINE_MAX => {
@@ -175,52 +181,36 @@ impl Multipart {
             self.virtual_lf = true;
             self.given = false;
             self.state = State::Skip;
-            if let Some(name) = self.name.take().filter(|n| !n.is_empty()) {
-                sink(Item::Open(&name));
+            let names = names(&self.disposition);
+            if !names.is_empty() {
+                sink(Item::Open(&names));
                 self.state = State::File;
             }
             return rest.get(i..).unwrap_or_default();
         }
+        let goes_on = matches!(rest.first(), Some(b' ' | b'\t'));
         let (name, value) = split_at(line, |c| c == b':');
-        if value.is_empty() {
+        if goes_on {
+            self.dispose(b' ', line);
+        } else if value.is_empty() {
+            self.disposing = false;
             sink(Item::InvalidHeader);
-        } else if trim(name).eq_ignore_ascii_case(b"content-disposition") {
-            self.name = parameter(value.get(1..).unwrap_or_default(), b"filename").or_else(|| self.name.take());
+        } else {
+            self.disposing = trim(name).eq_ignore_ascii_case(b"content-disposition");
+            self.dispose(b';', value.get(1..).unwrap_or_default());
         }
         rest.get(i + 1..).unwrap_or_default()
     }
-}
 
-/// A parameter of a header value such as `form-data; filename="a.txt"`: quotes and escapes undone.
-pub fn parameter(value: &[u8], name: &[u8]) -> Option<Vec<u8>> {
-    let mut rest = value;
-    loop {
-        // To the next semicolon outside quotes.
-        let mut quoted = false;
-        let end = rest.iter().position(|c| {
-            quoted ^= *c == b'"';
-            *c == b';' && !quoted
-        })?;
-        rest = super::text::trim_start(rest.get(end + 1..).unwrap_or_default());
-        let (key, after) = split_at(rest, |c| c == b'=' || c == b';');
-        if after.first() != Some(&b'=') || !trim(key).eq_ignore_ascii_case(name) {
-            continue;
-        }
-        let text = super::text::trim_start(after.get(1..).unwrap_or_default());
-        let Some(inner) = text.strip_prefix(b"\"") else {
-            return Some(trim(split_at(text, |c| c == b';').0).to_vec());
-        };
-        let mut out = Vec::new();
-        let mut bytes = inner.iter();
-        while let Some(&c) = bytes.next() {
-            match c {
-                b'"' => break,
-                // Windows paths are sent unescaped: only a quote or a backslash is.
-                b'\\' if matches!(bytes.as_slice().first(), Some(b'"' | b'\\')) => out.extend(bytes.next()),
-                _ => out.push(c),
+    /// More of a Content-Disposition; `joint` between it and what was there.
+    fn dispose(&mut self, joint: u8, text: &[u8]) {
+        if self.disposing {
+            if !self.disposition.is_empty() {
+                self.disposition.push(joint);
             }
+            let room = LINE_MAX.saturating_sub(self.disposition.len());
+            self.disposition.extend(text.iter().take(room));
         }
-        return Some(out);
     }
 }
 
@@ -234,7 +224,7 @@ mod tests {
         let mut m = Multipart::from_content_type(b"multipart/form-data; boundary=\"XX\"").unwrap();
         let (mut files, mut closed, mut bad) = (Files::new(), 0, 0);
         let mut sink = |i: Item<'_>| match i {
-            Item::Open(n) => files.push((n.to_vec(), Vec::new())),
+            Item::Open(n) => files.push((n[0].clone(), Vec::new())),
             Item::Data(d) => files.last_mut().unwrap().1.extend_from_slice(d),
             Item::Close { .. } => closed += 1,
             Item::InvalidHeader => bad += 1,
@@ -267,10 +257,7 @@ content-disposition: form-data; filename=plain\n\n--XX--\r\nafter";
     }
 
     #[test]
-    fn parameters() {
-        assert_eq!(parameter(b"x; a=1; filename=b c ; d", b"filename"), Some(b"b c".to_vec()));
-        assert_eq!(parameter(b"x; filename=\"C:\\dir\\f\"", b"filename"), Some(b"C:\\dir\\f".to_vec()));
-        assert_eq!(parameter(b"x; y=\"; filename=z\"", b"filename"), None);
+    fn types_without_a_boundary() {
         assert!(Multipart::from_content_type(b"text/plain; boundary=x").is_none());
         assert!(Multipart::from_content_type(b"multipart/form-data").is_none());
     }

@@ -61,6 +61,8 @@ pub struct Payload {
     inflater: Option<Box<Inflater>>,
     carries: Carries,
     pub files: Vec<File>,
+    /// Of a form, what its files may be called: `None` for each file's own name, behind it those that other readers take.
+    names: Vec<Option<Vec<u8>>>,
     /// Contents of the files of a form.
     parts: Vec<Vec<u8>>,
     alphabet: Alphabet,
@@ -145,9 +147,23 @@ impl Payload {
         }
     }
 
+    /// The names of the files, each file's own followed by others it may be known by.
+    pub fn file_name(&self, index: usize) -> Option<&[u8]> {
+        match self.names.get(index) {
+            None if self.names.is_empty() => self.files.get(index).map(|f| f.name.as_slice()),
+            None => None,
+            Some(Some(other)) => Some(other),
+            Some(None) => {
+                let file = self.names.iter().take(index).filter(|n| n.is_none()).count();
+                self.files.get(file).map(|f| f.name.as_slice())
+            }
+        }
+    }
+
     pub fn memory(&self) -> usize {
         self.data.capacity()
             + self.text.capacity()
+            + self.names.iter().map(|n| size_of_val(n) + n.as_ref().map_or(0, Vec::capacity)).sum::<usize>()
             + self.parts.iter().map(Vec::capacity).sum::<usize>()
             + self.files.iter().map(|f| size_of::<File>() + f.name.capacity()).sum::<usize>()
             + self.inflater.as_ref().map_or(0, |i| i.memory())
@@ -271,7 +287,10 @@ impl Payload {
     ) {
         match item {
             Item::Open(_) if self.files.len() >= FILES_MAX => *open = None,
-            Item::Open(name) => {
+            Item::Open(names) => {
+                let name = names.first().map_or(&[][..], Vec::as_slice);
+                self.names.push(None);
+                self.names.extend(names.iter().skip(1).map(|n| Some(n.clone())));
                 *next_id = next_id.saturating_add(1);
                 let (file, tracker) = Tracker::open(name, place.direction, *next_id, place.tx, place.hashes);
                 self.files.push(file);

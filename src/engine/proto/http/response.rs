@@ -1,7 +1,7 @@
 //! The server's half: status line, headers, body.
 
 use super::block::HeaderStart;
-use super::multipart;
+use super::names;
 use super::parser::{HttpParser, Line, State, Step};
 use super::tables::{self, event};
 use super::text::{self, ChunkLine, Version, chunk_line, contains_nocase, is_space, split_at};
@@ -225,7 +225,7 @@ impl HttpParser {
         let Some(tx) = self.current(DIR) else { return };
         tx.response.m.reach(tables::BODY);
         let disposition = tx.response.m.headers.value(b"content-disposition");
-        let named = disposition.and_then(|v| multipart::parameter(v, b"filename")).filter(|n| !n.is_empty());
+        let named = disposition.map(names::names).and_then(|n| n.into_iter().next());
         if let Some(name) = named.or_else(|| tx.path()) {
             if name.len() > crate::applayer::files::NAME_MAX {
                 tx.event(event::FILE_NAME_TOO_LONG);

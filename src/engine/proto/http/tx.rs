@@ -325,7 +325,7 @@ impl Transaction for HttpTx {
     fn buffer(&self, id: BufferId, dir: Direction, index: usize) -> Option<Buffer<'_>> {
         let m = self.message(dir);
         match (id, dir) {
-            (generic::FILE_NAME, _) => return m.payload.files.get(index).map(|f| Buffer::whole(&f.name)),
+            (generic::FILE_NAME, _) => return m.payload.file_name(index).map(Buffer::whole),
             (generic::FILE_DATA, Direction::ToServer) => return m.payload.file(index),
             (generic::FILE_DATA | buffer::RESPONSE_BODY, Direction::ToClient)
             | (buffer::REQUEST_BODY, Direction::ToServer) => return m.payload.instance(index),
