@@ -353,6 +353,11 @@ pub trait BufferOp: Send + Sync + std::fmt::Debug {
         false
     }
 
+    /// The answer depends on what rules of other flows changed: it is asked in the order of packets.
+    fn awaits_turn(&self) -> bool {
+        false
+    }
+
     /// The number the answer comes from and the answer, for a check that is measured for the flow under this name.
     fn measured(&self, _data: &[u8]) -> Option<(VarId, f64, bool)> {
         None

@@ -13,6 +13,7 @@ use super::gather::{Gathered, Said};
 use super::ops::{OpAux, Ops};
 use crate::detect::matching::{LimitReached, Scratch};
 use crate::detect::signature::{BufferOp, CaptureScope, Content, Op, Pcre, Value, VarId};
+use crate::detect::state::shared::{Moment, Shared};
 use crate::types::Cause;
 use smallvec::SmallVec;
 use std::ops::Range;
@@ -92,12 +93,16 @@ pub(crate) struct Work {
     pub measured: SmallVec<[(VarId, f64); 1]>,
     /// Where what a match says is gathered; `None` while it is not asked for.
     pub gathered: Option<Gathered>,
+    /// What this worker has in common with others.
+    pub shared: Shared,
+    /// The packet or flow end at hand.
+    pub at: Moment,
     /// How many checks failed at the end of what is here; `missing` says all only where it is one.
     open_ends: u32,
 }
 
 impl Work {
-    pub(crate) fn new(scratch: Scratch) -> Self {
+    pub(crate) fn new(scratch: Scratch, shared: Shared) -> Self {
         Work {
             scratch,
             slots: SmallVec::new(),
@@ -111,6 +116,8 @@ impl Work {
             min_reach: 0,
             measured: SmallVec::new(),
             gathered: None,
+            shared,
+            at: Moment::default(),
             open_ends: 0,
         }
     }
@@ -242,6 +249,9 @@ impl Run<'_, '_, '_> {
 
     fn holds(&mut self, c: &dyn BufferOp, at: usize) -> bool {
         let data = self.view.data;
+        if c.awaits_turn() {
+            self.work.shared.wait(self.work.at);
+        }
         if let Some(g) = &mut self.work.gathered {
             g.contexts.extend(c.context(data).map(|(name, v)| (name, Said::Json(v))));
             // It has matched once, and changed what it changes.

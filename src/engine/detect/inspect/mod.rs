@@ -131,11 +131,8 @@ pub struct Detector {
     candidates: Candidates,
     cache: TransformCache,
     folded: Vec<u8>,
-    shared: Shared,
     /// By [`super::signature::VarId`].
     bit_names: Arc<[BitName]>,
-    /// The packet or flow end at hand.
-    at: Moment,
     exceptions: Vec<Exception>,
     packet_vars: Vec<Captured>,
     /// The packet is the first of its direction since the protocol spoken there is decided.
@@ -150,13 +147,11 @@ impl Detector {
     /// `inline`: drops are carried out.
     pub fn new(rs: &Ruleset, limits: &Limits, inline: bool, shared: Shared) -> Result<Self, MatcherError> {
         Ok(Detector {
-            work: Work::new(rs.scratch()?),
+            work: Work::new(rs.scratch()?, shared),
             candidates: Candidates::new(rs.len()),
             cache: TransformCache::default(),
             folded: Vec::with_capacity(512),
-            shared,
             bit_names: rs.bit_names.clone(),
-            at: Moment::default(),
             exceptions: Vec::with_capacity(16),
             packet_vars: Vec::new(),
             just_detected: false,
@@ -169,7 +164,7 @@ impl Detector {
 
     /// A new ruleset from the next packet on. What is remembered of hosts stays.
     pub fn adopt(&mut self, rs: &Ruleset) -> Result<(), MatcherError> {
-        self.work = Work::new(rs.scratch()?);
+        self.work = Work::new(rs.scratch()?, self.work.shared.clone());
         self.candidates = Candidates::new(rs.len());
         self.bit_names = rs.bit_names.clone();
         self.epoch = rs.epoch();
@@ -178,16 +173,16 @@ impl Detector {
 
     /// The packet, or the flow's end, that is inspected next.
     pub fn begin(&mut self, at: Moment) {
-        self.at = at;
+        self.work.at = at;
     }
 
     /// What this worker has in common with others.
     pub fn shared(&self) -> &Shared {
-        &self.shared
+        &self.work.shared
     }
 
     fn touch_hosts<R>(&mut self, touch: impl FnOnce(&mut Hosts) -> R) -> R {
-        let (done, evicted) = self.shared.with(self.at, touch);
+        let (done, evicted) = self.work.shared.with(self.work.at, touch);
         self.counters.add(Counter::HostsEvicted, evicted);
         done
     }

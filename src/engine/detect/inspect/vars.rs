@@ -65,7 +65,7 @@ impl Detector {
                 let now = input.facts.packet.ts;
                 let name = self.bit_name(bit);
                 let live = |h: &HostBits| h.0.iter().any(|b| b.0 == name && b.1.live(now));
-                self.shared.with(self.at, |h| h.bits.find(&k).is_some_and(live)).0
+                self.work.shared.with(self.work.at, |h| h.bits.find(&k).is_some_and(live)).0
             }
             (_, None) => false,
         }

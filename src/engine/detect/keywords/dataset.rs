@@ -88,6 +88,10 @@ impl BufferOp for Lookup {
         matches!(self.command, Command::Set | Command::Unset)
     }
 
+    fn awaits_turn(&self) -> bool {
+        self.set.is_changed_by_rules()
+    }
+
     fn has_context(&self) -> bool {
         self.context.is_some()
     }
@@ -114,6 +118,10 @@ impl BufferOp for Reputed {
 
     fn moves_with_cursor(&self) -> bool {
         false
+    }
+
+    fn awaits_turn(&self) -> bool {
+        self.set.is_changed_by_rules()
     }
 }
 
@@ -294,6 +302,9 @@ fn dataset(b: &mut Builder<'_>, v: &Value<'_>) -> Result<(), Fault> {
         _ => DataFormat::Csv,
     };
     let set = options.declare(b, name, format)?;
+    if changes {
+        set.rules_change_it();
+    }
     let context = context.filter(|_| json && command == Command::IsSet);
     b.push(Op::Custom(Box::new(Lookup { set, command, subdomain, context })));
     Ok(())

@@ -1,5 +1,7 @@
 //! Datasets: named sets of values that rules ask and change, shared by all workers.
 //!
+//! A set that rules change is asked and changed in the order of packets where workers take turns (see `shared`).
+//!
 //! A set has one kind of value and a bound in bytes; a value that finds no room is not added, and that is counted. A value
 //! may carry a reputation or a context, the words about it that an alert shows. Addresses of either family are one kind:
 //! an IPv4 address is its IPv6-mapped form. Reading and writing files is whose who has a disk: a set knows only their
@@ -9,6 +11,7 @@ use super::hosts::Seeded;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Bytes an entry is billed beside its value.
@@ -87,6 +90,8 @@ pub struct Dataset {
     pub load: String,
     /// Where it is written at the end; empty: nowhere.
     pub save: String,
+    /// Some rule adds values or takes them away.
+    changed_by_rules: AtomicBool,
     table: RwLock<Table>,
 }
 
@@ -98,6 +103,7 @@ impl Dataset {
             kind,
             load: load.to_owned(),
             save: save.to_owned(),
+            changed_by_rules: AtomicBool::new(false),
             table: RwLock::new(Table { map, bytes: 0, bytes_max, next: 0, refused: 0 }),
         }
     }
@@ -114,6 +120,15 @@ impl Dataset {
     pub fn settle(&self, bytes_max: usize) {
         let mut t = self.write();
         t.bytes_max = bytes_max.max(t.bytes);
+    }
+
+    /// A rule was loaded that changes the set. What asks it from now on does so in the order of packets.
+    pub fn rules_change_it(&self) {
+        self.changed_by_rules.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_changed_by_rules(&self) -> bool {
+        self.changed_by_rules.load(Ordering::Relaxed)
     }
 
     pub fn len(&self) -> usize {

@@ -123,11 +123,16 @@ impl Shared {
         Shared { hosts: Arc::new(HostTable::new(limits, seed)), turn: None }
     }
 
-    /// Touches the table at its moment. Returns also how many entries had to go.
-    pub(crate) fn with<R>(&self, at: Moment, touch: impl FnOnce(&mut Hosts) -> R) -> (R, u64) {
+    /// Returns once this worker's turn to touch what is shared has come.
+    pub(crate) fn wait(&self, at: Moment) {
         if let Some(turn) = &self.turn {
             turn.wait(at);
         }
+    }
+
+    /// Touches the table at its moment. Returns also how many entries had to go.
+    pub(crate) fn with<R>(&self, at: Moment, touch: impl FnOnce(&mut Hosts) -> R) -> (R, u64) {
+        self.wait(at);
         // A worker that failed while holding it left single entries unfinished at worst.
         let mut hosts = self.hosts.0.lock().unwrap_or_else(PoisonError::into_inner);
         let done = touch(&mut hosts);
