@@ -5,7 +5,7 @@
 
 use engine::decode::{Decoder, Frame, LinkType, PortId};
 use engine::flow::{KeySettings, Keyer};
-use engine::types::{Counters, Limits, Timestamp};
+use engine::types::{Cause, Counters, ExceptionPolicy, Limits, Timestamp};
 use engine::worker::Config;
 use harness::craft::{ACK, Conversation, Odd, PSH, RST, SYN, tcp4};
 use harness::dialogue::TimedFrame;
@@ -187,8 +187,8 @@ fn more_later_segments_than_are_held() {
     held_back(&c.frames, config);
 }
 
-/// A subflow that joins another connection is read like any: what it carries alone is found. What two subflows carry
-/// together is not, here as elsewhere.
+/// An MPTCP connection shares its bytes out over its paths, so that none carries the exploit whole. In line the second
+/// path is refused, and the first carries all; where it is not, what it carries alone is found.
 #[test]
 fn a_multipath_subflow() {
     let (mut c, seq, ack) = begun(42_010);
@@ -198,6 +198,30 @@ fn a_multipath_subflow() {
     let answer = [30, 16, 0x10, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
     c.odd(false, ack.wrapping_sub(1), seq, SYN | ACK, &[], Odd { options: &answer, ..Odd::default() });
     c.segment(true, seq, ack, ACK, &[]);
+    request(&mut c, seq, ack);
+    caught(&c);
+    let event = "alert tcp any any -> any any (msg:\"x\"; stream-event:multipath_join; sid:2;)";
+    let out = run(&ruleset(event).unwrap(), in_line(), &c.frames, 1);
+    assert_eq!((out.sids().as_slice(), out.verdicts[0].is_forward()), ([2].as_slice(), false));
+    let mut config = in_line();
+    config.policies.set(Cause::StreamMultipath, ExceptionPolicy::Ignore).unwrap();
+    let out = run(&ruleset(event).unwrap(), config.clone(), &c.frames, 1);
+    assert_eq!((out.sids().as_slice(), out.verdicts[0].is_forward()), ([2].as_slice(), true));
+    held_back(&c.frames, config);
+    let out = run(&ruleset(event).unwrap(), watching(), &c.frames, 1);
+    assert_eq!((out.sids().as_slice(), out.verdicts[0].is_forward()), ([2].as_slice(), true));
+}
+
+/// What begins such a connection is not refused: its first path.
+#[test]
+fn a_connection_that_could_be_multipath() {
+    let (mut c, seq, ack) = begun(42_021);
+    c.frames.clear();
+    c.odd(true, seq - 1, 0, SYN, &[], Odd { options: &[30, 4, 0x01, 0x81], ..Odd::default() });
+    c.segment(false, ack.wrapping_sub(1), seq, SYN | ACK, &[]);
+    c.segment(true, seq, ack, ACK, &[]);
+    let out = run(&ruleset(RULE).unwrap(), in_line(), &c.frames, 1);
+    assert!(out.verdicts.iter().all(|v| v.is_forward()), "{:?}", out.verdicts);
     request(&mut c, seq, ack);
     caught(&c);
 }

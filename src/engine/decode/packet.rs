@@ -195,6 +195,8 @@ pub struct TcpHeader {
     pub timestamps: Option<(u32, u32)>,
     /// Fast Open cookie option present (RFC 7413).
     pub fast_open: bool,
+    /// The segment is of a path that joins an MPTCP connection (RFC 8684, 3.2).
+    pub joins: bool,
 }
 
 /// The transport layer.

@@ -13,6 +13,8 @@ use crate::wire::transport::{Sctp, Tcp, Udp, tcp_option};
 pub const SCTP_CHUNKS_MAX: usize = 16;
 
 const ESP_HEADER: usize = 8;
+/// Subtype of the multipath option (RFC 8684, 3): a path joins a connection.
+const MULTIPATH_JOIN: u8 = 1;
 
 #[inline]
 pub(super) fn tcp(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
@@ -112,6 +114,7 @@ fn tcp_options(p: &mut Packet<'_>, t: &mut TcpHeader, area: &[u8]) {
                 let (value, echo) = (u32::from_be_bytes([*a, *b, *c, *d]), u32::from_be_bytes([*e, *f, *g, *h]));
                 t.timestamps = Some((value, echo));
             }
+            (tcp_option::MULTIPATH, [first, ..]) => t.joins |= first >> 4 == MULTIPATH_JOIN,
             _ if kind == tcp_option::FAST_OPEN => t.fast_open = true,
             _ => {}
         }

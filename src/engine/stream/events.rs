@@ -91,6 +91,7 @@ events! {
     ReassemblyInsertLimit "reassembly_insert_limit" "more out-of-order segments than a direction may hold";
     ReassemblyInsertInvalid "reassembly_insert_invalid" "a segment that cannot be placed";
     ReassemblyUrgentOobLimitReached "reassembly_urgent_oob_limit_reached" "more urgent bytes than a direction may have";
+    MultipathJoin "multipath_join" "a SYN joins a connection over another path (MPTCP, RFC 8684)";
 }
 
 /// How often each was raised, of those that were, under the names that statistics have for them.

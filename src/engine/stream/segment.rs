@@ -93,6 +93,10 @@ impl TcpSession {
         if !tcp.flags.has(TcpFlags::ACK) && tcp.ack != 0 {
             out.event(StreamEvent::PktBrokenAck);
         }
+        if tcp.joins && tcp.flags.has(TcpFlags::SYN) && !tcp.flags.has(TcpFlags::ACK) {
+            out.event(StreamEvent::MultipathJoin);
+            out.exception(Cause::StreamMultipath);
+        }
         if tcp.flags.has(TcpFlags::SYN | TcpFlags::FIN) && self.phase != Phase::None {
             out.event(StreamEvent::FinSyn);
         }

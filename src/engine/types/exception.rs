@@ -45,6 +45,7 @@ pub enum Cause {
     InspectionBudget,
     DecodeInvalid,
     DefragOverlap,
+    StreamMultipath,
 }
 
 /// One row of the table.
@@ -80,7 +81,7 @@ const fn eve(target: &'static str, stats: &'static str) -> Option<EveCause> {
 }
 
 impl Cause {
-    pub const COUNT: usize = 15;
+    pub const COUNT: usize = 16;
 
     pub const TABLE: [CauseRow; Cause::COUNT] = [
         row(
@@ -217,6 +218,15 @@ impl Cause {
             PACKET_VALUES,
             Reason::DecodeError,
             "a fragment that contradicts an earlier one of its datagram, in line",
+        ),
+        row(
+            Cause::StreamMultipath,
+            "stream-multipath",
+            None,
+            DropPacket,
+            PACKET_VALUES,
+            Reason::StreamError,
+            "a SYN that joins an MPTCP connection, whose bytes its paths share out; without it the first path carries all",
         ),
     ];
 

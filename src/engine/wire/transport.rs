@@ -67,6 +67,8 @@ pub mod tcp_option {
     pub const MD5: u8 = 19;
     /// RFC 5925.
     pub const AUTHENTICATION: u8 = 29;
+    /// RFC 8684; its subtype is in the first four bits behind the length.
+    pub const MULTIPATH: u8 = 30;
     /// RFC 7413.
     pub const FAST_OPEN: u8 = 34;
     /// RFC 6994, shared experiments; 0xf989 is Fast Open before its number.
