@@ -2,13 +2,17 @@
 //!
 //! Lives in the flow table's slot and goes with the flow. Owns no verdict: a condemned or passed flow says so in its
 //! core. A session that is `blind` has lost its state to a fault and is never fed again; the flow lives on to its end
-//! under the exception policy, since ending it early would make the fault an evasion.
+//! under the exception policy, since ending it early would make the fault an evasion. Where the policy lets its packets
+//! go, each is still inspected by itself, until [`FAULTS_MAX`] faults show that even that is too much.
 
 use crate::applayer::{AppSession, ProtoId, TxId};
 use crate::detect::state::FlowDetect;
 use crate::stream::TcpSession;
 use crate::types::{Cause, ExceptionPolicy, PerDirection};
 use smallvec::SmallVec;
+
+/// Faults of one flow after which its packets are not inspected any more.
+pub const FAULTS_MAX: u8 = 4;
 
 #[derive(Default)]
 pub struct Session {
@@ -39,15 +43,22 @@ pub struct Session {
     /// Files that rules asked to keep.
     pub keep: crate::applayer::files::Keep,
     pub blind: bool,
+    /// Faults of the flow.
+    pub faults: u8,
     /// Ciphertext as of an earlier packet: see [`crate::applayer::AppParser::opaque`].
     pub opaque: bool,
 }
 
 impl Session {
-    /// Everything but the mark of its fault and its exceptions is gone.
+    /// Everything but the marks of its faults and its exceptions is gone.
     pub fn blinded(&mut self) {
         let exceptions = std::mem::take(&mut self.exceptions);
-        *self = Session { blind: true, exceptions, ..Session::default() };
+        *self = Session { blind: true, faults: self.faults.saturating_add(1), exceptions, ..Session::default() };
+    }
+
+    /// It has failed so often that its packets are not looked at any more: a fault costs more than an inspection.
+    pub const fn given_up(&self) -> bool {
+        self.faults >= FAULTS_MAX
     }
 
     /// Bytes that the parser holds, and detection for its transactions.

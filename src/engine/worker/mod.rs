@@ -7,6 +7,7 @@
 
 mod config;
 mod end;
+mod faults;
 mod feed;
 mod findings;
 mod output;
@@ -227,7 +228,15 @@ impl Worker {
         let path = &mut self.path;
         let fate = match catch_unwind(AssertUnwindSafe(|| path.in_flow(flow, dir, packet, out))) {
             Ok(fate) => fate,
-            Err(_) => self.path.fault(flow),
+            Err(_) => {
+                let mut fate = self.path.fault(flow);
+                // What was too much may lie in the packets before this one.
+                let path = &mut self.path;
+                match catch_unwind(AssertUnwindSafe(|| path.by_itself(flow, dir, packet, &mut fate, out))) {
+                    Ok(()) => fate,
+                    Err(_) => self.path.fault(flow),
+                }
+            }
         };
         if flow.core.state != before {
             self.flows.settle(at);

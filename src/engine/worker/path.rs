@@ -227,6 +227,7 @@ impl Path {
         }
         if flow.session.blind {
             self.exception(Cause::Panic, Some(flow), &mut fate);
+            self.by_itself(flow, dir, packet, &mut fate, out);
             self.close(&fate, subject(dir), Some(flow), out);
             return fate;
         }
@@ -453,26 +454,6 @@ impl Path {
             self.counters.inc(Counter::BypassedFlows);
             flow.core.state = FlowState::Bypassed;
         }
-    }
-
-    /// A packet of `flow` was more than the engine could bear: the flow goes on blind, under its policy.
-    pub fn fault(&mut self, flow: &mut Flow<Session>) -> Fate {
-        self.counters.inc(Counter::Panics);
-        if let Some(mut tcp) = flow.session.tcp.take() {
-            tcp.release(&mut self.account);
-        }
-        self.unbill(flow);
-        flow.session.blinded();
-        flow.core.flags.pinned = true;
-        self.gather_counters();
-        // Its scratch may be half written.
-        let shared = self.detector.shared().clone();
-        if let Ok(fresh) = Detector::new(&self.rules, &self.config.limits, self.inline, shared) {
-            self.detector = fresh;
-        }
-        let mut fate = Fate::default();
-        self.exception(Cause::Panic, Some(flow), &mut fate);
-        fate
     }
 
     /// The drop record, where the packet is dropped.
