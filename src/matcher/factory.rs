@@ -17,7 +17,7 @@ use std::sync::{Mutex, PoisonError};
 /// What a regex may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Backtracking steps from one start position (`match_limit` of PCRE2).
+    /// Backtracking steps from one start position (`match_limit` of PCRE2); all starts of one search share a budget beside.
     pub match_limit: u32,
     /// Nested backtracking points (`depth_limit` of PCRE2; its JIT code has a stack limit in its place).
     pub depth_limit: u32,

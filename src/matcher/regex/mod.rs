@@ -12,6 +12,7 @@ mod class;
 mod linear;
 mod lower;
 mod parse;
+mod spend;
 #[cfg(test)]
 mod tests;
 
@@ -52,6 +53,8 @@ pub(crate) struct PcreRegex {
     spec: RegexSpec,
     options: Options,
     linear: bool,
+    /// A match may be sought from a later start as if from the first.
+    divisible: bool,
     built: OnceLock<Option<Built>>,
 }
 
@@ -59,7 +62,8 @@ impl PcreRegex {
     pub(crate) fn new(spec: &RegexSpec, options: Options) -> Result<PcreRegex, MatcherError> {
         Code::compile(&spec.pattern, switches(spec), false).map_err(MatcherError)?;
         let linear = linear::translate(spec).is_ok();
-        Ok(PcreRegex { spec: spec.clone(), options, linear, built: OnceLock::new() })
+        let divisible = spend::divisible(&spec.pattern);
+        Ok(PcreRegex { spec: spec.clone(), options, linear, divisible, built: OnceLock::new() })
     }
 
     /// `None` only when memory ran out.
@@ -80,10 +84,10 @@ impl PcreRegex {
         groups: &mut Vec<Option<Range<usize>>>,
     ) -> Result<Option<Range<usize>>, LimitReached> {
         if working.pcre2.is_none() {
-            working.pcre2 = sys::pcre2::Working::new(self.options.match_limit, self.options.depth_limit);
+            working.pcre2 = sys::pcre2::Working::new(self.options.depth_limit);
         }
         let pcre2: &mut Working = working.pcre2.as_mut().ok_or(LimitReached)?;
-        match pcre2.find(code, haystack) {
+        match spend::find(pcre2, code, haystack, self.options.match_limit, self.divisible) {
             Outcome::Limit => Err(LimitReached),
             Outcome::NoMatch => Ok(None),
             Outcome::Match => {

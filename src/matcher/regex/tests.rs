@@ -126,11 +126,11 @@ enum Verdict {
 impl Bench {
     fn new() -> Bench {
         let inputs = std::env::var("STOPGAP_TRANSLATION_INPUTS").ok().and_then(|v| v.parse().ok()).unwrap_or(24);
-        Bench { scratch: Working::default(), pcre2: pcre2::Working::new(2_000_000, 100_000).unwrap(), inputs }
+        Bench { scratch: Working::default(), pcre2: pcre2::Working::new(100_000).unwrap(), inputs }
     }
 
     fn reference(&mut self, code: &Code, haystack: &[u8]) -> Option<Groups> {
-        match self.pcre2.find(code, haystack) {
+        match self.pcre2.find(code, haystack, 0..haystack.len() + 1, 2_000_000) {
             Outcome::Limit => None,
             Outcome::NoMatch => Some(None),
             Outcome::Match => Some(Some((0..=code.captures()).map(|i| self.pcre2.group(i)).collect())),
@@ -386,4 +386,43 @@ fn groups_come_only_where_asked_for() {
         assert_eq!(without.find(&mut scratch, b"xa", &mut groups), Ok(Some(1..2)));
         assert!(groups.is_empty());
     }
+}
+
+/// Dear at every start, though never more than one start may take: the product is what is bounded.
+#[test]
+fn all_starts_share_a_budget() {
+    let mut scratch: Scratch = Box::<Working>::default();
+    let mut groups = Vec::new();
+    for jit in [true, false] {
+        let options = Options { jit, ..Options::default() };
+        let regex = PcreRegex::new(&spec(b"(?=(a))(?:a|aa){8}[xy]\\1", ""), options).unwrap();
+        assert!(!regex.linear());
+        assert_eq!(regex.find(&mut scratch, &[b'a'; 1_000], &mut groups), Ok(None));
+        let begun = std::time::Instant::now();
+        assert!(regex.find(&mut scratch, &vec![b'a'; 1_000_000], &mut groups).is_err());
+        assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+    }
+}
+
+/// One start may take all its steps, also in a long buffer, and the first match is found, whatever the passes.
+#[test]
+fn a_dear_start_among_cheap_ones_has_its_steps() {
+    let mut scratch: Scratch = Box::<Working>::default();
+    let mut groups = Vec::new();
+    let regex = PcreRegex::new(&spec(b"(?=x)x(?:a|b)*(?<!c)\\d", ""), Options::default()).unwrap();
+    assert!(!regex.linear());
+    let mut hay = vec![b'.'; 150_000];
+    let dear = [&b"x"[..], &b"ab".repeat(400), b"1"].concat();
+    for at in [1_000, 70_000, 149_000] {
+        hay[at..at + dear.len()].copy_from_slice(&dear);
+    }
+    assert_eq!(regex.find(&mut scratch, &hay, &mut groups), Ok(Some(1_000..1_000 + dear.len())));
+    hay[1_000] = b'.';
+    assert_eq!(regex.find(&mut scratch, &hay, &mut groups), Ok(Some(70_000..70_000 + dear.len())));
+    // More than a start alone may take stays a limit.
+    let long = [&b"x"[..], &b"ab".repeat(20_000), b"c"].concat();
+    assert!(regex.find(&mut scratch, &long, &mut groups).is_err());
+    // What begins where the search did is not sought from elsewhere.
+    let regex = PcreRegex::new(&spec(b"\\G(?=a)a(?!b)", ""), Options::default()).unwrap();
+    assert_eq!(regex.find(&mut scratch, b"xxxxa", &mut groups), Ok(None));
 }

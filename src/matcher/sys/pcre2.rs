@@ -9,14 +9,14 @@
 
 use pcre2_sys::{
     PCRE2_ANCHORED, PCRE2_CASELESS, PCRE2_DOLLAR_ENDONLY, PCRE2_DOTALL, PCRE2_ERROR_DEPTHLIMIT, PCRE2_ERROR_HEAPLIMIT,
-    PCRE2_ERROR_JIT_STACKLIMIT, PCRE2_ERROR_MATCHLIMIT, PCRE2_EXTENDED, PCRE2_INFO_CAPTURECOUNT, PCRE2_JIT_COMPLETE,
-    PCRE2_MULTILINE, PCRE2_NEWLINE_LF, PCRE2_UNGREEDY, PCRE2_UNSET, pcre2_code_8, pcre2_code_free_8, pcre2_compile_8,
-    pcre2_compile_context_create_8, pcre2_compile_context_free_8, pcre2_get_error_message_8,
-    pcre2_get_ovector_pointer_8, pcre2_jit_compile_8, pcre2_jit_stack_8, pcre2_jit_stack_assign_8,
-    pcre2_jit_stack_create_8, pcre2_jit_stack_free_8, pcre2_match_8, pcre2_match_context_8,
+    PCRE2_ERROR_JIT_STACKLIMIT, PCRE2_ERROR_MATCHLIMIT, PCRE2_EXTENDED, PCRE2_INFO_ALLOPTIONS, PCRE2_INFO_CAPTURECOUNT,
+    PCRE2_JIT_COMPLETE, PCRE2_MULTILINE, PCRE2_NEWLINE_LF, PCRE2_UNGREEDY, PCRE2_UNSET, PCRE2_USE_OFFSET_LIMIT,
+    pcre2_code_8, pcre2_code_free_8, pcre2_compile_8, pcre2_compile_context_create_8, pcre2_compile_context_free_8,
+    pcre2_get_error_message_8, pcre2_get_ovector_pointer_8, pcre2_jit_compile_8, pcre2_jit_stack_8,
+    pcre2_jit_stack_assign_8, pcre2_jit_stack_create_8, pcre2_jit_stack_free_8, pcre2_match_8, pcre2_match_context_8,
     pcre2_match_context_create_8, pcre2_match_context_free_8, pcre2_match_data_8, pcre2_match_data_create_8,
     pcre2_match_data_free_8, pcre2_pattern_info_8, pcre2_set_depth_limit_8, pcre2_set_heap_limit_8,
-    pcre2_set_match_limit_8, pcre2_set_newline_8,
+    pcre2_set_match_limit_8, pcre2_set_newline_8, pcre2_set_offset_limit_8,
 };
 use std::ffi::{c_int, c_void};
 use std::ops::Range;
@@ -59,6 +59,8 @@ impl Options {
 pub(crate) struct Code {
     raw: NonNull<pcre2_code_8>,
     captures: u32,
+    /// Begins where the buffer does, or not at all.
+    anchored: bool,
 }
 
 // SAFETY: PCRE2 documents compiled code as read-only and shareable between threads once (JIT) compilation is over, and
@@ -79,6 +81,7 @@ impl Code {
     /// system allows it (it may refuse writable and executable memory); the interpreter serves otherwise.
     pub(crate) fn compile(pattern: &[u8], options: Options, jit: bool) -> Result<Code, String> {
         let (mut code, mut at) = (0, 0);
+        let bits = options.bits() | PCRE2_USE_OFFSET_LIMIT;
         // SAFETY: null asks for the default allocator; a null result is allowed below.
         let context = unsafe { pcre2_compile_context_create_8(std::ptr::null_mut()) };
         if context.is_null() {
@@ -88,7 +91,7 @@ impl Code {
         // the context is freed once and not used after.
         let raw = unsafe {
             pcre2_set_newline_8(context, PCRE2_NEWLINE_LF);
-            let raw = pcre2_compile_8(pattern.as_ptr(), pattern.len(), options.bits(), &mut code, &mut at, context);
+            let raw = pcre2_compile_8(pattern.as_ptr(), pattern.len(), bits, &mut code, &mut at, context);
             pcre2_compile_context_free_8(context);
             raw
         };
@@ -99,21 +102,26 @@ impl Code {
             // SAFETY: live code that only we hold. Failure leaves it usable by the interpreter.
             unsafe { pcre2_jit_compile_8(raw.as_ptr(), PCRE2_JIT_COMPLETE) };
         }
-        let mut captures = 0u32;
-        // SAFETY: live code; PCRE2_INFO_CAPTURECOUNT writes a uint32_t.
+        let (mut captures, mut all) = (0u32, 0u32);
+        // SAFETY: live code; both questions are answered with a uint32_t.
         unsafe {
             pcre2_pattern_info_8(
                 raw.as_ptr(),
                 PCRE2_INFO_CAPTURECOUNT,
                 std::ptr::from_mut(&mut captures).cast::<c_void>(),
-            )
+            );
+            pcre2_pattern_info_8(raw.as_ptr(), PCRE2_INFO_ALLOPTIONS, std::ptr::from_mut(&mut all).cast::<c_void>());
         };
-        Ok(Code { raw, captures })
+        Ok(Code { raw, captures, anchored: all & PCRE2_ANCHORED != 0 })
     }
 
     /// Groups, without the whole match.
     pub(crate) fn captures(&self) -> u32 {
         self.captures
+    }
+
+    pub(crate) fn anchored(&self) -> bool {
+        self.anchored
     }
 }
 
@@ -151,7 +159,7 @@ impl Drop for Working {
 
 impl Working {
     /// `None` when out of memory.
-    pub(crate) fn new(match_limit: u32, depth_limit: u32) -> Option<Working> {
+    pub(crate) fn new(depth_limit: u32) -> Option<Working> {
         const PAIRS: u32 = 16;
         // SAFETY: null asks for the default allocator; a null result ends in None, freeing what was made (freeing null
         // is allowed for all three); a live context takes the limits and the live stack, which outlives it here.
@@ -165,7 +173,6 @@ impl Working {
                 pcre2_jit_stack_free_8(stack);
                 return None;
             };
-            pcre2_set_match_limit_8(context, match_limit);
             pcre2_set_depth_limit_8(context, depth_limit);
             pcre2_set_heap_limit_8(context, HEAP_LIMIT_KIB);
             pcre2_jit_stack_assign_8(context, None, stack.cast::<c_void>());
@@ -173,17 +180,25 @@ impl Working {
         }
     }
 
-    pub(crate) fn find(&mut self, code: &Code, haystack: &[u8]) -> Outcome {
+    /// The first match that begins in `starts`, which is not empty and ends at most one past the haystack's length.
+    /// `limit`: steps from one start.
+    pub(crate) fn find(&mut self, code: &Code, haystack: &[u8], starts: Range<usize>, limit: u32) -> Outcome {
+        if starts.is_empty() || starts.start > haystack.len() {
+            return Outcome::NoMatch;
+        }
         if code.captures >= self.pairs && !self.grow(code.captures + 1) {
             return Outcome::Limit;
         }
-        // SAFETY: live code, data and context; pointer and length are of one live slice; start 0 is within it.
+        // SAFETY: live code, data and context; pointer and length are of one live slice; the start is within it, as was
+        // asked above.
         let rc = unsafe {
+            pcre2_set_match_limit_8(self.context.as_ptr(), limit);
+            pcre2_set_offset_limit_8(self.context.as_ptr(), starts.end - 1);
             pcre2_match_8(
                 code.raw.as_ptr(),
                 haystack.as_ptr(),
                 haystack.len(),
-                0,
+                starts.start,
                 0,
                 self.data.as_ptr(),
                 self.context.as_ptr(),
