@@ -5,6 +5,7 @@
 //! protocol and no rule.
 
 pub mod files;
+pub mod frames;
 pub mod inflate;
 mod parser;
 mod session;

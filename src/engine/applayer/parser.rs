@@ -1,6 +1,7 @@
 //! The two traits a protocol implements, and what passes between them and the engine.
 
-use super::{BufferId, EventId, ProtoId};
+use super::frames::Frames;
+use super::{BufferId, EventId, ProtoId, ProtoSet};
 use crate::types::{Direction, FieldSink, FiveTuple, Timestamp};
 use std::any::Any;
 
@@ -35,6 +36,10 @@ pub struct ParseCx<'a> {
     /// Source is the client.
     pub tuple: &'a FiveTuple,
     pub inline: bool,
+    /// Stream position of the first byte given.
+    pub at: u64,
+    /// Protocols of which somebody wants frames.
+    pub frames: ProtoSet,
 }
 
 /// A parser's answer to [`Input`].
@@ -86,6 +91,16 @@ pub trait AppParser: Send {
     /// Events of the flow that belong to no transaction, since the last call.
     fn take_events(&mut self) -> Vec<EventId> {
         Vec::new()
+    }
+
+    /// Frames noted and still of interest; `None` of protocols without, and where nobody has asked for any.
+    fn frames(&self) -> Option<&Frames> {
+        None
+    }
+
+    /// Asking makes room: called only where [`ParseCx::frames`] has the protocol.
+    fn frames_mut(&mut self) -> Option<&mut Frames> {
+        None
     }
 
     /// What the flow carries from the next packet on is ciphertext: payload rules have nothing to find in it.

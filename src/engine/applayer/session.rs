@@ -177,6 +177,11 @@ impl AppSession {
             return self.give_up(false);
         };
         let len = if let Input::Data(d) = input { d.len() } else { 0 };
+        if cx.parse.frames.has(self.proto)
+            && let Some(frames) = parser.frames_mut()
+        {
+            frames.stream(dir, cx.parse.at);
+        }
         match parser.parse(&cx.parse, dir, input) {
             Parsed::Consumed(n) => {
                 let n = n.min(len);
@@ -348,7 +353,7 @@ mod tests {
     fn with(udp: bool, f: impl FnOnce(&AppCx<'_>)) {
         let vocabulary = Vocabulary { protocols: &ROWS, ..Vocabulary::EMPTY };
         let (settings, tuple) = (crate::proto::Settings::default(), FiveTuple::default());
-        let parse = ParseCx { ts: Timestamp::ZERO, tuple: &tuple, inline: false };
+        let parse = ParseCx { ts: Timestamp::ZERO, tuple: &tuple, inline: false, at: 0, frames: Default::default() };
         f(&AppCx { vocabulary: &vocabulary, settings: &settings, parse, udp, turnable: true, pending_max: 64 });
     }
 

@@ -99,6 +99,8 @@ pub enum BufferKind {
     Streaming,
     /// Any number of instances per transaction (`dns.query`, `tls.certs`); each is inspected by itself.
     Multi,
+    /// A unit on the wire that the parser notes as a [`super::frames::Frame`]; of no transaction, inspected in the stream.
+    Frame,
 }
 
 /// One inspection buffer.
@@ -116,6 +118,14 @@ pub struct BufferDef {
     /// Names compared without case anyway: the prefilter may fold them once.
     pub lowercase: bool,
     pub doc: &'static str,
+}
+
+impl BufferDef {
+    /// The frame's name without its protocol; `None` for what is no frame.
+    pub fn frame_name(&self) -> Option<&'static str> {
+        let whole = self.name.strip_prefix(FRAME_PREFIX)?;
+        Some(whole.split_once('.').map_or(whole, |(_, name)| name))
+    }
 }
 
 /// One event rules can match by `app-layer-event:<proto>.<name>`.
@@ -219,6 +229,8 @@ pub mod generic {
     pub const SCTP_HDR: BufferId = BufferId::new(ProtoId::ANY, 17);
     /// Each user message of an SCTP packet.
     pub const SCTP_CHUNK_DATA: BufferId = BufferId::new(ProtoId::ANY, 18);
+    /// All that a direction of a recognised protocol carries.
+    pub const FRAME_STREAM: BufferId = BufferId::new(ProtoId::ANY, 19);
 
     /// The server spoke first where the client should have.
     pub const EVENT_WRONG_DIRECTION_FIRST_DATA: EventId = EventId { proto: ProtoId::ANY, local: 1 };
@@ -269,6 +281,7 @@ pub mod generic {
         def("ip.dst", &["ip_dst"], Direct::Both, BufferKind::Whole, "destination address of the packet, as bytes"),
         def("sctp.hdr", &[], Direct::Both, BufferKind::Whole, "SCTP header with all chunks"),
         def("sctp.chunk_data", &[], Direct::Both, BufferKind::Multi, "user message of each SCTP data chunk"),
+        def("frame:stream", &[], Direct::Both, BufferKind::Frame, "all that a direction of the protocol carries"),
     ];
 }
 
@@ -321,6 +334,21 @@ impl Vocabulary {
     /// A sticky buffer by its name or alias.
     pub fn sticky(&self, name: &str) -> Option<(BufferId, &'static BufferDef)> {
         self.buffers().find(|(_, b)| b.name == name || b.aliases.contains(&name))
+    }
+
+    /// A frame by its name in rules, `<protocol>.<frame>`, or `<frame>` of the protocol `own`: whose it is with it.
+    pub fn frame(&self, text: &str, own: Option<ProtoId>) -> Option<(ProtoId, BufferId, &'static BufferDef)> {
+        let named = text.split_once('.').and_then(|(p, rest)| Some((self.protocol(p)?, rest)));
+        let (proto, name) = match (named, own) {
+            (Some(found), _) => found,
+            (None, Some(own)) => (self.proto_def(own)?, text),
+            (None, None) => return None,
+        };
+        if name == "stream" && proto.tcp {
+            return Some((proto.id, generic::FRAME_STREAM, self.buffer_def(generic::FRAME_STREAM)?));
+        }
+        let at = proto.buffers.iter().position(|b| b.frame_name() == Some(name))?;
+        Some((proto.id, BufferId::new(proto.id, at as u8), proto.buffers.get(at)?))
     }
 
     /// A buffer by an old content modifier's name.

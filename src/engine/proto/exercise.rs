@@ -5,7 +5,7 @@
 
 use crate::applayer::{
     AppParser, BufferId, BufferKind, Input, LogCx, LogPurpose, ParseCx, Parsed, ProbeInput, ProtoDef, ProtoId,
-    Transaction, TxId, generic,
+    ProtoSet, Transaction, TxId, generic,
 };
 use crate::types::{Direction, FieldSink, FiveTuple, IpProto, PerDirection, Timestamp};
 
@@ -55,11 +55,18 @@ pub fn run(def: &ProtoDef, data: &[u8]) {
     let dport = if choice & 4 == 0 { 53 } else { 4_443 };
     let proto = if udp { IpProto::UDP } else { IpProto::TCP };
     let tuple = FiveTuple { sport: 40_000, dport, proto, ..FiveTuple::default() };
-    let cx = ParseCx { ts: Timestamp::from_secs(1), tuple: &tuple, inline: choice & 8 != 0 };
+    let mut cx = ParseCx {
+        ts: Timestamp::from_secs(1),
+        tuple: &tuple,
+        inline: choice & 8 != 0,
+        at: 0,
+        frames: if choice & 16 != 0 { ProtoSet::ALL } else { ProtoSet::default() },
+    };
     let settings = crate::proto::Settings::default();
     let mut parser = (def.parser)(&settings);
     let mut pending: PerDirection<Vec<u8>> = PerDirection::default();
     let mut over: PerDirection<bool> = PerDirection::default();
+    let mut taken_of: PerDirection<u64> = PerDirection::default();
     while let Some((lead, tail)) = rest.split_first() {
         if lead & 0x80 != 0 {
             dir = dir.flip();
@@ -70,6 +77,7 @@ pub fn run(def: &ProtoDef, data: &[u8]) {
         if over[dir] {
             continue;
         }
+        cx.at = taken_of[dir];
         if lead & 0x40 != 0 {
             pending[dir].clear();
             over[dir] = !matches!(parser.parse(&cx, dir, Input::Gap(7)), Parsed::Consumed(_));
@@ -82,8 +90,12 @@ pub fn run(def: &ProtoDef, data: &[u8]) {
                 assert!(n <= pending[dir].len(), "consumed more than there was");
                 let taken = if udp { pending[dir].len() } else { n };
                 pending[dir].drain(..taken);
+                taken_of[dir] += taken as u64;
             }
             Parsed::Done | Parsed::Switch { .. } | Parsed::Failed => over[dir] = true,
+        }
+        if let Some(frames) = parser.frames_mut() {
+            frames.inspected(dir, taken_of[dir]);
         }
         visit(def, parser.as_mut(), lead & 1 == 0);
     }

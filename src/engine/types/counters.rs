@@ -99,6 +99,7 @@ counters! {
     AppTransactions "app_layer.tx" "transactions begun";
     AppMemcap "app_layer.memcap" "flows that lost their parser for want of room";
     AppTxOverflow "app_layer.tx_overflow" "transactions closed unfinished to make room";
+    AppFramesLost "app_layer.frames_lost" "frames that went uninspected to make room";
     FileStoreErrors "file_store.fs_errors" "files that could not be kept for an error of the file system";
     FileStoreKept "file_store.kept" "files handed out to be kept";
     DetectCandidates "detect.candidates" "signatures the prefilter asked to inspect";

@@ -58,13 +58,13 @@ impl Path {
                 tcp.stop_app(dir);
                 return Fed::default();
             }
-            let (input, len) = match tcp.pending(dir) {
+            let (input, at, len) = match tcp.pending(dir) {
                 None => return Fed { consumed: taken, ..Fed::default() },
-                Some(Chunk::Data { bytes, .. }) => (Input::Data(bytes), bytes.len() as u64),
-                Some(Chunk::Gap { len, .. }) => (Input::Gap(len), len),
-                Some(Chunk::End) => (Input::Eof, 0),
+                Some(Chunk::Data { bytes, offset }) => (Input::Data(bytes), offset, bytes.len() as u64),
+                Some(Chunk::Gap { len, offset }) => (Input::Gap(len), offset, len),
+                Some(Chunk::End) => (Input::Eof, tcp.stream_bytes(dir), 0),
             };
-            let cx = self.app_cx(&flow.core.tuple, false);
+            let cx = self.app_cx(&flow.core.tuple, at, false);
             let fed = app.feed(&cx, dir, input);
             let all = match input {
                 Input::Data(_) => fed.consumed as u64,
@@ -112,7 +112,7 @@ impl Path {
             }
             // An answer's sender is no client, whatever its words look like.
             let turnable = flow.core.packets[dir.flip()] == 0;
-            let cx = AppCx { turnable, ..self.app_cx(&flow.core.tuple, true) };
+            let cx = AppCx { turnable, ..self.app_cx(&flow.core.tuple, 0, true) };
             let fed = flow.session.app.feed(&cx, dir, Input::Data(data));
             if fed.failed {
                 self.gave_up(flow, fate);
@@ -134,11 +134,11 @@ impl Path {
         self.exception(Cause::ApplayerError, Some(flow), fate);
     }
 
-    fn app_cx<'a>(&'a self, tuple: &'a FiveTuple, udp: bool) -> AppCx<'a> {
+    fn app_cx<'a>(&'a self, tuple: &'a FiveTuple, at: u64, udp: bool) -> AppCx<'a> {
         AppCx {
             vocabulary: &self.vocabulary,
             settings: &self.config.proto,
-            parse: ParseCx { ts: self.now, tuple, inline: self.stream_inline },
+            parse: ParseCx { ts: self.now, tuple, inline: self.stream_inline, at, frames: self.frames },
             udp,
             turnable: true,
             // A datagram is presented once, so nothing of it stays pending.

@@ -14,7 +14,7 @@ use crate::detect::state::FlowDetect;
 use crate::flow::{Flow, FlowState};
 use crate::session::Session;
 use crate::stream::TcpState;
-use crate::types::{Direction, IpProto, Reason};
+use crate::types::{Counter, Direction, IpProto, Reason};
 
 /// What inspection of one packet found.
 struct Found {
@@ -122,6 +122,9 @@ impl Path {
         }
         *opaque = app.parser().is_some_and(|p| p.opaque());
         self.conclude(found, Some(flow), subject, fate, out);
+        if self.frames.has(flow.session.app.protocol()) {
+            self.frames_seen(flow, view, out);
+        }
     }
 
     /// Candidates to hits, hits to what they come to; in lists that are handed back by [`Path::conclude`].
@@ -179,7 +182,8 @@ impl Path {
         for a in &alerts {
             let tx = a.tx.or_else(|| self.datagram_of(a.sig, flow.as_deref()?));
             let context = hits.get(a.hit).and_then(|h| h.context.clone());
-            let input = AlertInput { sig: a.sig, tx, stream_match: a.stream_match, blocked: a.blocked, context };
+            let frame = hits.get(a.hit).and_then(Hit::frame);
+            let input = AlertInput { sig: a.sig, tx, frame, stream_match: a.stream_match, blocked: a.blocked, context };
             let ruled = Ruled { verdict: fate.verdict, passed: settled.pass };
             self.alert(&input, ruled, subject, flow.as_deref(), out);
         }
@@ -188,6 +192,20 @@ impl Path {
             self.tagged(subject, flow.as_deref(), out);
         }
         (self.hits, self.alerts) = (hits, alerts);
+    }
+
+    /// Records of frames that have ended or grown long enough, and farewell to those that were inspected to their end.
+    fn frames_seen(&mut self, flow: &mut Flow<Session>, view: &View<'_>, out: &mut Output) {
+        let dir = view.subject.dir.unwrap_or(Direction::ToServer);
+        let Some(raw) = flow.session.tcp.as_ref().map(|tcp| tcp.raw(dir)) else { return };
+        let upto = raw.offset.saturating_add(raw.bytes.len() as u64);
+        if self.config.records.frame.is_some() {
+            self.frame_records(flow, dir, raw.ended || view.flow_end, view.subject, out);
+        }
+        if let Some(frames) = flow.session.app.parser_mut().and_then(|p| p.frames_mut()) {
+            let lost = frames.inspected(dir, upto);
+            self.counters.add(Counter::AppFramesLost, lost);
+        }
     }
 
     /// A rule of a protocol that matched a datagram as such means the message in it: the newest.

@@ -9,7 +9,7 @@ use super::findings::View;
 use super::report::Subject;
 use super::{Config, Mode, Output};
 use crate::action::{Edit, rewrite};
-use crate::applayer::Vocabulary;
+use crate::applayer::{ProtoSet, Vocabulary};
 use crate::decode::{Bytes, Frame, IpHeader, Packet};
 use crate::detect::compile::Ruleset;
 use crate::detect::inspect::{Alert, Detector, Hit};
@@ -73,6 +73,8 @@ pub(super) struct Path {
     pub config: Arc<Config>,
     pub rules: Arc<Ruleset>,
     pub vocabulary: Vocabulary,
+    /// Protocols whose frames rules or records want.
+    pub frames: ProtoSet,
     pub inline: bool,
     /// Streams are read as they pass.
     pub stream_inline: bool,
@@ -98,11 +100,16 @@ pub(super) struct Path {
     pub alerts: Vec<Alert>,
 }
 
+fn frames_wanted(config: &Config, rules: &Ruleset) -> ProtoSet {
+    if config.records.frame.is_some() { ProtoSet::ALL } else { rules.framed() }
+}
+
 impl Path {
     pub fn new(config: Arc<Config>, rules: Arc<Ruleset>, shared: Shared) -> Result<Self, MatcherError> {
         let inline = config.mode == Mode::Inline;
         Ok(Path {
             vocabulary: *rules.vocabulary(),
+            frames: frames_wanted(&config, &rules),
             detector: Detector::new(&rules, &config.limits, inline, shared)?,
             account: Account::new(config.limits.stream_bytes_max),
             app_bytes: 0,
@@ -131,6 +138,7 @@ impl Path {
             Arc::make_mut(&mut self.config).proto.want_hashes(hashes);
         }
         self.vocabulary = *rules.vocabulary();
+        self.frames = frames_wanted(&self.config, &rules);
         self.rules = rules;
         Ok(())
     }

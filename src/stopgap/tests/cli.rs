@@ -278,6 +278,8 @@ fn events_checksums_and_settings() {
     assert_eq!(kinds(&["-k", "none", "--events", "http,drop"]), ["http"]);
     assert_eq!(kinds(&["-k", "all", "--events", "alert"]), ["alert"]);
     assert_eq!(kinds(&["-k", "none", "--events", "alert"]), ["alert", "alert"]);
+    // The request, then each direction as a whole and the response.
+    assert_eq!(kinds(&["-k", "none", "--events", "frame"]), ["frame"; 4]);
     assert_eq!(kinds(&["--events", "netflow"]), ["netflow", "netflow"]);
     assert_eq!(
         kinds(&["--set", "checksums=none", "--set", "outputs.events=[flow, netflow]", "--events", "flow"]),

@@ -28,6 +28,8 @@ pub enum Class {
     App,
     /// Transactions.
     Tx,
+    /// Units on the wire that a parser notes.
+    Frame,
 }
 
 /// What a rule's action falls on.
@@ -43,7 +45,9 @@ impl Class {
     pub const fn scope(self) -> ActionScope {
         match self {
             Class::Event | Class::Packet => ActionScope::Packet,
-            Class::IpOnly | Class::LikeIpOnly | Class::Protocol | Class::App | Class::Tx => ActionScope::Flow,
+            Class::IpOnly | Class::LikeIpOnly | Class::Protocol | Class::App | Class::Tx | Class::Frame => {
+                ActionScope::Flow
+            }
             Class::PacketStream | Class::Stream => ActionScope::FlowIfStateful,
         }
     }
@@ -58,7 +62,7 @@ impl Class {
             Class::PacketStream => "pkt_stream",
             Class::Stream => "stream",
             Class::App => "app_layer",
-            Class::Tx => "app_tx",
+            Class::Tx | Class::Frame => "app_tx",
         }
     }
 }
@@ -93,6 +97,8 @@ pub(crate) enum Source {
     /// A header of the packet.
     Header,
     Tx(BufferKind),
+    /// A frame in the stream.
+    Frame,
     /// Run where `base64_decode` stands.
     Base64,
 }
@@ -200,7 +206,10 @@ fn buffer_aux(
         | generic::ICMPV6_HDR
         | generic::SCTP_HDR
         | generic::SCTP_CHUNK_DATA => Source::Header,
-        id => Source::Tx(vocabulary.buffer_def(id).map_or(BufferKind::Whole, |d| d.kind)),
+        id => match vocabulary.buffer_def(id).map_or(BufferKind::Whole, |d| d.kind) {
+            BufferKind::Frame => Source::Frame,
+            kind => Source::Tx(kind),
+        },
     };
     let aux = ops::compile(&b.ops, factory).map_err(|e| e.to_string())?;
     let chain = chains.intern(&b.transforms);
@@ -212,6 +221,9 @@ fn classify(sig: &Signature, buffers: &[BufferAux]) -> Class {
     let basis = |t: TestBasis| sig.packet_tests.iter().any(|p| p.basis() == t);
     if any(|s| matches!(s, Source::Tx(_))) || !sig.tx_tests.is_empty() || !sig.app_events.is_empty() {
         return Class::Tx;
+    }
+    if any(|s| *s == Source::Frame) {
+        return Class::Frame;
     }
     let payload = any(|s| *s == Source::Payload);
     let header = any(|s| *s == Source::Header);
@@ -380,7 +392,11 @@ fn directions(sig: &Signature, buffers: &[BufferAux]) -> [bool; 2] {
     }
     Direction::BOTH.map(|d| {
         sig.flow.direction.is_none_or(|f| f == d)
-            && sig.buffers.iter().zip(buffers).all(|(m, a)| !matches!(a.source, Source::Tx(_)) || includes(m.direct, d))
+            && sig
+                .buffers
+                .iter()
+                .zip(buffers)
+                .all(|(m, a)| !matches!(a.source, Source::Tx(_) | Source::Frame) || includes(m.direct, d))
             && sig.tx_tests.iter().all(|t| includes(t.direct, d))
     })
 }
@@ -394,7 +410,7 @@ fn tx_proto(sig: &Signature, buffers: &[BufferAux]) -> ProtoId {
         .buffers
         .iter()
         .zip(buffers)
-        .find(|(m, a)| matches!(a.source, Source::Tx(_)) && m.buffer.proto != ProtoId::ANY)
+        .find(|(m, a)| matches!(a.source, Source::Tx(_) | Source::Frame) && m.buffer.proto != ProtoId::ANY)
         .map(|(m, _)| m.buffer.proto);
     of_buffer
         .or_else(|| sig.tx_tests.first().map(|t| t.proto).filter(|p| *p != ProtoId::ANY))

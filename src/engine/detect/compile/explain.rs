@@ -130,6 +130,8 @@ fn groups(rs: &Ruleset, i: SigIdx, c: &Compiled) -> Vec<String> {
         out.push(format!("address table; {} address rules without a short list", rs.addresses.wide()));
     } else if c.class == Class::Event {
         out.push(format!("packets with a decode or stream event: {} rules", rs.events.len()));
+    } else if c.class == Class::Frame {
+        out.push("frames of its kind, one by one".into());
     } else if out.is_empty() && matches!(c.sig.header.proto, RuleProto::Unparsed(_)) {
         out.push("none: its protocol has no parser".into());
     } else if out.is_empty() {
@@ -142,6 +144,7 @@ fn cost(c: &Compiled) -> String {
     let first = match (c.class, c.fast.is_some()) {
         (Class::IpOnly, _) => "a share of one search per flow direction",
         (Class::Event, _) => "one check per packet with an event",
+        (Class::Frame, _) => "one inspection per frame and packet that adds to it",
         (Class::Tx, true) => "a share of one search per transaction buffer",
         (Class::Tx, false) => "one inspection per transaction progress",
         (_, true) => "a share of the search of each payload byte",

@@ -11,12 +11,13 @@ pub use explain::{BufferExplanation, Explanation};
 
 pub(crate) use class::{Compiled, Source};
 
+use super::inspect::frames::FrameRules;
 use super::matching::{MatcherFactory, Scratch};
 use super::prefilter::{AddressRules, PayloadGroups, SetBuilder, TxGroups};
 use super::signature::{SigIdx, Signature, TagScope, VarId};
 use super::state::shared::BitName;
 use super::transforms_cache::ChainTable;
-use crate::applayer::Vocabulary;
+use crate::applayer::{ProtoSet, Vocabulary};
 use std::sync::Arc;
 
 /// Compiled pattern databases by content key; kept by someone with a disk.
@@ -69,6 +70,7 @@ pub struct Ruleset {
     pub(crate) addresses: AddressRules,
     pub(crate) payload: PayloadGroups,
     pub(crate) txs: TxGroups,
+    pub(crate) frames: FrameRules,
     pub(crate) chains: ChainTable,
     /// Rules that ask for decode or stream events alone.
     pub(crate) events: Vec<SigIdx>,
@@ -112,6 +114,7 @@ impl Ruleset {
             epoch: settings.epoch.max(1),
             vocabulary,
             factory,
+            frames: FrameRules::build(&sigs, &vocabulary),
             sigs,
             addresses,
             payload,
@@ -133,6 +136,7 @@ impl Ruleset {
             addresses: AddressRules::default(),
             payload: PayloadGroups::default(),
             txs: TxGroups::default(),
+            frames: FrameRules::default(),
             chains: ChainTable::default(),
             events: Vec::new(),
             var_names: Vec::new(),
@@ -169,6 +173,11 @@ impl Ruleset {
 
     pub fn class(&self, idx: SigIdx) -> Option<Class> {
         self.sigs.get(idx.0 as usize).map(|c| c.class)
+    }
+
+    /// Protocols that some rule wants frames of.
+    pub fn framed(&self) -> ProtoSet {
+        self.frames.protocols()
     }
 
     /// Hashes of files that some rule looks at.

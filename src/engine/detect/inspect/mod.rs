@@ -10,6 +10,7 @@
 
 pub(crate) mod bytes;
 pub(crate) mod content;
+pub(crate) mod frames;
 mod gather;
 mod header;
 #[cfg(test)]
@@ -35,6 +36,7 @@ use super::signature::{PacketFacts, SigIdx};
 use super::state::FlowDetect;
 use super::state::shared::{BitName, Hosts, Moment, Shared};
 use super::transforms_cache::TransformCache;
+use crate::applayer::frames::Frame;
 use crate::applayer::{AppParser, EventId, ProtoId, TxId};
 use crate::types::{Cause, Counter, Counters, Limits};
 use content::Work;
@@ -82,6 +84,7 @@ pub enum HitKind {
     Packet,
     Stream,
     Tx(TxId),
+    Frame(Frame),
 }
 
 /// New bytes for a match: where, and which of the signature's `replace` entries.
@@ -108,13 +111,21 @@ impl Hit {
     pub fn tx(&self) -> Option<TxId> {
         match self.kind {
             HitKind::Tx(id) => Some(id),
+            HitKind::Frame(frame) => frame.tx,
+            _ => None,
+        }
+    }
+
+    pub fn frame(&self) -> Option<Frame> {
+        match self.kind {
+            HitKind::Frame(frame) => Some(frame),
             _ => None,
         }
     }
 
     /// The match rests on more than this packet.
     pub fn stream_match(&self) -> bool {
-        matches!(self.kind, HitKind::Stream | HitKind::Tx(_))
+        matches!(self.kind, HitKind::Stream | HitKind::Tx(_) | HitKind::Frame(_))
     }
 }
 
@@ -235,6 +246,7 @@ impl Detector {
             self.flow_events(rs, ProtoId::ANY, input, f, dir, out);
             if let Some(app) = input.app {
                 self.flow_events(rs, app.protocol(), input, f, dir, out);
+                self.frame_rules(rs, input, f, app, dir, out);
                 self.tx_rules(rs, input, f, app, dir, out);
             }
         }

@@ -367,7 +367,7 @@ impl Detector {
                         None => Outcome::No,
                     }
                 }
-                Source::Base64 | Source::Tx(_) => continue,
+                Source::Base64 | Source::Tx(_) | Source::Frame => continue,
             };
             match outcome {
                 Outcome::Match => replacements(c, i, &self.work.found, payload_at, &mut replace),

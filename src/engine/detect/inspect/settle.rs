@@ -61,8 +61,9 @@ impl Detector {
         }
         let max = self.limits.alerts_per_packet_max;
         hits.iter_mut().skip(max).for_each(|h| h.late = true);
-        hits.sort_by_key(|h| (h.sig, h.tx()));
-        hits.dedup_by_key(|h| (h.sig, h.tx()));
+        let what = |h: &Hit| (h.sig, h.tx(), h.frame().map(|f| f.id));
+        hits.sort_by_key(what);
+        hits.dedup_by_key(|h| what(h));
         let already = alerts.len();
         let mut kept = hits.len();
         for (i, h) in hits.iter().enumerate() {

@@ -195,6 +195,7 @@ impl Detector {
                     set_mark(s, n, 0, from, i);
                 }
                 BufferKind::Streaming => self.scan_growing(rs, group, n, at, s),
+                BufferKind::Frame => {}
             }
         }
     }
@@ -389,6 +390,7 @@ impl Detector {
         if let Some(aux) = c.buffers.get(e) {
             return match aux.source {
                 Source::Base64 => Outcome::Match,
+                Source::Frame => Outcome::No,
                 Source::Payload | Source::Header => self.packet_element(c, e, input),
                 Source::Tx(kind) => self.tx_buffer(c, e, kind, at),
             };
@@ -439,7 +441,9 @@ impl Detector {
         // Nothing of it can come any more.
         let past = match kind {
             BufferKind::Streaming => at.progress == Progress::DONE,
-            BufferKind::Whole | BufferKind::Multi => at.progress > m.progress || at.progress == Progress::DONE,
+            BufferKind::Whole | BufferKind::Multi | BufferKind::Frame => {
+                at.progress > m.progress || at.progress == Progress::DONE
+            }
         };
         let mut instances = 0;
         let mut later = false;

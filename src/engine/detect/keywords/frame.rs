@@ -19,21 +19,36 @@ pub const FRAME: Keyword = Keyword {
 
 fn frame(b: &mut Builder<'_>, v: &Value<'_>) -> Result<(), Fault> {
     let text = v.text.trim().to_ascii_lowercase();
-    // The short form leaves out the rule's own protocol.
-    let own = match b.sig.header.proto {
-        RuleProto::App(p) => b.cx.vocabulary.proto_def(p),
-        _ => None,
+    let vocabulary = b.cx.vocabulary;
+    let transport = b.sig.header.proto.clone();
+    let (own, tcp, udp) = match &transport {
+        RuleProto::App(p) => (Some(*p), true, true),
+        RuleProto::Unparsed(_) => (None, true, true),
+        RuleProto::Tcp | RuleProto::TcpStream => (None, true, false),
+        RuleProto::Udp => (None, false, true),
+        RuleProto::Ip | RuleProto::Ipv4 | RuleProto::Ipv6 => (None, true, true),
+        _ => (None, false, false),
     };
-    let whole = own.map(|p| format!("{FRAME_PREFIX}{}.{text}", p.name));
-    let mut named = [Some(format!("{FRAME_PREFIX}{text}")), whole].into_iter().flatten();
-    if let Some((id, def)) = named.find_map(|n| b.cx.vocabulary.sticky(&n)) {
+    if let Some((proto, id, def)) = vocabulary.frame(&text, own) {
+        let carried = vocabulary.proto_def(proto).is_some_and(|p| p.tcp && tcp || p.udp && udp);
+        if !carried {
+            return Err(Fault::new(Code::Protocols, format!("packets of this rule carry no `{text}`")));
+        }
+        if id.proto != proto {
+            // The frame is of no protocol in particular, so the rule is.
+            b.bind(proto)?;
+            b.sig.header.proto = RuleProto::App(proto);
+        }
         return b.select(id, def);
     }
     let proto = text.split('.').next().unwrap_or_default();
-    if let Some(unparsed) = b.cx.unparsed(proto) {
+    let unparsed = b.cx.unparsed(proto).or(match transport {
+        RuleProto::Unparsed(name) => b.cx.unparsed(name),
+        _ => None,
+    });
+    if let Some(unparsed) = unparsed {
         return b.select_unparsed(unparsed);
     }
-    let known: Vec<&str> =
-        b.cx.vocabulary.buffers().filter_map(|(_, def)| def.name.strip_prefix(FRAME_PREFIX)).collect();
+    let known: Vec<&str> = vocabulary.buffers().filter_map(|(_, def)| def.name.strip_prefix(FRAME_PREFIX)).collect();
     Err(Fault::new(Code::Unsupported, format!("`{text}` is not a frame that parsers here cut")).help(known.join(", ")))
 }

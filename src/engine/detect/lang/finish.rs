@@ -18,6 +18,7 @@ pub fn finish(b: &mut Builder<'_>) -> Result<(), Fault> {
     drop_empty(b);
     direction(b)?;
     packet_or_stream(b)?;
+    frames_alone(b)?;
     for m in &b.sig.buffers {
         contents(b, m)?;
         sizes(b, m)?;
@@ -151,6 +152,19 @@ fn packet_or_stream(b: &Builder<'_>) -> Result<(), Fault> {
             format!("`{keyword}` is about single packets, `{name}` about a transaction"),
         )
         .help("for the size of a buffer use `bsize`"));
+    }
+    Ok(())
+}
+
+/// A rule about a frame looks at nothing of other reach.
+fn frames_alone(b: &Builder<'_>) -> Result<(), Fault> {
+    let framed = |id: BufferId| b.cx.vocabulary.buffer_def(id).is_some_and(|d| d.kind == BufferKind::Frame);
+    let Some(frame) = b.sig.buffers.iter().find(|m| framed(m.buffer)) else { return Ok(()) };
+    let other = |m: &BufferMatch| m.buffer != frame.buffer && m.buffer != generic::BASE64_DATA;
+    if b.sig.buffers.iter().any(other) || !b.sig.tx_tests.is_empty() || !b.sig.app_events.is_empty() {
+        let name = b.cx.vocabulary.buffer_def(frame.buffer).map_or("?", |d| d.name);
+        return Err(Fault::new(Code::Conflict, format!("`{name}` beside other buffers"))
+            .help("a rule looks at frames of one kind, or at transactions, or at the payload"));
     }
     Ok(())
 }

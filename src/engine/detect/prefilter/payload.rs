@@ -148,7 +148,7 @@ impl PayloadGroups {
                 let mut filed = Filed::default();
                 for (i, c) in sigs.iter().enumerate() {
                     let here = c.dirs[d as usize] && t.admits(&c.sig.header.proto, vocabulary);
-                    let mine = !matches!(c.class, Class::Tx | Class::Event | Class::IpOnly)
+                    let mine = !matches!(c.class, Class::Tx | Class::Frame | Class::Event | Class::IpOnly)
                         && by_address.get(i) != Some(&true);
                     if here && mine {
                         filed.file(SigIdx(i as u32), c);

@@ -127,6 +127,8 @@ pub struct FlowDetect {
     pub(crate) tx_from: [u64; 2],
     /// No rule looks at transactions of this flow's protocol in this direction.
     pub(crate) tx_unwatched: [bool; 2],
+    /// Rules that matched a frame still of interest, with its number, by direction.
+    pub(crate) frames_fired: [SmallVec<[(u64, SigIdx); 1]>; 2],
     pub(crate) counts: SmallVec<[(u32, u32, Count); 1]>,
     pub(crate) tag: Option<TagLeft>,
     pub(crate) passed: bool,
@@ -199,6 +201,7 @@ impl FlowDetect {
         self.base = 0;
         self.tx_from = [0; 2];
         self.tx_unwatched = [false; 2];
+        self.frames_fired = Default::default();
     }
 
     /// The lowest stream position that a waiting candidate of `dir` still looks at; `None` where nothing waits. The

@@ -63,7 +63,11 @@ fn tuple(proto: IpProto, dport: u16) -> FiveTuple {
 
 fn feed(parser: &mut DnsParser, proto: IpProto, dir: Direction, input: Input<'_>) -> Parsed {
     let tuple = tuple(proto, 53);
-    let parsed = parser.parse(&ParseCx { ts: Timestamp::ZERO, tuple: &tuple, inline: false }, dir, input);
+    let parsed = parser.parse(
+        &ParseCx { ts: Timestamp::ZERO, tuple: &tuple, inline: false, at: 0, frames: Default::default() },
+        dir,
+        input,
+    );
     parser.invariants();
     parsed
 }

@@ -8,12 +8,13 @@
 
 use super::charset::Charset;
 use super::payload::Place;
-use super::tables::event;
+use super::tables::{buffer, event};
 use super::text::{self, Eol};
 use super::tx::HttpTx;
 use super::{ID, Settings};
+use crate::applayer::frames::Frames;
 use crate::applayer::inflate::{Bounds, Encoding, Inflater};
-use crate::applayer::{AppParser, EventId, Input, ParseCx, Parsed, Progress, ProtoId, Transaction, TxId};
+use crate::applayer::{AppParser, BufferId, EventId, Input, ParseCx, Parsed, Progress, ProtoId, Transaction, TxId};
 use crate::types::Direction;
 use std::any::Any;
 use std::borrow::Cow;
@@ -169,6 +170,8 @@ pub struct HttpParser {
     /// Transactions from here on were opened in this call.
     fresh: u64,
     held: usize,
+    /// Made for flows of which somebody wants frames.
+    frames: Option<Box<Frames>>,
 }
 
 impl HttpParser {
@@ -183,6 +186,7 @@ impl HttpParser {
             bombs: 0,
             fresh: 0,
             held: 0,
+            frames: None,
         }
     }
 
@@ -309,22 +313,24 @@ impl HttpParser {
     fn data(&mut self, cx: &ParseCx<'_>, dir: Direction, data: &[u8]) -> Parsed {
         let mut joined = std::mem::take(&mut self.half(dir).undecided);
         if joined.is_empty() {
-            return self.bytes(cx, dir, data);
+            return self.bytes(cx, dir, data, cx.at);
         }
         let before = joined.len();
         joined.extend_from_slice(data);
-        match self.bytes(cx, dir, &joined) {
+        match self.bytes(cx, dir, &joined, cx.at.saturating_sub(before as u64)) {
             Parsed::Consumed(n) => Parsed::Consumed(n.saturating_sub(before)),
             Parsed::Switch { consumed, expect } => Parsed::Switch { consumed: consumed.saturating_sub(before), expect },
             other => other,
         }
     }
 
-    fn bytes(&mut self, cx: &ParseCx<'_>, dir: Direction, data: &[u8]) -> Parsed {
+    /// `from`: the stream position of the first byte.
+    fn bytes(&mut self, cx: &ParseCx<'_>, dir: Direction, data: &[u8], from: u64) -> Parsed {
         self.fresh = self.txs.next();
         let mut at = 0usize;
         let parsed = loop {
             let rest = data.get(at..).unwrap_or_default();
+            self.frame(dir, from.saturating_add(at as u64), !rest.is_empty());
             let step = match dir {
                 Direction::ToServer => self.request_step(cx, rest),
                 Direction::ToClient => self.response_step(rest),
@@ -353,9 +359,29 @@ impl HttpParser {
         parsed
     }
 
+    /// Follows where messages begin and end, if anybody wants to know: `at` bytes of the stream have been taken.
+    fn frame(&mut self, dir: Direction, at: u64, more: bool) {
+        let (state, held, tx) = (self.half(dir).state, self.half(dir).held.is_empty(), self.half(dir).tx);
+        let Some(frames) = &mut self.frames else { return };
+        let kind = frame_of(dir);
+        match frames.open(dir, kind) {
+            Some(f) => {
+                f.tx = f.tx.or(tx);
+                // Its transaction is over, or all that its framing counts has come.
+                let over = matches!(state, State::After | State::ConnectWait | State::Tunnel | State::Resync)
+                    || f.tx.is_some() && tx.is_none();
+                if over {
+                    frames.end(dir, kind, at);
+                }
+            }
+            None if state == State::Line && held && more => frames.begin(dir, kind, at, None, None),
+            None => {}
+        }
+    }
+
     /// Bytes that were lost. Those of a body are passed over, since its framing tells how many they are; what lies behind
     /// the message is not known, so the next one is looked for.
-    fn gap(&mut self, dir: Direction, len: u64) -> Parsed {
+    fn gap(&mut self, dir: Direction, len: u64, at: u64) -> Parsed {
         let half = self.half(dir);
         let (left, in_body) = match half.state {
             State::Tunnel => return Parsed::Done,
@@ -378,6 +404,10 @@ impl HttpParser {
                 half.state = if identity { State::After } else { State::ChunkEnd };
             }
         }
+        let over = now < len || self.half(dir).state == State::After;
+        if let Some(frames) = self.frames.as_mut().filter(|_| over) {
+            frames.end(dir, frame_of(dir), at.saturating_add(now));
+        }
         if self.half(dir).state == State::After {
             self.complete(dir, true);
             self.half(dir).state = State::Line;
@@ -396,9 +426,12 @@ impl HttpParser {
         if !undecided.is_empty() {
             self.half(dir).eol = Eol::Done;
             self.half(dir).ending = true;
-            self.bytes(cx, dir, &undecided);
+            self.bytes(cx, dir, &undecided, cx.at.saturating_sub(undecided.len() as u64));
         }
         self.fresh = self.txs.next();
+        if let Some(frames) = &mut self.frames {
+            frames.end(dir, frame_of(dir), cx.at);
+        }
         match dir {
             Direction::ToServer => self.request_eof(cx),
             Direction::ToClient => self.response_eof(),
@@ -413,6 +446,13 @@ impl HttpParser {
             }
         }
         Parsed::Consumed(0)
+    }
+}
+
+fn frame_of(dir: Direction) -> BufferId {
+    match dir {
+        Direction::ToServer => buffer::FRAME_REQUEST,
+        Direction::ToClient => buffer::FRAME_RESPONSE,
     }
 }
 
@@ -465,7 +505,7 @@ impl AppParser for HttpParser {
     fn parse(&mut self, cx: &ParseCx<'_>, dir: Direction, input: Input<'_>) -> Parsed {
         match input {
             Input::Data(d) => self.data(cx, dir, d),
-            Input::Gap(n) => self.gap(dir, n),
+            Input::Gap(n) => self.gap(dir, n, cx.at),
             Input::Eof => self.eof(cx, dir),
         }
     }
@@ -486,12 +526,21 @@ impl AppParser for HttpParser {
         self.held = self.held.saturating_sub(self.txs.free(id));
     }
 
+    fn frames(&self) -> Option<&Frames> {
+        self.frames.as_deref()
+    }
+
+    fn frames_mut(&mut self) -> Option<&mut Frames> {
+        Some(self.frames.get_or_insert_default())
+    }
+
     fn delimits(&self) -> bool {
         true
     }
 
     fn memory(&self) -> usize {
-        size_of::<Self>() + self.held + self.req.held.capacity() + self.resp.held.capacity()
+        let frames = self.frames.as_ref().map_or(0, |f| f.memory());
+        size_of::<Self>() + self.held + self.req.held.capacity() + self.resp.held.capacity() + frames
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -70,6 +70,8 @@ buffers! {
     LOCATION "http.location" ["http_location"] [] ToClient Whole HEADERS, false, "value of Location";
     REQUEST_BODY "http.request_body" [] ["http_client_body"] ToServer Streaming BODY, false, "request body, unchunked and decompressed";
     RESPONSE_BODY "http.response_body" [] ["http_server_body"] ToClient Streaming BODY, false, "response body, unchunked and decompressed";
+    FRAME_REQUEST "frame:http1.request" [] [] ToServer Frame LINE, false, "a request from its first byte to the last of its body, as sent";
+    FRAME_RESPONSE "frame:http1.response" [] [] ToClient Frame LINE, false, "a response from its first byte to the last of its body, as sent";
 }
 
 macro_rules! events {

@@ -74,6 +74,13 @@ pub mod buffer {
     pub const RANDOM_BYTES: BufferId = BufferId::new(ID, 8);
     pub const ALPN: BufferId = BufferId::new(ID, 9);
     pub const SUBJECT_ALT_NAME: BufferId = BufferId::new(ID, 10);
+    pub const FRAME_PDU: BufferId = BufferId::new(ID, 11);
+    pub const FRAME_HDR: BufferId = BufferId::new(ID, 12);
+    pub const FRAME_DATA: BufferId = BufferId::new(ID, 13);
+    pub const FRAME_ALERT: BufferId = BufferId::new(ID, 14);
+    pub const FRAME_HEARTBEAT: BufferId = BufferId::new(ID, 15);
+    pub const FRAME_SSL2_HDR: BufferId = BufferId::new(ID, 16);
+    pub const FRAME_SSL2_PDU: BufferId = BufferId::new(ID, 17);
 }
 
 const fn def(
@@ -84,6 +91,10 @@ const fn def(
     doc: &'static str,
 ) -> BufferDef {
     BufferDef { name, aliases, modifiers: &[], direct, kind: BufferKind::Whole, progress, lowercase: false, doc }
+}
+
+const fn frame(name: &'static str, doc: &'static str) -> BufferDef {
+    BufferDef { kind: BufferKind::Frame, ..def(name, &[], Direct::Both, Progress(1), doc) }
 }
 
 const fn multi(def: BufferDef) -> BufferDef {
@@ -111,6 +122,13 @@ pub const BUFFERS: &[BufferDef] = &[
     def("tls.random_bytes", &[], Direct::Both, HELLO, "the last 28 random bytes of a hello"),
     multi(def("tls.alpn", &[], Direct::Both, HELLO, "each application protocol offered, or the one chosen")),
     multi(def("tls.subjectaltname", &[], Direct::ToClient, CERT, "each alternative name of the first certificate")),
+    frame("frame:tls.pdu", "a record with its header"),
+    frame("frame:tls.hdr", "the header of a record"),
+    frame("frame:tls.data", "the content of a record"),
+    frame("frame:tls.alert", "the content of an alert record"),
+    frame("frame:tls.heartbeat", "the content of a heartbeat record"),
+    frame("frame:tls.ssl2.hdr", "the header of an SSL 2.0 record"),
+    frame("frame:tls.ssl2.pdu", "an SSL 2.0 record with its header"),
 ];
 
 macro_rules! events {

@@ -4,12 +4,13 @@
 //! segments, are kept. So work is linear in the bytes however they are cut, and what is held is one handshake message
 //! per direction, of at most [`HANDSHAKE_BYTES_MAX`]; a longer one is skipped with an event.
 
-use super::event;
 use super::hello::{self, Cursor, Hello, InvalidLength};
 use super::progress;
 use super::settings::{Encryption, Settings};
 use super::transaction::{Chain, TlsTransaction, read_first, state};
 use super::version::Version;
+use super::{buffer, event};
+use crate::applayer::frames::Frames;
 use crate::applayer::{AppParser, EventId, Input, ParseCx, Parsed, Progress, ProtoId, Transaction, TxId};
 use crate::types::{Direction, PerDirection, Timestamp};
 use smallvec::SmallVec;
@@ -51,6 +52,8 @@ struct Lane {
     tls: bool,
     /// What follows of the handshake is ciphertext.
     ciphered: bool,
+    /// Application data has begun; records are followed for their frames alone.
+    sealed: bool,
     done: bool,
 }
 
@@ -66,6 +69,8 @@ pub struct TlsParser {
     now: Timestamp,
     /// Application data has been seen.
     opaque: bool,
+    /// Made for flows of which somebody wants frames.
+    frames: Option<Box<Frames>>,
 }
 
 /// The record layer cannot go on.
@@ -81,6 +86,7 @@ impl TlsParser {
             heartbeat: None,
             now: Timestamp::ZERO,
             opaque: false,
+            frames: None,
         }
     }
 
@@ -118,7 +124,8 @@ impl TlsParser {
         }
     }
 
-    fn data(&mut self, dir: Direction, bytes: &[u8]) -> Result<Parsed, Broken> {
+    /// `from`: the stream position of the first byte.
+    fn data(&mut self, dir: Direction, bytes: &[u8], from: u64) -> Result<Parsed, Broken> {
         let mut rest = bytes;
         while !rest.is_empty() {
             if let Some(record) = self.lanes[dir].record {
@@ -128,7 +135,8 @@ impl TlsParser {
                 continue;
             }
             if !self.lanes[dir].tls && rest.first().is_some_and(|b| b & 0xc0 != 0) {
-                match self.ssl2(dir, rest)? {
+                let at = from.saturating_add((bytes.len() - rest.len()) as u64);
+                match self.ssl2(dir, rest, at)? {
                     Some(0) => break,
                     Some(n) => rest = rest.get(n..).unwrap_or(&[]),
                     None => return Ok(self.end(dir)),
@@ -136,15 +144,42 @@ impl TlsParser {
                 continue;
             }
             let Some((header, tail)) = rest.split_first_chunk::<RECORD_HEADER_BYTES>() else { break };
+            if self.lanes[dir].sealed && !sound(header) {
+                return Ok(self.end(dir));
+            }
             let record = self.header(dir, *header)?;
+            self.frame(dir, record, from.saturating_add((bytes.len() - rest.len()) as u64));
             if record.kind == kind::APPLICATION_DATA && !self.early_data(dir) {
                 self.opaque = self.settings.encryption != Encryption::Full;
-                return Ok(self.end(dir));
+                if self.frames.is_none() {
+                    return Ok(self.end(dir));
+                }
+                // Only the records' places are still of interest.
+                self.lanes[dir] = Lane { tls: true, ciphered: true, sealed: true, ..Lane::default() };
+                self.advance(dir, Progress::DONE);
             }
             rest = tail;
             self.lanes[dir].record = Some(record).filter(|r| r.left > 0);
         }
         Ok(Parsed::Consumed(bytes.len() - rest.len()))
+    }
+
+    /// Notes a record's frames, if anybody wants to know.
+    fn frame(&mut self, dir: Direction, record: Record, at: u64) {
+        let Some(frames) = &mut self.frames else { return };
+        let content = at.saturating_add(RECORD_HEADER_BYTES as u64);
+        let end = content.saturating_add(record.len.into());
+        frames.begin(dir, buffer::FRAME_HDR, at, Some(content), None);
+        frames.begin(dir, buffer::FRAME_PDU, at, Some(end), None);
+        if record.len == 0 {
+            return;
+        }
+        frames.begin(dir, buffer::FRAME_DATA, content, Some(end), None);
+        match record.kind {
+            kind::ALERT => frames.begin(dir, buffer::FRAME_ALERT, content, Some(end), None),
+            kind::HEARTBEAT => frames.begin(dir, buffer::FRAME_HEARTBEAT, content, Some(end), None),
+            _ => {}
+        }
     }
 
     /// Application data before the server has answered (RFC 8446 section 2.3).
@@ -371,7 +406,7 @@ impl TlsParser {
 
     /// An SSL 2.0 record at the front (its first byte has bit 7 set, or bit 6 for the longer header). How many bytes it
     /// took, 0 where it is not complete; `None` where what follows is encrypted.
-    fn ssl2(&mut self, dir: Direction, bytes: &[u8]) -> Result<Option<usize>, Broken> {
+    fn ssl2(&mut self, dir: Direction, bytes: &[u8], at: u64) -> Result<Option<usize>, Broken> {
         let Some((&[a, b], body)) = bytes.split_first_chunk() else { return Ok(Some(0)) };
         let (header, len) = if a & 0x80 != 0 {
             (2, usize::from(u16::from_be_bytes([a & 0x7f, b])))
@@ -384,6 +419,11 @@ impl TlsParser {
             return Err(Broken);
         }
         let Some(body) = bytes.get(header..).and_then(|b| b.get(..len)) else { return Ok(Some(0)) };
+        if let Some(frames) = &mut self.frames {
+            let content = at.saturating_add(header as u64);
+            frames.begin(dir, buffer::FRAME_SSL2_HDR, at, Some(content), None);
+            frames.begin(dir, buffer::FRAME_SSL2_PDU, at, Some(content.saturating_add(len as u64)), None);
+        }
         let body = body.get(1..).unwrap_or(&[]);
         let Some(tx) = &mut self.tx else { return Ok(None) };
         tx.side_mut(dir).version = Version::SSL2;
@@ -423,6 +463,12 @@ impl Default for TlsParser {
     }
 }
 
+/// Whether a record's header is one: known type, a version of TLS, a length within bounds.
+fn sound(&[kind, major, _, len0, len1]: &[u8; RECORD_HEADER_BYTES]) -> bool {
+    let len = u16::from_be_bytes([len0, len1]);
+    (kind::CHANGE_CIPHER_SPEC..=kind::HEARTBEAT).contains(&kind) && major == 3 && (1..=RECORD_BYTES_MAX).contains(&len)
+}
+
 /// Length of a message's body, once its header is there.
 fn announced(message: &[u8]) -> Option<usize> {
     Cursor(message.get(1..)?).u24().ok()
@@ -448,7 +494,7 @@ impl AppParser for TlsParser {
             return Parsed::Done;
         }
         match input {
-            Input::Data(bytes) => match self.data(dir, bytes) {
+            Input::Data(bytes) => match self.data(dir, bytes, cx.at) {
                 Ok(parsed) => parsed,
                 Err(Broken) => {
                     self.end_both();
@@ -456,6 +502,7 @@ impl AppParser for TlsParser {
                 }
             },
             // A hole in ciphertext would not matter, but then this direction would be done: the handshake is lost.
+            Input::Gap(_) if self.lanes[dir].sealed => self.end(dir),
             Input::Gap(_) => {
                 self.end_both();
                 Parsed::Failed
@@ -488,9 +535,20 @@ impl AppParser for TlsParser {
         self.opaque && self.settings.encryption == Encryption::Bypass
     }
 
+    fn frames(&self) -> Option<&Frames> {
+        self.frames.as_deref()
+    }
+
+    fn frames_mut(&mut self) -> Option<&mut Frames> {
+        Some(self.frames.get_or_insert_default())
+    }
+
     fn memory(&self) -> usize {
         let lanes = self.lanes.to_server.message.capacity() + self.lanes.to_client.message.capacity();
-        size_of::<Self>() + lanes + self.tx.as_ref().map_or(0, |tx| tx.memory())
+        size_of::<Self>()
+            + lanes
+            + self.tx.as_ref().map_or(0, |tx| tx.memory())
+            + self.frames.as_ref().map_or(0, |f| f.memory())
     }
 
     fn as_any(&self) -> &dyn Any {

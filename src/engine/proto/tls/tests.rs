@@ -123,8 +123,17 @@ fn server_stream() -> Vec<u8> {
 fn feed(parser: &mut TlsParser, dir: Direction, input: Input<'_>) -> Parsed {
     let tuple = FiveTuple { sport: 40_000, dport: 443, proto: IpProto::TCP, ..FiveTuple::default() };
     // 2017: the certificate above is valid.
-    let parsed =
-        parser.parse(&ParseCx { ts: Timestamp::from_secs(1_500_000_000), tuple: &tuple, inline: false }, dir, input);
+    let parsed = parser.parse(
+        &ParseCx {
+            ts: Timestamp::from_secs(1_500_000_000),
+            tuple: &tuple,
+            inline: false,
+            at: 0,
+            frames: Default::default(),
+        },
+        dir,
+        input,
+    );
     parser.invariants();
     parsed
 }

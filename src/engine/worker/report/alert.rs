@@ -1,6 +1,7 @@
 //! Alerts, drops and tagged packets.
 
 use super::Subject;
+use crate::applayer::frames::Frame;
 use crate::applayer::{AppSession, LogCx, LogPurpose, TxId};
 use crate::detect::inspect::{Context, Said};
 use crate::detect::signature::{SigIdx, Signature, Target};
@@ -16,6 +17,7 @@ use std::net::IpAddr;
 pub(in crate::worker) struct AlertInput {
     pub sig: SigIdx,
     pub tx: Option<TxId>,
+    pub frame: Option<Frame>,
     /// The match rests on the stream or a transaction.
     pub stream_match: bool,
     /// The signature's action was carried out.
@@ -61,6 +63,9 @@ impl Path {
             }
             let xff = xff.filter(|_| !overwrite).map(|(ip, _)| ip);
             self.alert_object(sink, sig, (alert.blocked, &alert.context), settings, xff, &subject);
+            if let (Some(frame), Some(flow), Some(dir)) = (&alert.frame, flow, subject.dir) {
+                self.frame_object(sink, flow, dir, frame, settings.payload_max);
+            }
             if let Some(carrier) = self.carrier.filter(|_| subject.packet.depth > 0) {
                 fields::tunnel(sink, &carrier, subject.packet.depth, self.short());
             }

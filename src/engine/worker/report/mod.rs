@@ -7,6 +7,7 @@
 mod alert;
 mod anomaly;
 mod ending;
+mod frames;
 
 use super::Output;
 use super::path::Path;

@@ -21,7 +21,8 @@ impl Talk {
 
     fn give(&mut self, dir: Direction, input: Input<'_>) -> Parsed {
         let tuple = FiveTuple::default();
-        let cx = ParseCx { ts: Timestamp::from_secs(1), tuple: &tuple, inline: false };
+        let cx =
+            ParseCx { ts: Timestamp::from_secs(1), tuple: &tuple, inline: false, at: 0, frames: Default::default() };
         self.last = self.parser.parse(&cx, dir, input);
         self.last
     }
