@@ -4,6 +4,7 @@
 //! [`Transaction`]. Buffers are asked for by [`BufferId`] and normalised only when asked. This layer knows no concrete
 //! protocol and no rule.
 
+mod counts;
 pub mod files;
 pub mod frames;
 pub mod inflate;
@@ -11,6 +12,7 @@ mod parser;
 mod session;
 mod vocabulary;
 
+pub use counts::{Counted, ProtocolCounts};
 pub use parser::{AppParser, Buffer, Input, LogCx, LogPurpose, ParseCx, Parsed, Progress, Transaction, TxId};
 pub use session::{AppCx, AppSession, Fed};
 pub use vocabulary::{

@@ -95,8 +95,8 @@ counters! {
     StreamRewritten "tcp.rewritten" "segments rewritten to the bytes first accepted";
     StreamMemcap "tcp.segment_memcap_drop" "segments that found no room";
     StreamInvalid "tcp.invalid" "segments not valid in their session";
-    AppParserErrors "app_layer.error" "flows an application-layer parser gave up on";
-    AppTransactions "app_layer.tx" "transactions begun";
+    AppParserErrors "app_layer.errors" "flows an application-layer parser gave up on";
+    AppTransactions "app_layer.transactions" "transactions followed to their end";
     AppMemcap "app_layer.memcap" "flows that lost their parser for want of room";
     AppTxOverflow "app_layer.tx_overflow" "transactions closed unfinished to make room";
     AppFramesLost "app_layer.frames_lost" "frames that went uninspected to make room";

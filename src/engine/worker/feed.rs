@@ -1,12 +1,12 @@
 //! Stream to application layer: everything deliverable goes to the flow's parser, both directions, until neither moves.
 
 use super::path::{Fate, Path};
-use crate::applayer::{AppCx, Fed, Input, ParseCx};
+use crate::applayer::{AppCx, Counted, Fed, Input, ParseCx};
 use crate::decode::Packet;
 use crate::flow::Flow;
 use crate::session::Session;
 use crate::stream::Chunk;
-use crate::types::{Cause, Counter, Direction, FiveTuple};
+use crate::types::{Cause, Counter, Direction, FiveTuple, IpProto};
 
 /// Rounds of both directions per packet: a parser that keeps switching protocols is stopped by it.
 pub(super) const ROUNDS_MAX: usize = 8;
@@ -19,9 +19,7 @@ impl Path {
             let mut again = false;
             for d in [dir.flip(), dir] {
                 let fed = self.feed_direction(flow, d);
-                if fed.failed {
-                    self.gave_up(flow, fate);
-                }
+                self.count(flow, &fed, fate);
                 if fed.reversed {
                     reversed = !reversed;
                     flow.core.reverse();
@@ -114,9 +112,7 @@ impl Path {
             let turnable = flow.core.packets[dir.flip()] == 0;
             let cx = AppCx { turnable, ..self.app_cx(&flow.core.tuple, 0, true) };
             let fed = flow.session.app.feed(&cx, dir, Input::Data(data));
-            if fed.failed {
-                self.gave_up(flow, fate);
-            }
+            self.count(flow, &fed, fate);
             if fed.reversed {
                 flow.core.reverse();
                 dir = dir.flip();
@@ -129,9 +125,17 @@ impl Path {
         reversed
     }
 
-    fn gave_up(&mut self, flow: &mut Flow<Session>, fate: &mut Fate) {
-        self.counters.inc(Counter::AppParserErrors);
-        self.exception(Cause::ApplayerError, Some(flow), fate);
+    /// A protocol that is known now, a parser that gave up.
+    fn count(&mut self, flow: &mut Flow<Session>, fed: &Fed, fate: &mut Fate) {
+        let udp = flow.core.tuple.proto == IpProto::UDP;
+        if fed.detected {
+            self.protocols.inc(flow.session.app.protocol(), udp, Counted::Flow);
+        }
+        if fed.failed {
+            self.protocols.inc(flow.session.app.protocol(), udp, Counted::ParserError);
+            self.counters.inc(Counter::AppParserErrors);
+            self.exception(Cause::ApplayerError, Some(flow), fate);
+        }
     }
 
     fn app_cx<'a>(&'a self, tuple: &'a FiveTuple, at: u64, udp: bool) -> AppCx<'a> {

@@ -14,6 +14,7 @@ mod output;
 mod path;
 mod report;
 
+use crate::applayer::ProtocolCounts;
 use crate::applayer::files::Hashes;
 pub use crate::detect::state::shared::{HostTable, Moment, Shared, Turn};
 pub use config::{Config, KeepFiles, Mode};
@@ -177,6 +178,11 @@ impl Worker {
     /// How often each stream event was raised.
     pub fn stream_events(&self) -> &[u64] {
         &self.path.stream_events
+    }
+
+    /// How much of each protocol passed.
+    pub fn protocols(&self) -> &ProtocolCounts {
+        &self.path.protocols
     }
 
     /// What is done about each exception.

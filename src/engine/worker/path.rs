@@ -9,7 +9,7 @@ use super::findings::View;
 use super::report::Subject;
 use super::{Config, Mode, Output};
 use crate::action::{Edit, rewrite};
-use crate::applayer::{ProtoSet, Vocabulary};
+use crate::applayer::{ProtoSet, ProtocolCounts, Vocabulary};
 use crate::decode::{Bytes, Frame, IpHeader, Packet};
 use crate::detect::compile::Ruleset;
 use crate::detect::inspect::{Alert, Detector, Hit};
@@ -88,6 +88,7 @@ pub(super) struct Path {
     pub exceptions: [u64; Cause::COUNT],
     /// How often each stream event was raised.
     pub stream_events: Vec<u64>,
+    pub protocols: ProtocolCounts,
     /// Time of the latest packet; never moves back unless paced, when it is the time of the packet at hand.
     pub now: Timestamp,
     /// Number of the packet being processed.
@@ -107,8 +108,9 @@ fn frames_wanted(config: &Config, rules: &Ruleset) -> ProtoSet {
 impl Path {
     pub fn new(config: Arc<Config>, rules: Arc<Ruleset>, shared: Shared) -> Result<Self, MatcherError> {
         let inline = config.mode == Mode::Inline;
+        let vocabulary = *rules.vocabulary();
         Ok(Path {
-            vocabulary: *rules.vocabulary(),
+            vocabulary,
             frames: frames_wanted(&config, &rules),
             detector: Detector::new(&rules, &config.limits, inline, shared)?,
             account: Account::new(config.limits.stream_bytes_max),
@@ -121,6 +123,7 @@ impl Path {
             counters: Counters::default(),
             exceptions: [0; Cause::COUNT],
             stream_events: vec![0; crate::stream::events::EVENTS.len()],
+            protocols: ProtocolCounts::new(vocabulary.protocols.len()),
             now: Timestamp::ZERO,
             number: 0,
             carrier: None,

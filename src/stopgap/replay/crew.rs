@@ -8,6 +8,7 @@ use super::divide::Divider;
 use super::outputs::{Outputs, Part};
 use super::turnstile::Turnstile;
 use crate::console::Failure;
+use engine::applayer::ProtocolCounts;
 use engine::decode::{Frame, LinkType, PortId};
 use engine::detect::compile::Ruleset;
 use engine::types::{Cause, Counters, Policies, Timestamp};
@@ -37,6 +38,7 @@ pub struct Tally {
     /// By row of the decode events.
     pub decode_events: Vec<u64>,
     pub stream_events: Vec<u64>,
+    pub protocols: ProtocolCounts,
     pub exceptions: [u64; Cause::COUNT],
     pub policies: Policies,
     pub first: Timestamp,
@@ -218,6 +220,7 @@ fn tally(w: &Worker) -> Tally {
         counters: w.counters().clone(),
         decode_events,
         stream_events: w.stream_events().to_vec(),
+        protocols: w.protocols().clone(),
         exceptions: *w.exceptions(),
         policies: w.policies().clone(),
         first: Timestamp::ZERO,
@@ -394,6 +397,7 @@ impl Tally {
         self.counters.merge(&other.counters);
         self.decode_events.iter_mut().zip(&other.decode_events).for_each(|(a, b)| *a += b);
         self.stream_events.iter_mut().zip(&other.stream_events).for_each(|(a, b)| *a += b);
+        self.protocols.merge(&other.protocols);
         for (a, b) in self.exceptions.iter_mut().zip(other.exceptions) {
             *a += b;
         }

@@ -119,6 +119,7 @@ impl Outputs {
         let uptime = tally.now.since(tally.first).as_secs();
         let mut more = engine::decode::Decoder::event_rows(&tally.decode_events);
         more.extend(engine::stream::events::event_rows(&tally.stream_events));
+        more.extend(tally.protocols.rows(&engine::proto::registry::vocabulary()));
         more.extend(tally.policies.stats(&tally.exceptions));
         let mut counters = tally.counters.clone();
         counters.add(Counter::FileStoreErrors, self.store.as_ref().map_or(0, FileStore::errors));

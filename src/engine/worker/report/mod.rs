@@ -12,7 +12,7 @@ mod frames;
 use super::Output;
 use super::path::Path;
 use crate::applayer::files::{File, FileState};
-use crate::applayer::{LogCx, LogPurpose, Progress, ProtoId, Transaction, TxId, generic};
+use crate::applayer::{Counted, LogCx, LogPurpose, Progress, ProtoId, Transaction, TxId, generic};
 use crate::decode::Packet;
 use crate::flow::Flow;
 use crate::record::{self as fields, Head, Kind, PacketSource};
@@ -137,7 +137,9 @@ impl Path {
                 pass_fileless(flow, dir, first..next);
             }
         }
+        let udp = flow.core.tuple.proto == IpProto::UDP;
         let Session { app, detect, logged, recorded, filed, told, keep, .. } = &mut flow.session;
+        let protocol = app.protocol();
         let Some(parser) = app.parser_mut() else { return };
         let ready = if last { next } else { (*recorded).min(filed.to_server).min(filed.to_client) };
         // Let go by the parser before they had their record: it needed the room.
@@ -145,6 +147,7 @@ impl Path {
         let mut id = (*logged).max(first);
         while id < ready && (last || parser.transaction(id).is_none_or(|tx| done(tx, unseen))) {
             self.counters.inc(Counter::AppTransactions);
+            self.protocols.inc(protocol, udp, Counted::Transaction);
             id = TxId(id.0 + 1);
         }
         *logged = id;
