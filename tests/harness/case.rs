@@ -2,10 +2,11 @@
 //!
 //! A case is `case.yaml`, `case.rules`, `README.md`, and either `packets` (text, see [`crate::case_text`]) or
 //! `input.pcap`. Everything it says is checked as it is, in batches of 1, 7 and 64 that must agree to the byte; its
-//! checks on alerts also hold in the other mode and with every segment cut anew, in order and last piece first, in all
-//! those batch sizes, unless the case excludes a variant and says why.
+//! checks on alerts also hold in the other mode and with every segment cut anew or every datagram in fragments, in order
+//! and last piece first, in all those batch sizes, unless the case excludes a variant and says why. In fragments a packet
+//! that was let through still is, and of one that was not the fragment that completes it is not.
 
-use crate::case_frames::{Recut, checksums_hold, is_cuttable, recut, wrap};
+use crate::case_frames::{Recut, checksums_hold, fragments, is_cuttable, is_fragmentable, recut, wrap};
 use crate::case_text::{self, CaseFrame};
 use crate::dialogue::TimedFrame;
 use crate::engine::{Outcome, ruleset, run};
@@ -22,6 +23,8 @@ use std::sync::Arc;
 
 /// Bytes of the pieces that segments are cut into.
 const CUTS: [usize; 3] = [1, 5, 64];
+/// Bytes of the fragments that datagrams are cut into.
+const FRAGMENTS: [usize; 2] = [8, 48];
 /// Records that a failure of the case as it is shows.
 const SHOWN: usize = 3;
 const BATCHES: [usize; 3] = [1, 7, 64];
@@ -86,6 +89,26 @@ struct Except {
     other_mode: Option<String>,
     recut: Option<String>,
     reordered: Option<String>,
+    fragmented: Option<String>,
+}
+
+/// What becomes of a case's frames.
+#[derive(Clone, Copy, Debug)]
+enum Cut {
+    Whole,
+    Segments(Recut),
+    Fragments(Recut),
+}
+
+impl Cut {
+    fn name(self) -> String {
+        let (what, c) = match self {
+            Cut::Whole => return "whole".to_owned(),
+            Cut::Segments(c) => ("cut", c),
+            Cut::Fragments(c) => ("in fragments", c),
+        };
+        format!("{what} to {}{}", c.size, if c.reversed { " and reversed" } else { "" })
+    }
 }
 
 /// A case, read.
@@ -120,10 +143,10 @@ impl Case {
     /// Runs every variant; what does not hold, one line each.
     pub fn failures(&self) -> Vec<String> {
         let mut wrong = Vec::new();
-        let first = self.run(self.spec.mode, None, 1);
+        let (first, _) = self.run(self.spec.mode, Cut::Whole, 1);
         self.judge(&first, &mut wrong);
         for batch in [7, 64] {
-            let other = self.run(self.spec.mode, None, batch);
+            let (other, _) = self.run(self.spec.mode, Cut::Whole, batch);
             if other.verdicts != first.verdicts || other.events != first.events || other.left != first.left {
                 wrong.push(format!("batches of {batch}: not what single packets gave"));
             }
@@ -135,15 +158,16 @@ impl Case {
         }
         for (mode, name) in modes {
             for cut in self.cuts() {
-                if cut.is_none() && mode == self.spec.mode {
+                if matches!(cut, Cut::Whole) && mode == self.spec.mode {
                     continue;
                 }
-                let cut_name = match cut {
-                    None => "whole".to_owned(),
-                    Some(c) => format!("cut to {}{}", c.size, if c.reversed { " and reversed" } else { "" }),
-                };
+                let cut_name = cut.name();
                 for batch in BATCHES {
-                    let done = self.run(mode, cut, batch);
+                    let (done, pieces) = self.run(mode, cut, batch);
+                    if matches!(cut, Cut::Fragments(_)) && mode == self.spec.mode {
+                        let failed = verdicts_differ(&first.verdicts, &done.verdicts, &pieces);
+                        wrong.extend(failed.map(|f| format!("{cut_name}, batches of {batch}: {f}")));
+                    }
                     let checks = self.spec.checks.iter().filter(|c| c.everywhere());
                     let failed = checks.filter_map(|c| c.failure(&done, 0));
                     wrong.extend(failed.map(|f| format!("{name}{cut_name}, batches of {batch}: {f}")));
@@ -153,31 +177,43 @@ impl Case {
         wrong
     }
 
-    fn cuts(&self) -> Vec<Option<Recut>> {
-        let mut cuts = vec![None];
+    fn cuts(&self) -> Vec<Cut> {
+        let mut cuts = vec![Cut::Whole];
+        let fragmentable = self.frames.iter().any(|f| is_fragmentable(&f.frame.data));
+        if fragmentable && self.spec.except.fragmented.is_none() {
+            let each = FRAGMENTS.into_iter().flat_map(|size| [false, true].map(|reversed| Recut { size, reversed }));
+            cuts.extend(each.map(Cut::Fragments));
+        }
         let cuttable = self.frames.iter().any(|f| is_cuttable(&f.frame.data));
         for reversed in [false, true] {
             let except = &self.spec.except;
             let left_out = if reversed { &except.reordered } else { &except.recut };
             if cuttable && left_out.is_none() {
-                cuts.extend(CUTS.map(|size| Some(Recut { size, reversed })));
+                cuts.extend(CUTS.map(|size| Cut::Segments(Recut { size, reversed })));
             }
         }
         cuts
     }
 
-    fn run(&self, mode: CaseMode, cut: Option<Recut>, batch: usize) -> Outcome {
+    /// What came of it, and into how many frames each frame went.
+    fn run(&self, mode: CaseMode, cut: Cut, batch: usize) -> (Outcome, Vec<usize>) {
         let config = if mode == CaseMode::Ids { &self.ids } else { &self.ips };
         let mut frames: Vec<TimedFrame> = Vec::new();
-        for f in &self.frames {
-            let pieces = cut.map_or_else(|| vec![f.frame.clone()], |c| recut(&f.frame, c));
+        let mut counts = Vec::with_capacity(self.frames.len());
+        for (id, f) in (1u16..).zip(&self.frames) {
+            let pieces = match cut {
+                Cut::Whole => vec![f.frame.clone()],
+                Cut::Segments(c) => recut(&f.frame, c),
+                Cut::Fragments(c) => fragments(&f.frame, c, id),
+            };
+            counts.push(pieces.len());
             for mut piece in pieces {
                 let last = frames.last().map_or(0, |l| l.micros);
                 piece.micros = piece.micros.max(last + 1);
                 frames.push(wrap(piece, f.wrap));
             }
         }
-        run(&self.rules, config.clone(), &frames, batch)
+        (run(&self.rules, config.clone(), &frames, batch), counts)
     }
 
     /// Everything the case says, of the run as it is.
@@ -201,6 +237,20 @@ impl Case {
             wrong.push("a frame left with a wrong checksum".into());
         }
     }
+}
+
+/// The first frame whose pieces did not fare as it did whole.
+fn verdicts_differ(whole: &[Verdict], pieces: &[Verdict], counts: &[usize]) -> Option<String> {
+    let mut rest = pieces;
+    for (i, (v, n)) in whole.iter().zip(counts).enumerate() {
+        let (of_it, after) = rest.split_at(*n);
+        rest = after;
+        let (all, last) = (of_it.iter().all(|v| v.is_forward()), of_it.last().is_some_and(|v| v.is_forward()));
+        if (v.is_forward() && !all) || (!v.is_forward() && last) {
+            return Some(format!("packet {}: {v:?} whole, its pieces {of_it:?}", i + 1));
+        }
+    }
+    None
 }
 
 impl Check {
@@ -271,7 +321,7 @@ fn spec(text: &str, path: &str) -> Result<Spec, String> {
     if spec.checks.is_empty() {
         return Err(format!("{path}: a case without checks tests nothing"));
     }
-    let reasons = [&spec.except.other_mode, &spec.except.recut, &spec.except.reordered];
+    let reasons = [&spec.except.other_mode, &spec.except.recut, &spec.except.reordered, &spec.except.fragmented];
     if reasons.into_iter().flatten().any(|why| why.trim().is_empty()) {
         return Err(format!("{path}: except: a variant is left out without a reason"));
     }

@@ -123,6 +123,34 @@ pub fn fragment(data: &[u8], size: usize) -> Vec<Vec<u8>> {
     payload.chunks(size).enumerate().map(one).collect()
 }
 
+/// Whether a frame is of IPv4 without options, whole, with more than fits the smallest fragment.
+pub fn is_fragmentable(frame: &[u8]) -> bool {
+    frame.len() > ETHERNET + IPV4
+        && frame[12..15] == [8, 0, 0x45]
+        && u16::from_be_bytes([frame[20], frame[21]]) & 0x3fff == 0
+        && (ETHERNET + IPV4 + 9..=frame.len()).contains(&datagram_end(frame))
+}
+
+/// Where the datagram ends and padding begins.
+fn datagram_end(frame: &[u8]) -> usize {
+    ETHERNET + usize::from(u16::from_be_bytes([frame[16], frame[17]]))
+}
+
+/// The frame as fragments of at most `cut.size` bytes, the datagram under an identifier of its own.
+pub fn fragments(frame: &TimedFrame, cut: Recut, id: u16) -> Vec<TimedFrame> {
+    if !is_fragmentable(&frame.data) {
+        return vec![frame.clone()];
+    }
+    let mut data = frame.data[..datagram_end(&frame.data)].to_vec();
+    data[18..20].copy_from_slice(&id.to_be_bytes());
+    repair_ipv4(&mut data);
+    let mut pieces = fragment(&data, cut.size);
+    if cut.reversed {
+        pieces.reverse();
+    }
+    pieces.into_iter().map(|data| TimedFrame { data, ..frame.clone() }).collect()
+}
+
 /// The frame inside its tags or its tunnel.
 pub fn wrap(frame: TimedFrame, wrap: Wrap) -> TimedFrame {
     let tag = |kind: u16, id: u16| [kind.to_be_bytes(), id.to_be_bytes()].concat();
