@@ -17,5 +17,5 @@ pub use parser::{AppParser, Buffer, Input, LogCx, LogPurpose, ParseCx, Parsed, P
 pub use session::{AppCx, AppSession, Fed};
 pub use vocabulary::{
     BufferDef, BufferId, BufferKind, Direct, EventDef, EventId, FRAME_PREFIX, Probe, ProbeInput, ProtoDef, ProtoId,
-    ProtoSet, TxKeyword, TxTest, UnparsedProto, Vocabulary, generic,
+    ProtoSet, TxKeyword, TxTest, UnparsedProto, Vocabulary, generic, state_at,
 };

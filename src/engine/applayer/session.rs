@@ -342,6 +342,7 @@ mod tests {
             probe,
             parser: |_| Box::new(Lines(Vec::new())),
             buffers: &[],
+            states: [&[], &[]],
             keywords: &[],
             events: &[],
             doc: "test",

@@ -193,9 +193,41 @@ pub struct ProtoDef {
     /// A fresh parser for one flow.
     pub parser: fn(&crate::proto::Settings) -> Box<dyn AppParser>,
     pub buffers: &'static [BufferDef],
+    /// What a transaction goes through to the server and to the client, in order: each state's name and the progress at
+    /// which it is reached. Empty where a transaction is begun or complete and nothing between.
+    pub states: [&'static [(Progress, &'static str)]; 2],
     pub keywords: &'static [TxKeyword],
     pub events: &'static [EventDef],
     pub doc: &'static str,
+}
+
+/// States of every protocol.
+const BEGUN_OR_DONE: [&[(Progress, &str)]; 2] = [
+    &[(Progress::NONE, "request_started"), (Progress::DONE, "request_complete")],
+    &[(Progress::NONE, "response_started"), (Progress::DONE, "response_complete")],
+];
+
+/// Which of ordered states a progress is in.
+pub fn state_at(states: &[(Progress, &str)], at: Progress) -> usize {
+    states.iter().rposition(|s| s.0 <= at).unwrap_or(0)
+}
+
+impl ProtoDef {
+    /// The states of one direction, in order.
+    pub fn states_of(&self, dir: Direction) -> &'static [(Progress, &'static str)] {
+        let own = self.states[dir as usize];
+        if own.is_empty() { BEGUN_OR_DONE[dir as usize] } else { own }
+    }
+
+    /// A state by its name, or by that of the first or last one in any protocol: its direction and place in the order.
+    pub fn state(&self, name: &str) -> Option<(Direction, usize)> {
+        Direction::BOTH.into_iter().find_map(|dir| {
+            let own = self.states_of(dir).iter().position(|s| s.1 == name);
+            let general = BEGUN_OR_DONE[dir as usize].iter().position(|s| s.1 == name);
+            let last = self.states_of(dir).len().saturating_sub(1);
+            own.or(general.map(|n| if n == 0 { 0 } else { last })).map(|n| (dir, n))
+        })
+    }
 }
 
 /// Buffers of [`ProtoId::ANY`].

@@ -569,6 +569,14 @@ pub struct Tag {
     pub unit: TagUnit,
 }
 
+/// A state of a protocol's transactions, by its place in [`crate::applayer::ProtoDef::states_of`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hook {
+    pub proto: ProtoId,
+    pub dir: Direction,
+    pub state: usize,
+}
+
 #[derive(Debug)]
 pub struct TxMatch {
     pub proto: ProtoId,
@@ -634,6 +642,8 @@ pub struct Signature {
     /// Protocol names `app-layer-protocol` asks for are packet tests too; this is for events of parsers.
     pub app_events: Vec<EventId>,
     pub tx_tests: Vec<TxMatch>,
+    /// The state of a transaction the rule is hooked to (also among `tx_tests`).
+    pub hook: Option<Hook>,
     pub buffers: Vec<BufferMatch>,
     /// Chosen or named fast pattern: indices into `buffers` and its `ops`; `None` where no content can serve.
     pub fast_pattern: Option<(usize, usize)>,

@@ -111,6 +111,7 @@ pub(crate) fn sig(sid: u32, proto: RuleProto) -> Signature {
         packet_tests: vec![],
         app_events: vec![],
         tx_tests: vec![],
+        hook: None,
         buffers: vec![],
         fast_pattern: None,
         state: vec![],

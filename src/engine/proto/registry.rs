@@ -14,6 +14,7 @@ const ANY: ProtoDef = ProtoDef {
     probe: |_| Probe::No,
     parser: dns::DEF.parser,
     buffers: generic::BUFFERS,
+    states: [&[], &[]],
     keywords: &[],
     events: generic::EVENTS,
     doc: "what every protocol shares",
@@ -43,6 +44,11 @@ mod tests {
                 assert!(names.insert(name), "{name} twice");
             }
             assert!(!p.doc.is_empty(), "{}", p.name);
+            for dir in crate::types::Direction::BOTH {
+                let states = p.states_of(dir);
+                assert!(states.is_sorted_by_key(|s| s.0) && states.len() > 1, "{}: states out of order", p.name);
+                assert_eq!(states.first().map(|s| s.0), Some(crate::applayer::Progress::NONE), "{}", p.name);
+            }
             let mut events = HashSet::new();
             for e in p.events {
                 assert!(events.insert(e.name) && !e.doc.is_empty(), "{}.{}", p.name, e.name);

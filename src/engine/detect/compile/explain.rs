@@ -112,6 +112,9 @@ fn groups(rs: &Ruleset, i: SigIdx, c: &Compiled) -> Vec<String> {
         if g.plain.contains(&i) {
             out.push(format!("every {proto} transaction {}: {} rules without fast pattern", dir.name(), g.plain.len()));
         }
+        if g.hooked.contains(&i) {
+            out.push(format!("{proto} transactions {} in their states: {} rules", dir.name(), g.hooked.len()));
+        }
         if g.events.contains(&i) {
             out.push(format!("{proto} transactions {} with events: {} rules", dir.name(), g.events.len()));
         }

@@ -8,7 +8,7 @@ use super::content::{Outcome, View};
 use super::header::{self, Answer};
 use super::payload::arrived;
 use super::{Detector, Hit, HitKind, PacketInput, STEPS_MAX};
-use crate::applayer::{AppParser, Buffer, BufferKind, Direct, Progress, ProtoId, Transaction, TxId};
+use crate::applayer::{AppParser, Buffer, BufferKind, Direct, Progress, ProtoId, Transaction, TxId, state_at};
 use crate::detect::compile::{Compiled, Ruleset, Source};
 use crate::detect::prefilter::{Hay, Transport, TxGroup};
 use crate::detect::signature::SigIdx;
@@ -27,6 +27,8 @@ struct At<'a> {
     dir: Direction,
     progress: Progress,
     flow_end: bool,
+    /// The packet adds to this direction.
+    arrived: bool,
 }
 
 impl At<'_> {
@@ -76,12 +78,13 @@ impl Detector {
         };
         f.tx_unwatched[d] = false;
         let (first, next) = app.transactions();
+        let arrived = input.stream.is_none_or(|s| s.fresh > 0);
         let mut id = TxId(first.0.max(f.tx_from[d]));
         let mut contiguous = true;
         while id < next {
             if let Some(tx) = app.transaction(id) {
                 let progress = tx.progress(dir);
-                let at = At { tx, id, dir, progress, flow_end: input.flow_end };
+                let at = At { tx, id, dir, progress, flow_end: input.flow_end, arrived };
                 self.one_tx(rs, group, input, f, first, at, out);
             }
             contiguous &= f.tx_at(id).is_none_or(|t| t.dirs[d].done);
@@ -134,7 +137,8 @@ impl Detector {
             state.dirs[d].done = true;
             return;
         }
-        if state.dirs[d].done || (at.progress == Progress::NONE && events == state.dirs[d].events) {
+        let early = group.early && at.arrived;
+        if state.dirs[d].done || (at.progress == Progress::NONE && events == state.dirs[d].events && !early) {
             return;
         }
         let mut s = std::mem::take(&mut state.dirs[d]);
@@ -148,6 +152,9 @@ impl Detector {
             }
         }
         self.wake_partial(rs, at, changed, &mut s);
+        if at.arrived || changed {
+            self.hooked(rs, group, input, f, at, &s, out);
+        }
         let mut hint = 0;
         while let Some(idx) = self.candidates.pop(&mut hint) {
             self.counters.inc(Counter::DetectCandidates);
@@ -166,6 +173,28 @@ impl Detector {
         }
         if let Some(state) = f.tx_at_mut(at.id) {
             state.dirs[d] = s;
+        }
+    }
+
+    /// Rules about a state alone: of each state that the transaction is in or has passed since it was looked at last.
+    #[allow(clippy::too_many_arguments)]
+    fn hooked(
+        &mut self,
+        rs: &Ruleset,
+        group: &TxGroup,
+        input: &PacketInput<'_>,
+        f: &mut FlowDetect,
+        at: At<'_>,
+        s: &TxDir,
+        out: &mut Vec<Hit>,
+    ) {
+        for idx in &group.hooked {
+            let Some((c, hook)) = rs.compiled(*idx).and_then(|c| Some((c, c.sig.hook?))) else { continue };
+            let states = rs.vocabulary().proto_def(hook.proto).map_or(&[][..], |p| p.states_of(at.dir));
+            let (before, now) = (state_at(states, s.progress), state_at(states, at.progress));
+            if (before..=now).contains(&hook.state) && matches!(self.ask(c, *idx, input, f, at, 0), Asked::Hit) {
+                self.hit(c, *idx, HitKind::Tx(at.id), input, Some(&mut *f), out);
+            }
         }
     }
 

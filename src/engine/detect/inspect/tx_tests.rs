@@ -44,6 +44,7 @@ const fn proto(id: ProtoId, name: &'static str, buffers: &'static [BufferDef]) -
         probe: |_| Probe::No,
         parser: |_| Box::new(Mock::default()),
         buffers,
+        states: [&[], &[]],
         keywords: &[],
         events: &[],
         doc: "",

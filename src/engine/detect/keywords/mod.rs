@@ -42,6 +42,7 @@ mod protocol;
 mod requires;
 mod rpc;
 mod sctp;
+mod states;
 mod tag;
 mod tcp;
 mod threshold;
@@ -57,6 +58,7 @@ pub use dataset::size;
 pub use integers::{int_match, number};
 pub use pcre::groups;
 pub use requires::requires;
+pub use states::header_hook;
 
 /// How a keyword's argument is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -238,6 +240,7 @@ pub const TABLE: &[&Keyword] = &[
     &events::STREAM_EVENT,
     &events::APP_LAYER_EVENT,
     &protocol::APP_LAYER_PROTOCOL,
+    &states::APP_LAYER_STATE,
     // files
     &files::FILENAME,
     &files::FILEEXT,

@@ -7,7 +7,7 @@ use super::finish;
 use super::lexer::{self, Line, OptionSyntax, RuleSyntax};
 use super::names::VarTable;
 use crate::applayer::Direct;
-use crate::detect::keywords::{Argument, Value};
+use crate::detect::keywords::{self, Argument, Value};
 use crate::detect::signature::{AddrSet, FlowMatch, Header, PortSet, RuleOrigin, RuleProto, Signature};
 use crate::types::{Action, RejectTarget};
 use std::collections::HashMap;
@@ -83,6 +83,9 @@ fn read(
     let mut b = Builder::new(cx, vars, signature);
     if let RuleProto::Unparsed(name) = b.sig.header.proto {
         b.unparsed = cx.unparsed(name);
+    }
+    if let Some((_, hook)) = part(&syntax.proto).split_once(':') {
+        keywords::header_hook(&mut b, &hook.to_ascii_lowercase()).map_err(|f| f.at(syntax.proto.clone()))?;
     }
     for option in &syntax.options {
         let before = b.warnings.len();
@@ -181,7 +184,9 @@ fn header(text: &str, syntax: &RuleSyntax, cx: &Context, cache: &mut HeaderCache
 
 fn protocol(word: &str, cx: &Context) -> Result<RuleProto, Fault> {
     let lower = word.to_ascii_lowercase();
-    Ok(match lower.as_str() {
+    // A hook behind it is read with the options.
+    let name = lower.split_once(':').map_or(lower.as_str(), |(name, _)| name);
+    Ok(match name {
         "ip" | "any" => RuleProto::Ip,
         "ipv4" | "ip4" => RuleProto::Ipv4,
         "ipv6" | "ip6" => RuleProto::Ipv6,
@@ -349,6 +354,7 @@ fn blank(action: Action, header: Header) -> Signature {
         packet_tests: Vec::new(),
         app_events: Vec::new(),
         tx_tests: Vec::new(),
+        hook: None,
         buffers: Vec::new(),
         fast_pattern: None,
         state: Vec::new(),

@@ -33,11 +33,15 @@ pub(crate) struct TxGroup {
     pub plain: Vec<SigIdx>,
     /// Rules that ask for events of the parser alone.
     pub events: Vec<SigIdx>,
+    /// Rules hooked to a state and without more, which hold as long as it lasts.
+    pub hooked: Vec<SigIdx>,
+    /// Some rule is about transactions of which nothing has come.
+    pub early: bool,
 }
 
 impl TxGroup {
     pub(crate) fn is_empty(&self) -> bool {
-        self.scans.is_empty() && self.plain.is_empty() && self.events.is_empty()
+        self.scans.is_empty() && self.plain.is_empty() && self.events.is_empty() && self.hooked.is_empty()
     }
 }
 
@@ -95,6 +99,10 @@ fn events_alone(c: &Compiled) -> bool {
     c.class == Class::Tx && c.sig.buffers.is_empty() && c.sig.tx_tests.is_empty()
 }
 
+fn hooked_alone(c: &Compiled) -> bool {
+    c.sig.hook.is_some() && c.sig.buffers.is_empty() && c.sig.tx_tests.len() == 1 && c.sig.app_events.is_empty()
+}
+
 /// Rules that ask for events of protocol detection, which no parser raises.
 fn detection_events(sigs: &[Compiled], dir: Direction) -> TxGroup {
     let mine = |c: &Compiled| events_alone(c) && c.tx_proto == ProtoId::ANY && c.dirs[dir as usize];
@@ -119,6 +127,7 @@ fn group(
             continue;
         }
         let idx = SigIdx(i as u32);
+        out.early |= c.sig.tx_tests.iter().any(|t| t.progress == Progress::NONE);
         match (c.fast, c.fast_content()) {
             // Its other side is asked where this one has matched.
             (Some((b, _)), Some(_))
@@ -126,6 +135,7 @@ fn group(
             (Some((b, _)), Some(content)) => file(&mut wanted, idx, c, b, content),
             _ if events_alone(c) && c.tx_proto == ProtoId::ANY => {}
             _ if events_alone(c) => out.events.push(idx),
+            _ if hooked_alone(c) => out.hooked.push(idx),
             _ => out.plain.push(idx),
         }
     }

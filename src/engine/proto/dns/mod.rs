@@ -39,6 +39,7 @@ pub const DEF: ProtoDef = ProtoDef {
     probe: probe::probe,
     parser: |_| Box::new(DnsParser::new()),
     buffers: BUFFERS,
+    states: [&[], &[]],
     keywords: keywords::KEYWORDS,
     events: EVENTS,
     doc: "Domain Name System, RFC 1035; every message is a transaction",

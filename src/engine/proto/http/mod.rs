@@ -44,6 +44,7 @@ pub const DEF: ProtoDef = ProtoDef {
     probe: probe::probe,
     parser: |s| Box::new(HttpParser::new(s.http)) as Box<dyn AppParser>,
     buffers: tables::BUFFERS,
+    states: tables::STATES,
     keywords: keywords::KEYWORDS,
     events: tables::EVENTS,
     doc: "HTTP/1.x and 0.9: requests and responses with headers and bodies",

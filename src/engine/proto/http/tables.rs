@@ -15,6 +15,26 @@ pub const BODY: Progress = Progress(3);
 /// Trailing headers of a chunked body begun.
 pub const TRAILER: Progress = Progress(4);
 
+/// A part is reached when the one before it is over: bytes of a line are not yet told from no bytes.
+pub const STATES: [&[(Progress, &str)]; 2] = [
+    &[
+        (Progress::NONE, "request_started"),
+        (LINE, "request_line"),
+        (LINE, "request_headers"),
+        (HEADERS, "request_body"),
+        (TRAILER, "request_trailer"),
+        (Progress::DONE, "request_complete"),
+    ],
+    &[
+        (Progress::NONE, "response_started"),
+        (LINE, "response_line"),
+        (LINE, "response_headers"),
+        (HEADERS, "response_body"),
+        (TRAILER, "response_trailer"),
+        (Progress::DONE, "response_complete"),
+    ],
+];
+
 macro_rules! buffers {
     ($($id:ident $name:literal [$($alias:literal)*] [$($modifier:literal)*] $direct:ident $kind:ident $progress:expr, $lower:literal, $doc:literal;)*) => {
         #[allow(non_camel_case_types, clippy::upper_case_acronyms)]

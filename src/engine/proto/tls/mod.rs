@@ -42,6 +42,7 @@ pub const DEF: ProtoDef = ProtoDef {
     probe,
     parser: |s| Box::new(TlsParser::new(s.tls)),
     buffers: BUFFERS,
+    states: STATES,
     keywords: keywords::KEYWORDS,
     events: EVENTS,
     doc: "TLS and SSL, up to encryption; one transaction per flow",
@@ -58,6 +59,24 @@ pub mod progress {
     /// The server's last plain message; the client's handshake is done.
     pub const HELLO_DONE: Progress = Progress(3);
 }
+
+const STATES: [&[(Progress, &str)]; 2] = [
+    &[
+        (Progress::NONE, "client_in_progress"),
+        (progress::HELLO, "client_hello_done"),
+        (progress::CERTIFICATE, "client_cert_done"),
+        (progress::HELLO_DONE, "client_handshake_done"),
+        (Progress::DONE, "client_finished"),
+    ],
+    &[
+        (Progress::NONE, "server_in_progress"),
+        (progress::HELLO, "server_hello"),
+        (progress::CERTIFICATE, "server_cert_done"),
+        (progress::HELLO_DONE, "server_hello_done"),
+        (Progress::DONE, "server_handshake_done"),
+        (Progress::DONE, "server_finished"),
+    ],
+];
 
 /// Buffers, by their place in [`BUFFERS`].
 pub mod buffer {
