@@ -3,7 +3,7 @@
 use crate::dialogue::TimedFrame;
 use ::engine::decode::{Frame, LinkType, PortId};
 use ::engine::detect::compile::{Ruleset, Settings};
-use ::engine::detect::lang::{ActionOrder, Context, Events, order, parse_rules};
+use ::engine::detect::lang::{ActionOrder, Context, Events, ListFiles, order, parse_rules};
 use ::engine::detect::signature::VarId;
 use ::engine::types::{Counters, Policies, Timestamp, Verdict};
 use ::engine::worker::{Config, Mode, Output, Worker};
@@ -27,9 +27,31 @@ pub fn ruleset(text: &str) -> Result<Arc<Ruleset>, String> {
     ruleset_with(text, matcher::factory())
 }
 
+/// The same under an epoch of the caller's choice; whatever file a rule names has `list` in it.
+pub fn ruleset_with_list(text: &str, epoch: u64, list: &'static str) -> Result<Arc<Ruleset>, String> {
+    compiled(text, matcher::factory(), epoch, Some(Box::new(OneList(list))))
+}
+
+/// The only file there is.
+struct OneList(&'static str);
+
+impl ListFiles for OneList {
+    fn beside(&self, _: &str, name: &str) -> String {
+        name.to_owned()
+    }
+
+    fn data(&self, name: &str) -> String {
+        name.to_owned()
+    }
+
+    fn read(&self, _: &str) -> Result<Option<Vec<u8>>, String> {
+        Ok(Some(self.0.into()))
+    }
+}
+
 /// The same as what comes after another ruleset: under an epoch of the caller's choice.
 pub fn ruleset_of_epoch(text: &str, epoch: u64) -> Result<Arc<Ruleset>, String> {
-    compiled(text, matcher::factory(), epoch)
+    compiled(text, matcher::factory(), epoch, None)
 }
 
 /// The same over a matcher of the caller's choice.
@@ -37,13 +59,14 @@ pub fn ruleset_with(
     text: &str,
     factory: Arc<dyn engine::detect::matching::MatcherFactory>,
 ) -> Result<Arc<Ruleset>, String> {
-    compiled(text, factory, 1)
+    compiled(text, factory, 1, None)
 }
 
 fn compiled(
     text: &str,
     factory: Arc<dyn engine::detect::matching::MatcherFactory>,
     epoch: u64,
+    files: Option<Box<dyn ListFiles>>,
 ) -> Result<Arc<Ruleset>, String> {
     let vocabulary = engine::proto::registry::vocabulary();
     let events =
@@ -53,6 +76,7 @@ fn compiled(
     vars.addresses.iter().for_each(|(name, value)| cx.vars.set_address(name, value));
     vars.ports.iter().for_each(|(name, value)| cx.vars.set_port(name, value));
     cx.options.quiet = true;
+    cx.files = files;
     let mut read = parse_rules(text.as_bytes(), "test.rules", &cx);
     if read.stats.refused > 0 {
         return Err(read.diagnostics.iter().map(|d| d.render(false)).collect());

@@ -14,7 +14,8 @@ use engine::decode::{Frame, LinkType, PortId};
 use engine::detect::compile::Ruleset;
 use engine::types::{Counter, Counters, Timestamp, Verdict};
 use engine::worker::{Config, Output, Worker};
-use harness::engine::{in_line, ruleset_of_epoch, watching};
+use harness::craft::Conversation;
+use harness::engine::{in_line, ruleset, ruleset_of_epoch, ruleset_with_list, watching};
 use models::{FlowModel, receiver_reads};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -59,6 +60,34 @@ fn config(plan: &Plan) -> Config {
         c.limits.app_bytes_max = 1_024;
     }
     c
+}
+
+/// A rule that comes with a reload has what it asks for, also where no rule before asked: here the files' hashes.
+#[test]
+fn rules_taken_up_have_their_hashes() {
+    const HELLO: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824\n";
+    let before = ruleset("alert http any any -> any any (msg:\"x\"; http.uri; content:\"/none\"; sid:2;)").unwrap();
+    let after = "alert http any any -> any any (msg:\"x\"; filesha256:list; sid:1;)";
+    let after = ruleset_with_list(after, 2, HELLO).unwrap();
+    let config = watching();
+    let mut out = Output::new(config.records_max);
+    let mut worker = Worker::new(Arc::new(config), before).unwrap();
+    let mut number = 0;
+    let mut alerts_after = |worker: &mut Worker, port: u16| {
+        let mut c = Conversation::open(port, 80);
+        c.send(true, b"GET /f HTTP/1.1\r\nHost: h\r\n\r\n");
+        c.send(false, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+        for f in c.close() {
+            number += 1;
+            let ts = Timestamp::from_micros(f.micros.unsigned_abs());
+            let (link, port, wire_len) = (LinkType::ETHERNET, PortId(0), f.data.len() as u32);
+            worker.process(&[Frame { ts, number, link, port, data: &f.data, wire_len }], &mut out);
+        }
+        worker.counters().of(Counter::DetectAlerts)
+    };
+    assert_eq!(alerts_after(&mut worker, 41_000), 0);
+    worker.adopt(after).unwrap();
+    assert_eq!(alerts_after(&mut worker, 41_001), 1);
 }
 
 /// Takes the plan's frames through a worker; reloads come before the frames they name, whatever the batches.
