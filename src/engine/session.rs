@@ -9,7 +9,7 @@ use crate::applayer::{AppSession, ProtoId, TxId};
 use crate::detect::state::FlowDetect;
 use crate::stream::TcpSession;
 use crate::types::{Cause, ExceptionPolicy, PerDirection};
-use smallvec::SmallVec;
+use thin_vec::ThinVec;
 
 /// Faults of one flow after which its packets are not inspected any more.
 pub const FAULTS_MAX: u8 = 4;
@@ -27,13 +27,13 @@ pub struct Session {
     /// Transactions before this one have a record of each of their files, to server and to client.
     pub filed: PerDirection<TxId>,
     /// How many events of a transaction not yet logged have their record.
-    pub told: SmallVec<[(TxId, u16); 1]>,
+    pub told: ThinVec<(TxId, u16)>,
     /// Transactions of protocols the flow spoke before it switched.
     pub earlier_transactions: u64,
     /// Bytes of parser and transactions that the worker has billed.
     pub app_bytes: usize,
     /// Exceptions the flow met, with what the policy said; for its closing record.
-    pub exceptions: SmallVec<[(Cause, ExceptionPolicy); 1]>,
+    pub exceptions: ThinVec<(Cause, ExceptionPolicy)>,
     /// Least and most TTL or hop limit, to server and to client.
     pub ttl: [(u8, u8); 2],
     /// The protocol spoken before the flow switched to another.

@@ -10,7 +10,7 @@ use super::{Detector, Hit, HitKind, PacketInput, Replacement, STEPS_MAX, StreamI
 use crate::applayer::{BufferId, generic};
 use crate::decode::{IpHeader, L4, Packet, SCTP_CHUNKS_MAX, Span};
 use crate::detect::compile::{Class, Compiled, Ruleset, Source};
-use crate::detect::prefilter::{GroupList, Hay, Transport, Views};
+use crate::detect::prefilter::{Hay, Transport, Views};
 use crate::detect::signature::{Op, SigIdx, TestBasis};
 use crate::detect::state::{FlowDetect, Parked, Wait, insert_sorted};
 use crate::detect::transforms_cache::{CacheKey, ChainId};
@@ -81,28 +81,24 @@ impl Detector {
     ) {
         let p = input.facts.packet;
         let dir = input.facts.direction;
-        let mut groups = GroupList::new();
-        match (flow, dir) {
+        let find = || rs.payload.find(bytes.transport, dir, p.tuple.sport, p.tuple.dport);
+        let groups = match (flow, dir) {
             (Some(f), Some(d)) => {
                 let i = d as usize;
-                match &f.groups[i] {
-                    Some(g) => groups.extend_from_slice(g),
-                    None => {
-                        rs.payload.find(bytes.transport, dir, p.tuple.sport, p.tuple.dport, &mut groups);
-                        if matches!(bytes.transport, Transport::Tcp | Transport::Udp) {
-                            f.groups[i] = Some(groups.clone());
-                        }
-                    }
+                let groups = f.groups[i].unwrap_or_else(find);
+                if matches!(bytes.transport, Transport::Tcp | Transport::Udp) {
+                    f.groups[i] = Some(groups);
                 }
                 if !input.flow_end {
                     f.by_address[i].iter().for_each(|s| self.candidates.add(*s));
                 }
                 self.wake(rs, input, bytes, f, d);
+                groups
             }
-            _ => rs.payload.find(bytes.transport, dir, p.tuple.sport, p.tuple.dport, &mut groups),
-        }
-        for g in groups {
-            self.scan_group(rs, g, input, bytes);
+            _ => find(),
+        };
+        for g in groups.as_slice() {
+            self.scan_group(rs, *g, input, bytes);
         }
     }
 
@@ -136,7 +132,7 @@ impl Detector {
         let version = f.vars.version();
         let Some(stream) = bytes.stream.filter(|s| !s.aside) else { return };
         let view = stream_view(&stream, input.flow_end);
-        f.parked[dir as usize].retain(|p| {
+        f.parked[dir as usize].retain_mut(|p| {
             let Some(c) = rs.compiled(p.sig) else { return false };
             let awake = match &mut p.wait {
                 Wait::Proto => input.facts.app_proto_done || input.facts.app_proto != crate::applayer::ProtoId::ANY,

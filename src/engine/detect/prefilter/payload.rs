@@ -16,7 +16,6 @@ use crate::detect::compile::{Class, Compiled};
 use crate::detect::matching::MatcherError;
 use crate::detect::signature::{PortSet, RuleProto, SigIdx};
 use crate::types::{Direction, IpProto};
-use smallvec::SmallVec;
 use std::collections::BTreeMap;
 
 /// A rule that names more ports than this is filed as if it named none; inspection refuses it by port.
@@ -127,8 +126,25 @@ struct OfPort {
     whole: bool,
 }
 
-/// Group numbers of one packet.
-pub(crate) type GroupList = SmallVec<[u16; 3]>;
+/// Group numbers of one packet: three of each direction at most.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct GroupList {
+    groups: [u16; 6],
+    len: u8,
+}
+
+impl GroupList {
+    fn push(&mut self, group: u16) {
+        if let Some(slot) = self.groups.get_mut(usize::from(self.len)) {
+            *slot = group;
+            self.len += 1;
+        }
+    }
+
+    pub(crate) fn as_slice(&self) -> &[u16] {
+        self.groups.get(..usize::from(self.len)).unwrap_or(&[])
+    }
+}
 
 impl PayloadGroups {
     /// `by_address`: rules that the address table serves.
@@ -235,8 +251,8 @@ impl PayloadGroups {
     }
 
     /// The groups of a packet; without a direction those of both.
-    pub(crate) fn find(&self, t: Transport, dir: Option<Direction>, sport: u16, dport: u16, out: &mut GroupList) {
-        out.clear();
+    pub(crate) fn find(&self, t: Transport, dir: Option<Direction>, sport: u16, dport: u16) -> GroupList {
+        let mut out = GroupList::default();
         let i = t as usize;
         for d in Direction::BOTH.into_iter().filter(|d| dir.is_none_or(|x| x == *d)) {
             let dst = self.dst.get(i).and_then(|m| by_port(&m[d as usize], dport));
@@ -244,11 +260,12 @@ impl PayloadGroups {
             let whole = [dst, src].iter().flatten().any(|g| g.whole);
             let any = self.any.get(i).and_then(|a| a[d as usize]).filter(|_| !whole);
             for g in [any, dst.map(|g| g.group), src.map(|g| g.group)].into_iter().flatten() {
-                if !out.contains(&g) {
+                if !out.as_slice().contains(&g) {
                     out.push(g);
                 }
             }
         }
+        out
     }
 
     pub(crate) fn memory(&self) -> usize {

@@ -9,11 +9,13 @@ pub(crate) mod hosts;
 pub mod shared;
 pub(crate) mod vars;
 
+use super::prefilter::GroupList;
 use super::signature::{SigIdx, VarId};
 use super::threshold::Count;
 use crate::applayer::{AppParser, Progress, TxId};
 use crate::types::{Direction, Timestamp};
 use smallvec::SmallVec;
+use thin_vec::ThinVec;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use vars::FlowVars;
@@ -58,17 +60,17 @@ pub(crate) struct TxDir {
     /// Scans that need not run again, by index.
     pub scanned: SmallVec<[u64; 2]>,
     /// Of scans that go on: number and instance, position or next instance.
-    pub marks: SmallVec<[((u16, u16), u64); 1]>,
-    pub partial: SmallVec<[Partial; 1]>,
+    pub marks: ThinVec<((u16, u16), u64)>,
+    pub partial: ThinVec<Partial>,
     /// Sorted.
-    pub fired: SmallVec<[SigIdx; 2]>,
+    pub fired: ThinVec<SigIdx>,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct TxState {
     pub dirs: [TxDir; 2],
     /// Bits of the transaction's own scope.
-    pub bits: SmallVec<[VarId; 1]>,
+    pub bits: ThinVec<VarId>,
     /// A rule has taken it from the log.
     pub unlogged: bool,
 }
@@ -109,15 +111,15 @@ pub struct FlowDetect {
     /// Address rules have been asked, by direction.
     pub(crate) begun: [bool; 2],
     /// Packet rules that the flow's addresses qualify, by direction.
-    pub(crate) by_address: [SmallVec<[SigIdx; 2]>; 2],
+    pub(crate) by_address: [ThinVec<SigIdx>; 2],
     /// Payload groups of the flow's ports, by direction, once looked up.
-    pub(crate) groups: [Option<SmallVec<[u16; 3]>>; 2],
+    pub(crate) groups: [Option<GroupList>; 2],
     pub(crate) vars: FlowVars,
-    pub(crate) parked: [SmallVec<[Parked; 1]>; 2],
+    pub(crate) parked: [ThinVec<Parked>; 2],
     /// Rules without a fast pattern that have matched the stream, by direction; sorted.
-    pub(crate) stream_fired: [SmallVec<[SigIdx; 1]>; 2],
+    pub(crate) stream_fired: [ThinVec<SigIdx>; 2],
     /// Rules over the stream that have matched a packet outside of it, by direction; sorted.
-    pub(crate) packet_fired: [SmallVec<[SigIdx; 1]>; 2],
+    pub(crate) packet_fired: [ThinVec<SigIdx>; 2],
     /// Rules that have matched bytes ahead of a hole, and up to where: those are not told again once they are in order.
     pub(crate) aside_fired: Vec<(Direction, SigIdx, u64)>,
     /// State of transactions `base..`.
@@ -128,8 +130,8 @@ pub struct FlowDetect {
     /// No rule looks at transactions of this flow's protocol in this direction.
     pub(crate) tx_unwatched: [bool; 2],
     /// Rules that matched a frame still of interest, with its number, by direction.
-    pub(crate) frames_fired: [SmallVec<[(u64, SigIdx); 1]>; 2],
-    pub(crate) counts: SmallVec<[(u32, u32, Count); 1]>,
+    pub(crate) frames_fired: [ThinVec<(u64, SigIdx)>; 2],
+    pub(crate) counts: ThinVec<(u32, u32, Count)>,
     pub(crate) tag: Option<TagLeft>,
     pub(crate) passed: bool,
     /// Rules about the detected protocol have been asked, by direction.
@@ -300,6 +302,10 @@ impl FlowDetect {
             if self.txs.len() >= 1 << 16 {
                 return None;
             }
+            // Most flows have one.
+            if self.txs.is_empty() {
+                self.txs.reserve_exact(1);
+            }
             self.txs.push_back(TxState::default());
         }
         self.txs.get_mut(i)
@@ -334,7 +340,7 @@ impl FlowDetect {
 }
 
 /// Adds to a sorted short list; `false` when it was there.
-pub(crate) fn insert_sorted<A: smallvec::Array<Item = SigIdx>>(list: &mut SmallVec<A>, sig: SigIdx) -> bool {
+pub(crate) fn insert_sorted(list: &mut ThinVec<SigIdx>, sig: SigIdx) -> bool {
     match list.binary_search(&sig) {
         Ok(_) => false,
         Err(at) => {

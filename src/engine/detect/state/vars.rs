@@ -1,14 +1,14 @@
 //! Bits and numbers of one flow: flowbits and flowints. Small sorted lists, bounded; a variable past the bound is not set.
 
 use crate::detect::signature::{IntAssign, IntCmp, VarId};
-use smallvec::SmallVec;
+use thin_vec::ThinVec;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FlowVars {
     /// Sorted.
-    bits: SmallVec<[VarId; 4]>,
+    bits: ThinVec<VarId>,
     /// Sorted by name.
-    ints: SmallVec<[(VarId, u32); 2]>,
+    ints: ThinVec<(VarId, u32)>,
     /// Moves on with every change, so that what waits for a variable knows when to look again.
     version: u32,
 }
