@@ -142,6 +142,8 @@ impl MatcherFactory for Hyperscan {
     }
 
     fn scratch(&self) -> Result<Scratch, MatcherError> {
+        // Asked for when all sets are made.
+        sys::hyperscan::trim_heap();
         let grown = self.grown.lock().unwrap_or_else(PoisonError::into_inner);
         let copy = match grown.as_ref() {
             Some(scratch) => Some(scratch.try_clone().map_err(|e| MatcherError(e.0))?),

@@ -143,6 +143,19 @@ fn failed(call: &str, code: c_int) -> HsError {
     HsError(format!("{call}: {why} ({code})"))
 }
 
+/// What compiling took and gave back to the library's heap goes back to the system: it is no heap of the program's.
+#[cfg(target_env = "gnu")]
+pub(crate) fn trim_heap() {
+    unsafe extern "C" {
+        fn malloc_trim(pad: usize) -> c_int;
+    }
+    // SAFETY: takes no pointer, and any thread may call it at any time.
+    unsafe { malloc_trim(0) };
+}
+
+#[cfg(not(target_env = "gnu"))]
+pub(crate) fn trim_heap() {}
+
 /// Whether this processor can run Hyperscan at all (SSSE3).
 pub(crate) fn usable() -> bool {
     // SAFETY: no arguments; reads CPUID only.

@@ -15,9 +15,9 @@ use super::threshold::Count;
 use crate::applayer::{AppParser, Progress, TxId};
 use crate::types::{Direction, Timestamp};
 use smallvec::SmallVec;
-use thin_vec::ThinVec;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use thin_vec::ThinVec;
 use vars::FlowVars;
 
 /// Why a candidate waits.
