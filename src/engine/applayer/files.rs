@@ -94,19 +94,32 @@ impl Keep {
     }
 }
 
-/// The running hashes of an open file.
+/// Follows an open file.
 #[derive(Default)]
 pub struct Tracker {
+    /// Where any are asked for.
+    running: Option<Box<Running>>,
+}
+
+/// The running hashes of a file.
+struct Running {
     md5: Option<Md5>,
     sha1: Option<Sha1>,
     sha256: Option<Sha256>,
 }
 
 impl Tracker {
-    /// A file begins.
-    pub fn open(name: &[u8], direction: Direction, file_id: u32, tx: super::TxId, hashes: Hashes) -> (File, Tracker) {
+    /// A file begins; `name` may be longer than is kept.
+    pub fn open(
+        mut name: Vec<u8>,
+        direction: Direction,
+        file_id: u32,
+        tx: super::TxId,
+        hashes: Hashes,
+    ) -> (File, Tracker) {
+        name.truncate(NAME_MAX);
         let file = File {
-            name: name.get(..NAME_MAX).unwrap_or(name).to_vec(),
+            name,
             direction,
             size: 0,
             state: FileState::Open,
@@ -119,23 +132,26 @@ impl Tracker {
             logged: false,
             stored: None,
         };
-        let tracker = Tracker {
-            md5: hashes.md5.then(Md5::new),
-            sha1: hashes.sha1.then(Sha1::new),
-            sha256: hashes.sha256.then(Sha256::new),
-        };
-        (file, tracker)
+        let running = (hashes != Hashes::default()).then(|| {
+            Box::new(Running {
+                md5: hashes.md5.then(Md5::new),
+                sha1: hashes.sha1.then(Sha1::new),
+                sha256: hashes.sha256.then(Sha256::new),
+            })
+        });
+        (file, Tracker { running })
     }
 
     pub fn push(&mut self, file: &mut File, data: &[u8]) {
         file.size = file.size.saturating_add(data.len() as u64);
-        if let Some(h) = &mut self.md5 {
+        let Some(running) = &mut self.running else { return };
+        if let Some(h) = &mut running.md5 {
             h.update(data);
         }
-        if let Some(h) = &mut self.sha1 {
+        if let Some(h) = &mut running.sha1 {
             h.update(data);
         }
-        if let Some(h) = &mut self.sha256 {
+        if let Some(h) = &mut running.sha256 {
             h.update(data);
         }
     }
@@ -150,11 +166,12 @@ impl Tracker {
     /// that came of others too.
     pub fn close(self, file: &mut File, state: FileState) {
         file.state = if file.gaps && state == FileState::Closed { FileState::Truncated } else { state };
+        let Some(running) = self.running else { return };
         if file.state == FileState::Closed {
-            file.md5 = self.md5.map(|h| hex(&h.finalize()));
-            file.sha1 = self.sha1.map(|h| hex(&h.finalize()));
+            file.md5 = running.md5.map(|h| hex(&h.finalize()));
+            file.sha1 = running.sha1.map(|h| hex(&h.finalize()));
         }
-        file.sha256 = self.sha256.map(|h| hex(&h.finalize()));
+        file.sha256 = running.sha256.map(|h| hex(&h.finalize()));
     }
 }
 
@@ -178,7 +195,7 @@ mod tests {
 
     #[test]
     fn hashes_of_a_whole_file() {
-        let (mut f, mut t) = Tracker::open(b"a", Direction::ToClient, 1, TxId(0), ALL);
+        let (mut f, mut t) = Tracker::open(b"a".to_vec(), Direction::ToClient, 1, TxId(0), ALL);
         t.push(&mut f, b"ab");
         t.push(&mut f, b"c");
         t.close(&mut f, FileState::Closed);
@@ -203,7 +220,7 @@ mod tests {
 
     #[test]
     fn the_head_of_a_file_has_its_sha256_alone() {
-        let (mut f, mut t) = Tracker::open(b"a", Direction::ToClient, 1, TxId(0), ALL);
+        let (mut f, mut t) = Tracker::open(b"a".to_vec(), Direction::ToClient, 1, TxId(0), ALL);
         t.push(&mut f, b"abc");
         t.close(&mut f, FileState::Truncated);
         assert_eq!((f.md5.is_none(), f.sha1.is_none(), f.sha256.is_some()), (true, true, true));
@@ -211,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_file_with_a_hole_is_known_by_the_bytes_that_came() {
-        let (mut f, mut t) = Tracker::open(&[b'n'; 9000], Direction::ToClient, 1, TxId(0), ALL);
+        let (mut f, mut t) = Tracker::open(vec![b'n'; 9000], Direction::ToClient, 1, TxId(0), ALL);
         t.push(&mut f, b"ab");
         t.gap(&mut f, 10);
         t.push(&mut f, b"c");

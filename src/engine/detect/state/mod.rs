@@ -60,7 +60,7 @@ pub(crate) struct TxDir {
     /// Scans that need not run again, by index.
     pub scanned: SmallVec<[u64; 2]>,
     /// Of scans that go on: number and instance, position or next instance.
-    pub marks: ThinVec<((u16, u16), u64)>,
+    pub marks: SmallVec<[((u16, u16), u64); 1]>,
     pub partial: ThinVec<Partial>,
     /// Sorted.
     pub fired: ThinVec<SigIdx>,
@@ -73,6 +73,29 @@ pub(crate) struct TxState {
     pub bits: ThinVec<VarId>,
     /// A rule has taken it from the log.
     pub unlogged: bool,
+}
+
+impl TxState {
+    /// As if nothing of the transaction had been seen; lists keep their room.
+    fn emptied(mut self) -> Self {
+        for d in &mut self.dirs {
+            let mut old = std::mem::take(d);
+            old.scanned.clear();
+            old.marks.clear();
+            old.partial.clear();
+            old.fired.clear();
+            *d = TxDir {
+                scanned: old.scanned,
+                marks: old.marks,
+                partial: old.partial,
+                fired: old.fired,
+                ..TxDir::default()
+            };
+        }
+        self.bits.clear();
+        self.unlogged = false;
+        self
+    }
 }
 
 /// An active session tag.
@@ -289,8 +312,10 @@ impl FlowDetect {
 
     /// Forgets transactions before `first`, and makes sure there is room for `id`.
     pub(crate) fn tx(&mut self, first: TxId, id: TxId) -> Option<&mut TxState> {
+        let mut spare = None;
         while self.base < first.0 {
-            if self.txs.pop_front().is_none() {
+            spare = self.txs.pop_front().or(spare);
+            if self.txs.is_empty() {
                 self.base = first.0;
                 break;
             }
@@ -306,7 +331,7 @@ impl FlowDetect {
             if self.txs.is_empty() {
                 self.txs.reserve_exact(1);
             }
-            self.txs.push_back(TxState::default());
+            self.txs.push_back(spare.take().map_or_else(TxState::default, TxState::emptied));
         }
         self.txs.get_mut(i)
     }

@@ -5,12 +5,15 @@
 //! `count_max` headers, `REPETITIONS_MAX` joins, `FOLDS_MAX` folds of one header, `JOINED_MAX` bytes of joined values;
 //! the raw block is bounded by the parser. Nothing is allocated per header.
 
+use super::reuse;
 use super::text::{is_space, is_token, split_at, trim};
 
 /// Joins of repeated headers in one message; further ones are kept in the raw block alone.
 const REPETITIONS_MAX: u32 = 64;
 const FOLDS_MAX: u8 = 128;
 const JOINED_MAX: usize = 256 << 10;
+/// Room for so many headers is kept for the next message.
+const KEPT_MAX: usize = 64;
 
 /// Oddities of header lines, as bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,6 +73,16 @@ pub struct Headers {
 }
 
 impl Headers {
+    /// As if none had come; buffers keep their room.
+    pub fn empty(&mut self) {
+        reuse::empty(&mut self.raw);
+        reuse::empty(&mut self.rebuilt);
+        self.list.clear();
+        self.list.shrink_to(KEPT_MAX);
+        self.open = None;
+        self.repetitions = 0;
+    }
+
     /// The block as sent.
     pub fn raw(&self) -> &[u8] {
         &self.raw

@@ -18,6 +18,7 @@ mod payload;
 mod probe;
 mod request;
 mod response;
+mod reuse;
 pub mod tables;
 mod text;
 mod tx;

@@ -8,6 +8,7 @@
 
 use super::charset::Charset;
 use super::payload::Place;
+use super::reuse;
 use super::tables::{buffer, event};
 use super::text::{self, Eol};
 use super::tx::HttpTx;
@@ -148,7 +149,11 @@ impl Txs {
     fn free(&mut self, id: TxId) -> usize {
         let slot =
             id.0.checked_sub(self.first).and_then(|i| usize::try_from(i).ok()).and_then(|i| self.list.get_mut(i));
-        let freed = slot.and_then(Option::take).map_or(0, |t| t.accounted);
+        let freed = slot.and_then(Option::take).map_or(0, |tx| {
+            let accounted = tx.accounted;
+            reuse::give_back(tx);
+            accounted
+        });
         while matches!(self.list.front(), Some(None)) {
             self.list.pop_front();
             self.first += 1;
@@ -223,7 +228,7 @@ impl HttpParser {
             self.held -= self.txs.free(oldest).min(self.held);
         }
         let id = TxId(self.txs.next());
-        self.txs.list.push_back(Some(Box::new(HttpTx::new(id))));
+        self.txs.list.push_back(Some(reuse::transaction(id)));
         Some(id)
     }
 

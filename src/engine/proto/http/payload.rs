@@ -6,8 +6,9 @@
 
 use super::charset::{self, Charset, Recoder};
 use super::multipart::{Item, Multipart};
+use super::reuse;
 use super::tables::event;
-use crate::applayer::files::{File, FileState, Hashes, Tracker};
+use crate::applayer::files::{File, FileState, Hashes, NAME_MAX, Tracker};
 use crate::applayer::inflate::{Inflater, Trouble};
 use crate::applayer::{Buffer, EventId, TxId};
 use crate::types::Direction;
@@ -69,15 +70,34 @@ pub struct Payload {
     /// What the body says in an alphabet that rules are not written in.
     text: Vec<u8>,
     pub bombs: u8,
+    /// What names of earlier files left.
+    spare_name: Vec<u8>,
 }
 
 impl Payload {
+    /// As if nothing of it had come; buffers keep their room.
+    pub fn empty(&mut self) {
+        let file = self.files.first_mut().map(|f| std::mem::take(&mut f.name));
+        let spare_name = file.unwrap_or(std::mem::take(&mut self.spare_name));
+        let (data, text) = (std::mem::take(&mut self.data), std::mem::take(&mut self.text));
+        self.files.clear();
+        self.files.shrink_to(1);
+        let files = std::mem::take(&mut self.files);
+        *self = Payload { data, text, files, spare_name, ..Payload::default() };
+        [&mut self.data, &mut self.text, &mut self.spare_name].into_iter().for_each(reuse::empty);
+    }
+
     /// `charset`: what the message says of the body's letters.
     pub fn begin(&mut self, limit: usize, inflater: Option<Inflater>, charset: Option<Charset>) {
         self.limit = limit;
         self.begun = true;
         self.alphabet = charset.map_or(Alphabet::Unknown, Alphabet::Named);
         self.inflater = inflater.map(Box::new);
+    }
+
+    /// An empty buffer for a name.
+    pub fn name_buffer(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.spare_name)
     }
 
     /// The body as a whole is a file of this name; called once, before its first byte.
@@ -162,6 +182,7 @@ impl Payload {
 
     pub fn memory(&self) -> usize {
         self.data.capacity()
+            + self.spare_name.capacity()
             + self.text.capacity()
             + self.names.iter().map(|n| size_of_val(n) + n.as_ref().map_or(0, Vec::capacity)).sum::<usize>()
             + self.parts.iter().map(Vec::capacity).sum::<usize>()
@@ -240,7 +261,10 @@ impl Payload {
 
     /// The body's first byte, seen or lost, begins its file.
     fn open_named(&mut self, place: Place, next_id: &mut u32) {
-        let Carries::Named(name) = &self.carries else { return };
+        if !matches!(self.carries, Carries::Named(_)) {
+            return;
+        }
+        let Carries::Named(name) = std::mem::take(&mut self.carries) else { return };
         *next_id = next_id.saturating_add(1);
         let (file, tracker) = Tracker::open(name, place.direction, *next_id, place.tx, place.hashes);
         self.files.push(file);
@@ -292,6 +316,7 @@ impl Payload {
                 self.names.push(None);
                 self.names.extend(names.iter().skip(1).map(|n| Some(n.clone())));
                 *next_id = next_id.saturating_add(1);
+                let name = name.get(..NAME_MAX).unwrap_or(name).to_vec();
                 let (file, tracker) = Tracker::open(name, place.direction, *next_id, place.tx, place.hashes);
                 self.files.push(file);
                 self.parts.push(Vec::new());

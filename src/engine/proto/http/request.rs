@@ -150,7 +150,7 @@ impl HttpParser {
         self.req.tx = Some(id);
         self.req.block = 0;
         let Some(tx) = self.txs.get_mut(id) else { return false };
-        tx.request.m.line = text::chomp(line).to_vec();
+        tx.request.m.line.extend_from_slice(text::chomp(line));
         parse_line(tx);
         tx.request.m.reach(tables::LINE);
         self.req.state = State::Headers;
@@ -442,44 +442,42 @@ fn split_target(tx: &mut HttpTx, rest: &[u8]) -> (Range<usize>, Range<usize>) {
 
 /// Which host the request is for, from the target first, then from Host.
 fn host(tx: &mut HttpTx) {
+    let mut host = std::mem::take(&mut tx.request.spare_host);
     let line = tx.uri_raw().unwrap_or_default();
-    let target_host = tx.request.target.host.clone().and_then(|h| line.get(h)).map(|h| {
-        let mut out = Vec::with_capacity(h.len());
-        uri::decode(h, &mut out);
-        out.make_ascii_lowercase();
-        while out.last() == Some(&b'.') {
-            out.pop();
-        }
-        out
-    });
-    let header = tx.request.m.headers.value(b"host").map(<[u8]>::to_vec);
-    let Some(value) = header else {
-        tx.request.host = target_host;
-        if tx.request.m.version >= Version::V11 {
-            tx.event(event::MISSING_HOST_HEADER);
-        }
-        return;
-    };
-    let (authority, stray) = split_at(&value, |c| matches!(c, b'/' | b'?' | b'#'));
-    let (name, port) = uri::host_port(authority);
-    let colon = authority.get(name.end..).is_some_and(|r| !r.is_empty());
-    let name = authority.get(name).unwrap_or_default();
-    let port = port.map(|p| uri::port_number(authority.get(p).unwrap_or_default()));
-    if !name.is_empty() && (!uri::host_valid(name) || (colon && port.flatten().is_none()) || !stray.is_empty()) {
-        tx.event(event::REQUEST_HEADER_HOST_INVALID);
+    let target = tx.request.target.host.clone().and_then(|h| line.get(h));
+    if let Some(h) = target {
+        uri::decode(h, &mut host);
+        host.make_ascii_lowercase();
+        host.truncate(host.iter().rposition(|c| *c != b'.').map_or(0, |last| last + 1));
     }
-    match target_host {
-        None => {
-            tx.request.host = (!name.is_empty()).then(|| name.to_ascii_lowercase());
-            tx.request.port = port.flatten();
-        }
-        Some(t) => {
-            let ports_differ = matches!((tx.request.port, port), (Some(a), Some(b)) if b != Some(a));
-            if !t.eq_ignore_ascii_case(name) || ports_differ {
-                tx.event(event::HOST_HEADER_AMBIGUOUS);
+    let in_target = target.is_some();
+    let mut odd = [None; 2];
+    let mut named = in_target;
+    match tx.request.m.headers.value(b"host") {
+        None => odd[0] = (tx.request.m.version >= Version::V11).then_some(event::MISSING_HOST_HEADER),
+        Some(value) => {
+            let (authority, stray) = split_at(value, |c| matches!(c, b'/' | b'?' | b'#'));
+            let (name, port) = uri::host_port(authority);
+            let colon = authority.get(name.end..).is_some_and(|r| !r.is_empty());
+            let name = authority.get(name).unwrap_or_default();
+            let port = port.map(|p| uri::port_number(authority.get(p).unwrap_or_default()));
+            let invalid = !uri::host_valid(name) || (colon && port.flatten().is_none()) || !stray.is_empty();
+            odd[0] = (!name.is_empty() && invalid).then_some(event::REQUEST_HEADER_HOST_INVALID);
+            if in_target {
+                let ports_differ = matches!((tx.request.port, port), (Some(a), Some(b)) if b != Some(a));
+                let differs = !host.eq_ignore_ascii_case(name) || ports_differ;
+                odd[1] = differs.then_some(event::HOST_HEADER_AMBIGUOUS);
+            } else {
+                named = !name.is_empty();
+                host.extend(name.iter().map(u8::to_ascii_lowercase));
+                tx.request.port = port.flatten();
             }
-            tx.request.host = Some(t);
         }
+    }
+    odd.into_iter().flatten().for_each(|e| tx.event(e));
+    match named {
+        true => tx.request.host = Some(host),
+        false => tx.request.spare_host = host,
     }
 }
 
@@ -544,7 +542,10 @@ fn carried(tx: &mut HttpTx) {
     match form {
         Some(f) if tx.request.kind == Method::Post => tx.request.m.payload.carry_form(f),
         _ => {
-            let Some(name) = tx.path() else { return };
+            let mut name = tx.request.m.payload.name_buffer();
+            if !tx.path(&mut name) {
+                return;
+            }
             if name.len() > crate::applayer::files::NAME_MAX {
                 tx.event(event::FILE_NAME_TOO_LONG);
             }

@@ -128,7 +128,7 @@ impl HttpParser {
             return self.no_status_line(line);
         }
         let Some(tx) = self.current(DIR) else { return Step::Fail };
-        tx.response.m.line = text::chomp(line).to_vec();
+        tx.response.m.line.extend_from_slice(text::chomp(line));
         parse_line(tx);
         if tx.response.code != Some(100) {
             tx.response.m.reach(tables::LINE);
@@ -200,7 +200,7 @@ impl HttpParser {
                 tx.event(event::CONTINUE_ALREADY_SEEN);
             }
             tx.response.continue_seen = true;
-            tx.response.m = Default::default();
+            tx.response.m.empty();
             tx.response.code = None;
             tx.response.status = 0..0;
             tx.response.reason = 0..0;
@@ -226,7 +226,11 @@ impl HttpParser {
         tx.response.m.reach(tables::BODY);
         let disposition = tx.response.m.headers.value(b"content-disposition");
         let named = disposition.map(names::names).and_then(|n| n.into_iter().next());
-        if let Some(name) = named.or_else(|| tx.path()) {
+        let name = named.or_else(|| {
+            let mut name = tx.response.m.payload.name_buffer();
+            tx.path(&mut name).then_some(name)
+        });
+        if let Some(name) = name {
             if name.len() > crate::applayer::files::NAME_MAX {
                 tx.event(event::FILE_NAME_TOO_LONG);
             }

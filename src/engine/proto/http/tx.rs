@@ -5,6 +5,7 @@
 
 use super::headers::Headers;
 use super::payload::Payload;
+use super::reuse::{self, Built};
 use super::tables::buffer;
 use super::text::Version;
 use super::uri::{self, Target};
@@ -37,15 +38,9 @@ pub struct Message {
     pub version: Version,
     pub headers: Headers,
     pub payload: Payload,
-    built: Built,
-}
-
-/// Buffers built on demand.
-#[derive(Debug, Default)]
-struct Built {
-    header: OnceCell<Vec<u8>>,
-    names: OnceCell<Vec<u8>>,
-    start: OnceCell<Vec<u8>>,
+    header: Built,
+    names: Built,
+    start: Built,
     each: OnceCell<Vec<Vec<u8>>>,
 }
 
@@ -58,7 +53,10 @@ impl Default for Message {
             version: Version::Invalid,
             headers: Headers::default(),
             payload: Payload::default(),
-            built: Built::default(),
+            header: Built::default(),
+            names: Built::default(),
+            start: Built::default(),
+            each: OnceCell::new(),
         }
     }
 }
@@ -70,7 +68,19 @@ impl Message {
 
     /// Headers have changed: what was built of them is stale.
     pub fn forget_built(&mut self) {
-        self.built = Built::default();
+        [&mut self.header, &mut self.names, &mut self.start].into_iter().for_each(Built::forget);
+        self.each = OnceCell::new();
+    }
+
+    /// As if nothing of it had come; buffers keep their room.
+    pub fn empty(&mut self) {
+        self.progress = Progress::NONE;
+        reuse::empty(&mut self.line);
+        self.protocol = 0..0;
+        self.version = Version::Invalid;
+        self.headers.empty();
+        self.payload.empty();
+        self.forget_built();
     }
 
     /// Raises the progress; it never falls.
@@ -79,29 +89,22 @@ impl Message {
     }
 
     fn memory(&self) -> usize {
-        let built = |c: &OnceCell<Vec<u8>>| c.get().map_or(0, Vec::capacity);
-        self.line.capacity()
-            + self.headers.memory()
-            + self.payload.memory()
-            + built(&self.built.header)
-            + built(&self.built.names)
-            + built(&self.built.start)
+        let built = [&self.header, &self.names, &self.start].into_iter().map(Built::memory).sum::<usize>();
+        self.line.capacity() + self.headers.memory() + self.payload.memory() + built
     }
 
     fn header_block(&self) -> &[u8] {
-        self.built.header.get_or_init(|| {
-            let mut out = Vec::with_capacity(self.headers.raw().len());
+        self.header.get(|out| {
+            out.reserve(self.headers.raw().len());
             for (name, value) in self.headers.iter().filter(|(n, _)| !is_cookie(n)) {
-                push_header(&mut out, name, value);
+                push_header(out, name, value);
                 out.extend_from_slice(b"\r\n");
             }
-            out
         })
     }
 
     fn names(&self) -> &[u8] {
-        self.built.names.get_or_init(|| {
-            let mut out = Vec::new();
+        self.names.get(|out| {
             if !self.headers.is_empty() {
                 out.extend_from_slice(b"\r\n");
                 for (name, _) in self.headers.iter() {
@@ -110,31 +113,29 @@ impl Message {
                 }
                 out.extend_from_slice(b"\r\n");
             }
-            out
         })
     }
 
     fn start(&self) -> &[u8] {
-        self.built.start.get_or_init(|| {
-            let mut out = Vec::with_capacity(self.line.len() + self.headers.raw().len() + 4);
+        self.start.get(|out| {
             if self.line.is_empty() {
-                return out;
+                return;
             }
+            out.reserve(self.line.len() + self.headers.raw().len() + 4);
             out.extend_from_slice(&self.line);
             out.extend_from_slice(b"\r\n");
             for (name, value) in self.headers.iter() {
-                push_header(&mut out, name, value);
+                push_header(out, name, value);
                 out.extend_from_slice(b"\r\n");
             }
             if !self.headers.is_empty() {
                 out.extend_from_slice(b"\r\n");
             }
-            out
         })
     }
 
     fn nth_header(&self, i: usize) -> Option<&[u8]> {
-        let all = self.built.each.get_or_init(|| {
+        let all = self.each.get_or_init(|| {
             self.headers
                 .iter()
                 .map(|(n, v)| {
@@ -171,7 +172,9 @@ pub struct Request {
     pub host: Option<Vec<u8>>,
     pub port: Option<u16>,
     pub continue_expected: bool,
-    normalised: OnceCell<Option<Vec<u8>>>,
+    normalised: Built,
+    /// What hosts of earlier requests left.
+    pub(super) spare_host: Vec<u8>,
 }
 
 #[derive(Debug, Default)]
@@ -206,6 +209,23 @@ impl HttpTx {
         }
     }
 
+    /// As if nothing of it had come; buffers keep their room.
+    pub fn empty(&mut self) {
+        let r = &mut self.request;
+        r.m.empty();
+        (r.method, r.uri, r.kind, r.target) = (0..0, 0..0, Method::default(), Target::default());
+        r.spare_host = r.host.take().unwrap_or(std::mem::take(&mut r.spare_host));
+        reuse::empty(&mut r.spare_host);
+        (r.port, r.continue_expected) = (None, false);
+        r.normalised.forget();
+        let r = &mut self.response;
+        r.m.empty();
+        (r.status, r.reason, r.code, r.continue_seen) = (0..0, 0..0, None, false);
+        self.events.clear();
+        self.seen = 0;
+        self.accounted = 0;
+    }
+
     /// Each event once.
     pub fn event(&mut self, e: EventId) {
         let bit = 1u128.checked_shl(u32::from(e.local)).unwrap_or(0);
@@ -238,7 +258,8 @@ impl HttpTx {
             + self.request.m.memory()
             + self.response.m.memory()
             + self.request.host.as_ref().map_or(0, Vec::capacity)
-            + self.request.normalised.get().and_then(Option::as_ref).map_or(0, Vec::capacity)
+            + self.request.spare_host.capacity()
+            + self.request.normalised.memory()
     }
 
     /// The request target as sent.
@@ -248,17 +269,21 @@ impl HttpTx {
 
     /// `http.uri`.
     pub fn uri(&self) -> Option<&[u8]> {
-        self.request
-            .normalised
-            .get_or_init(|| self.uri_raw().and_then(|u| self.request.target.normalised(u)))
-            .as_deref()
+        let uri = self.request.normalised.get(|out| {
+            if let Some(u) = self.uri_raw() {
+                self.request.target.normalised(u, out);
+            }
+        });
+        (!uri.is_empty()).then_some(uri)
     }
 
-    /// The path files are named after.
-    pub fn path(&self) -> Option<Vec<u8>> {
-        let uri = self.uri_raw()?;
-        let path = self.request.target.path.clone()?;
-        uri.get(path).map(uri::normalised_path)
+    /// Appends the path files are named after, if there is one.
+    pub fn path(&self, out: &mut Vec<u8>) -> bool {
+        let path = self.uri_raw().zip(self.request.target.path.clone()).and_then(|(uri, path)| uri.get(path));
+        if let Some(path) = path {
+            uri::normalise_path(path, out);
+        }
+        path.is_some()
     }
 
     fn host_raw(&self) -> Option<&[u8]> {

@@ -67,21 +67,20 @@ impl Target {
         end
     }
 
-    /// `http.uri`. `None` where the target has neither path nor query nor fragment.
-    pub fn normalised(&self, uri: &[u8]) -> Option<Vec<u8>> {
-        let mut out = Vec::with_capacity(uri.len());
+    /// `http.uri`, into `out`, which is empty; nothing where the target has neither path nor query nor fragment.
+    pub fn normalised(&self, uri: &[u8], out: &mut Vec<u8>) {
+        out.reserve(uri.len());
         if let Some(p) = &self.path {
-            out = normalised_path(uri.get(p.clone()).unwrap_or_default());
+            normalise_path(uri.get(p.clone()).unwrap_or_default(), out);
         }
         if let Some(q) = &self.query {
             out.push(b'?');
-            decode(uri.get(q.clone()).unwrap_or_default(), &mut out);
+            decode(uri.get(q.clone()).unwrap_or_default(), out);
         }
         if let Some(f) = &self.fragment {
             out.push(b'#');
-            decode(uri.get(f.clone()).unwrap_or_default(), &mut out);
+            decode(uri.get(f.clone()).unwrap_or_default(), out);
         }
-        (!out.is_empty()).then_some(out)
     }
 }
 
@@ -153,9 +152,9 @@ pub fn decode(mut s: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(s);
 }
 
-/// The path alone, as files are named after it.
-pub fn normalised_path(path: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(path.len());
+/// The path alone, as files are named after it, into `out`, which is empty.
+pub fn normalise_path(path: &[u8], out: &mut Vec<u8>) {
+    out.reserve(path.len());
     let mut s = path;
     while let Some(&c) = s.first() {
         let (byte, len) = if c == b'%' { escape(s).unwrap_or((b'%', 1)) } else { (c, 1) };
@@ -166,9 +165,11 @@ pub fn normalised_path(path: &[u8]) -> Vec<u8> {
         s = s.get(len..).unwrap_or_default();
     }
     if out.iter().any(|c| *c >= 0x80) {
-        out = utf8_to_bytes(&out);
+        *out = utf8_to_bytes(out);
     }
-    remove_dot_segments(out)
+    if out.first() == Some(&b'.') || out.windows(2).any(|w| w == b"/.") {
+        *out = remove_dot_segments(out);
+    }
 }
 
 /// Each well-formed UTF-8 sequence (overlong ones too, which is how they evade) becomes its nearest byte; the rest stays.
@@ -196,12 +197,9 @@ fn utf8_to_bytes(s: &[u8]) -> Vec<u8> {
 }
 
 /// RFC 3986 section 5.2.4, on a path that may not begin with a slash; a dot segment at the end leaves no slash.
-fn remove_dot_segments(path: Vec<u8>) -> Vec<u8> {
-    if !path.windows(2).any(|w| w == b"/.") && path.first() != Some(&b'.') {
-        return path;
-    }
+fn remove_dot_segments(path: &[u8]) -> Vec<u8> {
     let rooted = path.first() == Some(&b'/');
-    let body = if rooted { path.get(1..).unwrap_or_default() } else { &path };
+    let body = if rooted { path.get(1..).unwrap_or_default() } else { path };
     let mut out: Vec<u8> = Vec::with_capacity(path.len());
     let mut slash = rooted;
     for part in body.split(|c| *c == b'/') {
@@ -267,8 +265,9 @@ mod tests {
     use super::*;
 
     fn norm(uri: &str) -> String {
-        let u = uri.as_bytes();
-        String::from_utf8_lossy(&Target::parse(u).normalised(u).unwrap_or_default()).into_owned()
+        let (u, mut out) = (uri.as_bytes(), Vec::new());
+        Target::parse(u).normalised(u, &mut out);
+        String::from_utf8_lossy(&out).into_owned()
     }
 
     #[test]
@@ -318,7 +317,7 @@ mod tests {
         ] {
             assert_eq!(norm(sent), want, "{sent}");
         }
-        assert_eq!(Target::parse(b"http://h").normalised(b"http://h"), None);
+        assert_eq!(norm("http://h"), "");
     }
 
     #[test]
