@@ -3,7 +3,8 @@
 //! One row for each constant named `…_MAX…` of the engine, the configuration, the captures and the matcher, found by
 //! reading the sources: one without a row fails here, and so does a row whose constant or test is gone.
 
-use harness::engine::ruleset;
+use harness::craft::Conversation;
+use harness::engine::{ruleset, run, watching};
 use std::path::{Path, PathBuf};
 
 /// How a bound is shown to hold.
@@ -226,15 +227,15 @@ const ROWS: &[Row] = &[
         "LINE_MAX",
         By("src/engine/proto/http/multipart.rs", "long_lines_are_bounded"),
     ),
-    ("src/engine/proto/http/multipart.rs", "BOUNDARY_MAX", Unfilled("the body is taken as one file")),
+    ("src/engine/proto/http/multipart.rs", "BOUNDARY_MAX", Here(a_boundary_too_long)),
     (
         "src/engine/proto/http/names.rs",
         "NAMES_MAX",
         By("src/engine/proto/http/names.rs", "every_name_that_a_reader_takes"),
     ),
-    ("src/engine/proto/http/payload.rs", "FILES_MAX", Unfilled("further files of a body are not told apart")),
-    ("src/engine/proto/http/probe.rs", "SKIP_MAX", Unfilled("what comes is not taken as HTTP")),
-    ("src/engine/proto/http/probe.rs", "LINE_MAX", Unfilled("what comes is not taken as HTTP")),
+    ("src/engine/proto/http/payload.rs", "FILES_MAX", Here(too_many_files)),
+    ("src/engine/proto/http/probe.rs", "SKIP_MAX", Here(too_many_blank_lines)),
+    ("src/engine/proto/http/probe.rs", "LINE_MAX", Here(a_request_line_too_long)),
     ("src/engine/proto/http/probe.rs", "PROXY_LINE_MAX", Unfilled("what comes is not taken as HTTP")),
     ("src/engine/proto/tls/certificate.rs", "ALT_NAMES_MAX", Unfilled("further names are not read")),
     (
@@ -283,7 +284,7 @@ const ROWS: &[Row] = &[
 ];
 
 /// Rows that no test fills yet, at most; a new bound comes with its test.
-const UNFILLED_MAX: usize = 31;
+const UNFILLED_MAX: usize = 27;
 
 fn captures(n: usize) -> String {
     let groups: String = (0..n).map(|i| format!("(?P<flow_v{i}>a)")).collect();
@@ -350,6 +351,56 @@ fn too_many_interfaces() {
     let of = |n: usize| section((0..n).map(|_| (1, INTERFACE.to_vec())));
     assert_eq!(read(of(65_535)), (0, None));
     assert!(read(of(65_536)).1.is_some());
+}
+
+/// How often a rule over HTTP matches what a client sends.
+fn matches(options: &str, request: &[u8]) -> usize {
+    let rules = ruleset(&format!("alert http any any -> any any (msg:\"x\"; {options} sid:1;)\n")).unwrap();
+    let mut c = Conversation::open(40_000, 9_999);
+    request.chunks(1_400).for_each(|piece| c.send(true, piece));
+    run(&rules, watching(), &c.close(), 7).sids().len()
+}
+
+/// Of a form whose parts have such names; the boundary is so long.
+fn form(boundary: usize, names: impl Iterator<Item = String>) -> Vec<u8> {
+    let boundary = "b".repeat(boundary);
+    let part =
+        |name| format!("--{boundary}\r\nContent-Disposition: form-data; name=\"f\"; filename=\"{name}\"\r\n\r\nx\r\n");
+    let body = names.map(part).collect::<String>() + &format!("--{boundary}--\r\n");
+    let head = "POST /f HTTP/1.1\r\nHost: h\r\nContent-Type: multipart/form-data; boundary=";
+    format!("{head}{boundary}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
+
+/// The body is one file without a name then.
+fn a_boundary_too_long() {
+    for (len, found) in [(256, 1), (257, 0)] {
+        let request = form(len, std::iter::once("a.txt".to_owned()));
+        assert_eq!(matches("file.name; content:\"a.txt\";", &request), found, "{len}");
+    }
+}
+
+/// Further ones are not told apart.
+fn too_many_files() {
+    for (n, found) in [(256, 1), (257, 0)] {
+        let names = (1..n).map(|i| format!("{i}.txt")).chain(std::iter::once("last.txt".to_owned()));
+        assert_eq!(matches("file.name; content:\"last.txt\";", &form(9, names)), found, "{n}");
+    }
+}
+
+/// What comes behind more of them, or in a longer line of no known method, is not taken for HTTP.
+fn too_many_blank_lines() {
+    for (n, found) in [(4, 1), (5, 0)] {
+        let request = ["\n".repeat(n), "GET /f HTTP/1.1\r\nHost: h\r\n\r\n".to_owned()].concat();
+        assert_eq!(matches("http.uri; content:\"/f\";", request.as_bytes()), found, "{n}");
+    }
+}
+
+fn a_request_line_too_long() {
+    for (len, found) in [(2_048, 1), (2_049, 0)] {
+        let line = |pad: usize| format!("ODDLY /f{} HTTP/1.1\r\n", "x".repeat(pad));
+        let request = line(len - line(0).len()) + "Host: h\r\n\r\n";
+        assert_eq!(matches("http.uri; content:\"/f\";", request.as_bytes()), found, "{len}");
+    }
 }
 
 fn root() -> PathBuf {
