@@ -3,7 +3,7 @@
 //! One row for each constant named `…_MAX…` of the engine, the configuration, the captures and the matcher, found by
 //! reading the sources: one without a row fails here, and so does a row whose constant or test is gone.
 
-use harness::craft::Conversation;
+use harness::craft::{Conversation, udp};
 use harness::engine::{ruleset, run, watching};
 use std::path::{Path, PathBuf};
 
@@ -49,13 +49,13 @@ const ROWS: &[Row] = &[
         "INCLUDES_MAX",
         By("src/control/config/suricata/tests.rs", "includes_are_laid_under_what_follows"),
     ),
-    ("src/control/config/suricata/rows.rs", "ALERTS_MAX", Unfilled("the value is brought down to it")),
+    ("src/control/config/suricata/rows.rs", "ALERTS_MAX", Here(alerts_of_a_packet_by_default)),
     (
         "src/control/config/suricata/tree.rs",
         "NODES_MAX",
         By("src/control/config/suricata/tests.rs", "absurd_documents_end"),
     ),
-    ("src/control/config/suricata/tree.rs", "INDEX_MAX", Unfilled("the setting is refused")),
+    ("src/control/config/suricata/tree.rs", "INDEX_MAX", Here(a_list_position_too_far)),
     (
         "src/control/cache/mod.rs",
         "BYTES_MAX_DEFAULT",
@@ -101,7 +101,7 @@ const ROWS: &[Row] = &[
         "STEPS_MAX",
         By("src/engine/detect/inspect/tests.rs", "work_is_bounded_and_running_out_is_an_exception"),
     ),
-    ("src/engine/detect/inspect/tx.rs", "INSTANCES_MAX", Unfilled("further instances of a buffer are not inspected")),
+    ("src/engine/detect/inspect/tx.rs", "INSTANCES_MAX", Here(too_many_instances)),
     (
         "src/engine/detect/keywords/asn1.rs",
         "ELEMENTS_MAX",
@@ -284,7 +284,7 @@ const ROWS: &[Row] = &[
 ];
 
 /// Rows that no test fills yet, at most; a new bound comes with its test.
-const UNFILLED_MAX: usize = 27;
+const UNFILLED_MAX: usize = 24;
 
 fn captures(n: usize) -> String {
     let groups: String = (0..n).map(|i| format!("(?P<flow_v{i}>a)")).collect();
@@ -400,6 +400,38 @@ fn a_request_line_too_long() {
         let line = |pad: usize| format!("ODDLY /f{} HTTP/1.1\r\n", "x".repeat(pad));
         let request = line(len - line(0).len()) + "Host: h\r\n\r\n";
         assert_eq!(matches("http.uri; content:\"/f\";", request.as_bytes()), found, "{len}");
+    }
+}
+
+fn a_list_position_too_far() {
+    let set = |i: usize| {
+        let sets = ["outputs.0.fast.enabled=no".to_owned(), format!("outputs.{i}.fast.enabled=no")];
+        control::config::suricata::load(None, &[], &sets, false).map(drop)
+    };
+    assert!(set(1_023).is_ok());
+    assert!(set(1_024).unwrap_err().to_string().contains("past"));
+}
+
+/// A default, for configurations that do not say.
+fn alerts_of_a_packet_by_default() {
+    let of = |sets: &[String]| {
+        let imported = control::config::suricata::load(None, &[], sets, false).unwrap();
+        imported.config().unwrap().limits.alerts_per_packet_max
+    };
+    assert_eq!((of(&[]), of(&["packet-alert-max=20".to_owned()])), (15, 20));
+}
+
+/// A question behind so many others of its message is not inspected.
+fn too_many_instances() {
+    let rules = ruleset("alert dns any any -> any any (msg:\"x\"; dns.query; content:\"last\"; sid:1;)").unwrap();
+    for (n, found) in [(1_024usize, 1), (1_025, 0)] {
+        let mut message = vec![0, 1, 1, 0];
+        message.extend((n as u16).to_be_bytes());
+        message.extend([0; 6]);
+        (1..n).for_each(|_| message.extend([1, b'a', 0, 0, 1, 0, 1]));
+        message.extend([&[4][..], b"last", &[0, 0, 1, 0, 1]].concat());
+        let frame = udp(true, 40_000, 53, 1_700_000_000_000_000, &message);
+        assert_eq!(run(&rules, watching(), &[frame], 1).sids().len(), found, "{n}");
     }
 }
 
