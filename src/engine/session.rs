@@ -5,14 +5,41 @@
 //! under the exception policy, since ending it early would make the fault an evasion. Where the policy lets its packets
 //! go, each is still inspected by itself, until [`FAULTS_MAX`] faults show that even that is too much.
 
-use crate::applayer::{AppSession, ProtoId, TxId};
+use crate::applayer::{AppSession, ProtoId, Transaction, TxId};
 use crate::detect::state::FlowDetect;
 use crate::stream::TcpSession;
-use crate::types::{Cause, ExceptionPolicy, PerDirection};
+use crate::types::{Cause, Direction, ExceptionPolicy, PerDirection};
 use thin_vec::ThinVec;
 
 /// Faults of one flow after which its packets are not inspected any more.
 pub const FAULTS_MAX: u8 = 4;
+
+/// Questions taken from the log whose answers are awaited; past it the oldest answer is logged.
+const SILENCED_MAX: usize = 64;
+
+/// Questions that a rule has taken from the log, by what their answers share with them; the oldest first.
+#[derive(Default)]
+pub struct Silenced(ThinVec<u64>);
+
+impl Silenced {
+    /// Whether a transaction stays out of the log: because a rule says so, or as the answer to one of which a rule did.
+    pub fn silences(&mut self, tx: &dyn Transaction, unlogged: bool) -> bool {
+        match (tx.pairing(), tx.one_way()) {
+            (Some(pairing), Some(Direction::ToServer)) if unlogged => {
+                if self.0.len() >= SILENCED_MAX {
+                    self.0.remove(0);
+                }
+                self.0.push(pairing);
+                true
+            }
+            (Some(pairing), Some(Direction::ToClient)) if !unlogged => {
+                let found = self.0.iter().position(|p| *p == pairing);
+                found.map(|at| self.0.remove(at)).is_some()
+            }
+            _ => unlogged,
+        }
+    }
+}
 
 #[derive(Default)]
 pub struct Session {
@@ -26,6 +53,7 @@ pub struct Session {
     pub recorded: TxId,
     /// Transactions before this one have a record of each of their files, to server and to client.
     pub filed: PerDirection<TxId>,
+    pub silenced: Silenced,
     /// How many events of a transaction not yet logged have their record.
     pub told: ThinVec<(TxId, u16)>,
     /// Transactions of protocols the flow spoke before it switched.
@@ -73,6 +101,7 @@ impl Session {
         self.recorded = TxId::default();
         self.filed = PerDirection::default();
         self.told.clear();
+        self.silenced = Silenced::default();
     }
 
     /// Notes an exception once per cause. What every imperfect stream meets is worth a word only where a policy acted.
@@ -84,5 +113,43 @@ impl Session {
         if !self.exceptions.iter().any(|(c, _)| *c == cause) {
             self.exceptions.push((cause, policy));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::applayer::{Buffer, BufferId, LogCx, Progress};
+    use crate::types::FieldSink;
+
+    struct Message(u64, Direction);
+
+    impl Transaction for Message {
+        fn progress(&self, _: Direction) -> Progress {
+            Progress::DONE
+        }
+        fn buffer(&self, _: BufferId, _: Direction, _: usize) -> Option<Buffer<'_>> {
+            None
+        }
+        fn pairing(&self) -> Option<u64> {
+            Some(self.0)
+        }
+        fn one_way(&self) -> Option<Direction> {
+            Some(self.1)
+        }
+        fn log(&self, _: &mut dyn FieldSink, _: &LogCx<'_>) {}
+        fn as_any(&self) -> &dyn std::any::Any {
+            self
+        }
+    }
+
+    #[test]
+    fn an_answer_goes_with_its_question_and_the_oldest_is_forgotten() {
+        let (ask, answer) = (|n| Message(n, Direction::ToServer), |n| Message(n, Direction::ToClient));
+        let mut s = Silenced::default();
+        assert!(!s.silences(&ask(1), false) && !s.silences(&answer(1), false));
+        (0..=SILENCED_MAX as u64).for_each(|n| assert!(s.silences(&ask(n), true)));
+        assert!(!s.silences(&answer(0), false), "there was no room for it");
+        assert!(s.silences(&answer(1), false) && !s.silences(&answer(1), false));
     }
 }

@@ -32,6 +32,7 @@ fn with(options: &str) -> String {
 
 const EVASION: &str = "src/engine/proto/http/tests/evasion.rs";
 const DNS: &str = "src/engine/proto/dns/tests.rs";
+const SESSION: &str = "src/engine/session.rs";
 const ODD: &str = "src/engine/decode/odd_tests.rs";
 
 const ROWS: &[Row] = &[
@@ -85,6 +86,7 @@ const ROWS: &[Row] = &[
     ("src/engine/applayer/inflate.rs", "LAYERS_MAX", Unfilled("further encodings are not undone")),
     ("src/engine/applayer/inflate.rs", "HEAD_MAX", Unfilled("the body is taken as it is")),
     ("src/engine/applayer/inflate.rs", "GZIP_HEADER_MAX", Unfilled("the body is taken as broken")),
+    (SESSION, "SILENCED_MAX", By(SESSION, "an_answer_goes_with_its_question_and_the_oldest_is_forgotten")),
     (
         "src/engine/applayer/session.rs",
         "DETECT_BYTES_MAX",

@@ -169,6 +169,11 @@ pub trait Transaction: Any {
         None
     }
 
+    /// Where a question and its answer are transactions of their own: what both have in common.
+    fn pairing(&self) -> Option<u64> {
+        None
+    }
+
     /// Records of its own that it is worth: none for a handshake cut short; alerts show its fields all the same.
     fn records(&self, _settings: &crate::proto::LogSettings) -> usize {
         1

@@ -96,6 +96,10 @@ impl Transaction for DnsTransaction {
         Some(self.direction)
     }
 
+    fn pairing(&self) -> Option<u64> {
+        Some(self.message.header.id.into())
+    }
+
     fn records(&self, settings: &LogSettings) -> usize {
         log::records(self, &settings.dns)
     }

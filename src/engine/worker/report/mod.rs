@@ -191,7 +191,11 @@ impl Path {
                 if !last && !done(tx, unseen) && !tx.log_ready() {
                     break;
                 }
-                self.transaction_record(flow, tx, id, subject, out);
+                let unlogged = flow.session.detect.unlogged(id);
+                let silent = flow.session.silenced.silences(tx, unlogged);
+                if !silent {
+                    self.transaction_record(flow, tx, id, subject, out);
+                }
             }
             id = TxId(id.0 + 1);
         }
@@ -207,7 +211,7 @@ impl Path {
         out: &mut Output,
     ) {
         let Some(def) = self.vocabulary.proto_def(flow.session.app.protocol()) else { return };
-        if !self.config.records.transactions.has(def.id) || flow.session.detect.unlogged(id) {
+        if !self.config.records.transactions.has(def.id) {
             return;
         }
         let cx = self.log_cx(LogPurpose::Own);
