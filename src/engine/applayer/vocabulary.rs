@@ -138,6 +138,11 @@ pub struct EventDef {
 pub trait TxTest: Send + Sync + std::fmt::Debug {
     /// `None`: cannot be answered yet.
     fn matches(&self, tx: &dyn Transaction, dir: Direction) -> Option<bool>;
+
+    /// Whether a direction of which no progress is made yet may match.
+    fn early(&self) -> bool {
+        false
+    }
 }
 
 /// A keyword that tests a transaction by other than bytes of a buffer.

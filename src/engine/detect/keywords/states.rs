@@ -108,6 +108,10 @@ impl TxTest for State {
             Order::Past => (now > self.state).then_some(true),
         }
     }
+
+    fn early(&self) -> bool {
+        self.order == Order::Before || self.order == Order::Reached && self.state == 0
+    }
 }
 
 #[derive(Debug)]

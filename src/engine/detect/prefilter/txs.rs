@@ -127,7 +127,7 @@ fn group(
             continue;
         }
         let idx = SigIdx(i as u32);
-        out.early |= c.sig.tx_tests.iter().any(|t| t.progress == Progress::NONE);
+        out.early |= c.sig.tx_tests.iter().any(|t| t.test.early());
         match (c.fast, c.fast_content()) {
             // Its other side is asked where this one has matched.
             (Some((b, _)), Some(_))
