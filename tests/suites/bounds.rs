@@ -222,6 +222,9 @@ const ROWS: &[Row] = &[
     ("src/engine/proto/http/headers.rs", "REPETITIONS_MAX", By("src/engine/proto/http/headers.rs", "bounds_hold")),
     ("src/engine/proto/http/headers.rs", "FOLDS_MAX", Unfilled("a further fold is a header of its own")),
     ("src/engine/proto/http/headers.rs", "JOINED_MAX", By("src/engine/proto/http/headers.rs", "bounds_hold")),
+    ("src/engine/proto/http/headers.rs", "KEPT_MAX", SameAnswer("a larger buffer is not kept for the next exchange")),
+    ("src/engine/proto/http/reuse.rs", "CAPACITY_MAX", SameAnswer("a larger buffer is not kept for the next exchange")),
+    ("src/engine/proto/http/reuse.rs", "SPARE_MAX", SameAnswer("further buffers are not kept for the next exchange")),
     ("src/engine/proto/http/log.rs", "NAME_MAX", Unfilled("the name is cut in the log")),
     ("src/engine/proto/http/log.rs", "VALUE_MAX", Unfilled("the value is cut in the log")),
     (
