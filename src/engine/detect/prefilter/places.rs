@@ -31,8 +31,6 @@ impl Views {
 
 #[derive(Debug)]
 struct Entry {
-    /// The first bytes, in lower case: what entries of a class are sorted by.
-    key: u64,
     piece: Piece,
     /// What follows the piece.
     rest: Box<[u8]>,
@@ -51,10 +49,12 @@ impl Entry {
     }
 }
 
-/// Entries of one length of piece, sorted by key.
+/// Entries of one length of piece, sorted by key: their first bytes, in lower case.
 #[derive(Debug)]
 struct Class {
     len: usize,
+    /// Of each entry; apart from them, since a search looks at nothing else.
+    keys: Box<[u64]>,
     entries: Box<[Entry]>,
 }
 
@@ -101,20 +101,28 @@ impl Places {
         }
         let place = |(position, patterns): (u32, BTreeMap<Pattern<'_>, Vec<(SigIdx, Views)>>)| {
             let mut filter = vec![0u64; (patterns.len() / 4).next_power_of_two()].into_boxed_slice();
-            let mut classes: Vec<(usize, Vec<Entry>)> = Vec::new();
+            let mut classes: Vec<(usize, Vec<u64>, Vec<Entry>)> = Vec::new();
             for ((len, key, bytes, nocase), goals) in patterns {
                 let (bit, words) = (mix(key as u16) as usize, filter.len());
                 if let Some(w) = filter.get_mut((bit / 64) & (words - 1)) {
                     *w |= 1 << (bit % 64);
                 }
                 let rest = bytes.get(LEN_MAX..).unwrap_or(&[]).into();
-                let entry = Entry { key, piece: Piece::new(bytes, nocase), rest, nocase, goals: goals.into() };
+                let entry = Entry { piece: Piece::new(bytes, nocase), rest, nocase, goals: goals.into() };
                 match classes.last_mut().filter(|c| c.0 == len) {
-                    Some((_, entries)) => entries.push(entry),
-                    None => classes.push((len, vec![entry])),
+                    Some((_, keys, entries)) => {
+                        keys.push(key);
+                        entries.push(entry);
+                    }
+                    None => classes.push((len, vec![key], vec![entry])),
                 }
             }
-            let classes = classes.into_iter().map(|(len, e)| Class { len, entries: e.into() }).collect();
+            let class = |(len, keys, entries): (usize, Vec<u64>, Vec<Entry>)| Class {
+                len,
+                keys: keys.into(),
+                entries: entries.into(),
+            };
+            let classes = classes.into_iter().map(class).collect();
             Place { position: position.into(), filter, classes }
         };
         Places(places.into_iter().map(place).collect())
@@ -130,7 +138,7 @@ impl Places {
     }
 
     pub(crate) fn memory(&self) -> usize {
-        let entry = |e: &Entry| size_of::<Entry>() + e.rest.len() + size_of_val(&*e.goals);
+        let entry = |e: &Entry| size_of::<(Entry, u64)>() + e.rest.len() + size_of_val(&*e.goals);
         self.entries().map(entry).sum::<usize>() + self.0.iter().map(|p| size_of_val(&*p.filter)).sum::<usize>()
     }
 
@@ -158,9 +166,10 @@ impl Place {
     fn look(&self, data: &[u8], known: usize, views: Views, f: &mut impl FnMut(SigIdx)) {
         for class in self.classes.iter().filter(|c| c.len <= data.len() && c.len > known) {
             let key = key(data, class.len);
-            let from = class.entries.partition_point(|e| e.key < key);
-            let same = class.entries.iter().skip(from).take_while(|e| e.key == key);
-            for e in same.filter(|e| e.fits(data)) {
+            let from = class.keys.partition_point(|k| *k < key);
+            let same = class.keys.iter().skip(from).take_while(|k| **k == key).count();
+            let entries = class.entries.get(from..from + same).unwrap_or(&[]);
+            for e in entries.iter().filter(|e| e.fits(data)) {
                 e.goals.iter().filter(|g| g.1.meets(views)).for_each(|g| f(g.0));
             }
         }
