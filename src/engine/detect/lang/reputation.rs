@@ -49,7 +49,7 @@ impl Reputation {
             let score = score.parse().ok().filter(|n| *n <= SCORE_MAX)?;
             match what.split_once('/') {
                 None => {
-                    self.hosts.insert((category, what.parse().ok()?), score);
+                    self.hosts.insert((category, what.parse::<IpAddr>().ok()?.to_canonical()), score);
                 }
                 Some((base, prefix)) => {
                     let base: IpAddr = base.parse().ok()?;
@@ -72,11 +72,15 @@ impl Reputation {
     }
 
     pub fn score(&self, category: u8, address: IpAddr) -> Option<u8> {
+        let address = address.to_canonical();
         if let Some(s) = self.hosts.get(&(category, address)) {
             return Some(*s);
         }
         let a = wide(address);
-        self.prefixes.iter().find_map(|p| self.networks.get(&(category, *p, a & mask(*p))).copied())
+        // Networks of IPv6 that are larger than all of IPv4 hold none of its addresses.
+        let least = if address.is_ipv4() { 96 } else { 0 };
+        let mut prefixes = self.prefixes.iter().take_while(|p| **p >= least);
+        prefixes.find_map(|p| self.networks.get(&(category, *p, a & mask(*p))).copied())
     }
 }
 
@@ -143,6 +147,33 @@ mod tests {
         assert_eq!((score("worse", "10.1.0.2"), score("bad", "11.0.0.1")), (None, None));
         assert_eq!(score("worse", "2001:db8::1"), Some(99));
         assert_eq!(r.category("Bad"), None);
+    }
+
+    #[test]
+    fn a_list_cut_anywhere_keeps_the_lines_before() {
+        let list = "10.0.0.1,1,7\n10.1.0.0/16,1,2\n2001:db8::/32,2,99\n";
+        for cut in 0..list.len() {
+            let mut r = Reputation::default();
+            let whole = list[..cut].matches('\n').count() as u32;
+            let faults = r.add_list(&list[..cut], "l");
+            assert!(faults.iter().all(|d| d.line == whole + 1), "{cut}: {faults:?}");
+            let kept = (r.score(1, "10.0.0.1".parse().unwrap()), r.score(1, "10.1.2.3".parse().unwrap()));
+            assert!((whole < 1 || kept.0 == Some(7)) && (whole < 2 || kept.1 == Some(2)), "{cut}: {kept:?}");
+        }
+    }
+
+    /// An address is one however it is written; the networks of IPv6 hold none of IPv4.
+    #[test]
+    fn mapped_addresses_are_those_of_ipv4() {
+        let mut r = Reputation::default();
+        assert_eq!(r.add_list("::ffff:10.0.0.1,1,7\n::ffff:10.1.0.0/112,1,2\n10.2.0.1,1,3\n::/0,1,9\n", "l"), []);
+        let score = |a: &str| r.score(1, a.parse().unwrap());
+        for (a, b, want) in
+            [("10.0.0.1", "::ffff:a00:1", 7), ("10.1.2.3", "::ffff:10.1.2.3", 2), ("10.2.0.1", "::ffff:10.2.0.1", 3)]
+        {
+            assert_eq!((score(a), score(b)), (Some(want), Some(want)), "{a}");
+        }
+        assert_eq!((score("10.9.9.9"), score("2001:db8::1")), (None, Some(9)));
     }
 
     #[test]
