@@ -11,7 +11,8 @@ use smallvec::SmallVec;
 
 /// Shift count assumed where the handshake was not seen (RFC 7323, 2.3: the largest).
 pub(super) const WINDOW_SCALE_UNKNOWN: u8 = 14;
-/// Out-of-band bytes remembered by sequence number, and allowed in a direction's life.
+/// Out-of-band bytes remembered by sequence number, and allowed in a direction's life; past that the urgent policy for
+/// the limit serves.
 const OOB_RECENT: usize = 32;
 const OOB_MAX: u32 = 65_536;
 

@@ -554,6 +554,31 @@ fn urgent_byte_by_policy() {
 }
 
 #[test]
+fn urgent_bytes_out_of_band_are_bounded() {
+    let settings = Settings { urgent_limit: UrgentPolicy::Inline, ..Settings::default() };
+    let mut b = Bench::new(settings, false).open();
+    let urgent = |n: u32| TcpHeader {
+        seq: CLIENT + 1 + 2 * n,
+        ack: SERVER + 1,
+        flags: TcpFlags(A | TcpFlags::URG),
+        window: 60_000,
+        urgent: 2,
+        ..TcpHeader::default()
+    };
+    let full = 65_536;
+    for n in 0..full {
+        assert!(b.header(ToServer, &urgent(n), b"ab").events.is_empty(), "{n}");
+        b.ack(2 * n + 2);
+    }
+    assert_eq!(b.sent(), vec![b'a'; full as usize]);
+    has(&b.header(ToServer, &urgent(full), b"ab"), "reassembly_urgent_oob_limit_reached");
+    b.ack(2 * full + 2);
+    assert!(b.sent().ends_with(b"aab"), "past it the other policy serves");
+    b.settings.urgent_limit = UrgentPolicy::Drop;
+    assert!(b.header(ToServer, &urgent(full + 1), b"ab").drop);
+}
+
+#[test]
 fn a_retransmission_over_an_urgent_byte_maps_the_same() {
     let mut b = Bench::inline().open();
     let h = TcpHeader {

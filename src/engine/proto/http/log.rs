@@ -154,3 +154,37 @@ fn content_range(v: &[u8], sink: &mut dyn FieldSink) {
     }
     sink.end();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lengths of the byte strings written.
+    #[derive(Default)]
+    struct Lengths(Vec<usize>);
+
+    impl FieldSink for Lengths {
+        fn bytes(&mut self, _: &str, value: &[u8]) {
+            self.0.push(value.len());
+        }
+        fn uint(&mut self, _: &str, _: u64) {}
+        fn int(&mut self, _: &str, _: i64) {}
+        fn float(&mut self, _: &str, _: f64) {}
+        fn bool(&mut self, _: &str, _: bool) {}
+        fn begin_object(&mut self, _: &str) {}
+        fn begin_array(&mut self, _: &str) {}
+        fn end(&mut self) {}
+    }
+
+    #[test]
+    fn names_and_values_of_a_header_list_are_cut() {
+        for (name, value, shown) in [(255, 2_047, [255, 2_047]), (256, 2_048, [255, 2_047])] {
+            let line = [&vec![b'n'; name][..], b": ", &vec![b'v'; value], b"\r\n"].concat();
+            let mut headers = Headers::default();
+            let _ = (headers.push_line(&line, false, 1_024), headers.finish(b"\r\n", 1_024));
+            let mut sink = Lengths::default();
+            header_list(&mut sink, "request_headers", &headers, true, &LogSettings::default());
+            assert_eq!(sink.0, shown);
+        }
+    }
+}

@@ -74,11 +74,15 @@ fn rdn(oid: u8, value: &str) -> Vec<u8> {
     der(0x31, &der(0x30, &[der(6, &[0x55, 4, oid]), der(0x0c, value.as_bytes())].concat()))
 }
 
-/// Self-signed in form; nobody checks the signature.
 fn certificate() -> Vec<u8> {
+    certificate_of(&[b"example.test", b"www.example.test"])
+}
+
+/// Self-signed in form, for these host names; nobody checks the signature.
+fn certificate_of(names: &[&[u8]]) -> Vec<u8> {
     let algorithm = der(0x30, &[der(6, &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11]), der(5, &[])].concat());
     let key_algorithm = der(0x30, &[der(6, &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1]), der(5, &[])].concat());
-    let names = der(0x30, &[der(0x82, b"example.test"), der(0x82, b"www.example.test")].concat());
+    let names = der(0x30, &names.iter().map(|n| der(0x82, n)).collect::<Vec<_>>().concat());
     let extensions = der(0xa3, &der(0x30, &der(0x30, &[der(6, &[0x55, 0x1d, 0x11]), der(4, &names)].concat())));
     let tbs = [
         der(0xa0, &der(2, &[2])),
@@ -372,6 +376,50 @@ fn an_oversized_message_is_skipped() {
     let tx = parser.transaction(TxId(0)).unwrap();
     assert_eq!(tx.events(), [event::HANDSHAKE_INVALID_LENGTH]);
     assert_eq!(tx.progress(ToClient), progress::HELLO);
+}
+
+#[test]
+fn a_record_is_so_long_and_no_longer() {
+    let of = |len: usize| record(22, &message(4, &vec![0; len - 4]));
+    assert_eq!(events(ToClient, &of(18_432)), (Parsed::Consumed(18_437), vec![]));
+    assert_eq!(events(ToClient, &of(18_433)), (Parsed::Failed, vec![event::INVALID_RECORD_LENGTH]));
+    // Behind the handshake only the records' places are followed.
+    for (len, parsed) in [(18_432u16, Parsed::Consumed(11)), (18_433, Parsed::Done)] {
+        let mut parser = TlsParser::default();
+        parser.frames_mut();
+        let next = [&[23, 3, 3][..], &len.to_be_bytes()].concat();
+        assert_eq!(feed(&mut parser, ToServer, Input::Data(&[record(23, b"x"), next].concat())), parsed, "{len}");
+    }
+}
+
+#[test]
+fn names_of_a_certificate_are_bounded() {
+    for (n, shown) in [(4_096, 4_096), (4_097, 4_096)] {
+        let read = certificate::Certificate::read(&certificate_of(&vec![&b"a"[..]; n])).unwrap();
+        assert_eq!(read.alt_names.len(), shown, "{n}");
+    }
+}
+
+#[test]
+fn a_chain_is_bounded_and_an_event_says_so() {
+    let more = [event::INVALID_CERTIFICATE, event::INVALID_HANDSHAKE_MESSAGE];
+    for (n, raised) in [(64, &[][..]), (65, &more)] {
+        let list = [vec![block24(&certificate())], vec![block24(b"x"); n - 1]].concat().concat();
+        let mut parser = TlsParser::default();
+        feed(&mut parser, ToClient, Input::Data(&record(22, &message(11, &block24(&list)))));
+        let tx = parser.transaction(TxId(0)).unwrap();
+        let shown = (0..).take_while(|i| tx.buffer(buffer::CERTS, ToClient, *i).is_some()).count();
+        assert_eq!((shown, tx.events()), (64, raised), "{n}");
+    }
+}
+
+#[test]
+fn an_event_is_kept_once() {
+    let mut tx = transaction::TlsTransaction::default();
+    for local in (0..EVENTS.len()).chain(0..EVENTS.len()) {
+        tx.raise(EventId { proto: ID, local: local as u8 });
+    }
+    assert_eq!(tx.events().len(), EVENTS.len());
 }
 
 #[test]

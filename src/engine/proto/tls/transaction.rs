@@ -6,7 +6,7 @@ use super::hello::Hello;
 use super::progress::HELLO_DONE;
 use super::settings::{Fingerprint, Settings};
 use super::version::Version;
-use super::{buffer, event, log};
+use super::{buffer, log};
 use crate::applayer::{Buffer, BufferId, EventId, LogCx, Progress, Transaction, generic};
 use crate::proto::LogSettings;
 use crate::types::{Direction, FieldSink, PerDirection, Timestamp};
@@ -16,9 +16,7 @@ use std::cell::OnceCell;
 use std::ops::Range;
 
 /// Certificates of one chain kept.
-pub const CHAIN_MAX: usize = 64;
-/// Events kept; each kind at most once.
-const EVENTS_MAX: usize = 32;
+const CHAIN_MAX: usize = 64;
 
 /// The certificates one side sent.
 #[derive(Debug, Default)]
@@ -45,9 +43,14 @@ impl Chain {
             };
             let end = list.len() - c.0.len();
             let place = (end - der.len()) as u32..end as u32;
-            if places.len() < CHAIN_MAX && !der.is_empty() {
-                places.push(place);
+            if der.is_empty() {
+                continue;
             }
+            if places.len() == CHAIN_MAX {
+                whole = false;
+                break;
+            }
+            places.push(place);
         }
         (Chain { der: list.into(), places, at, ..Chain::default() }, whole)
     }
@@ -101,6 +104,7 @@ pub struct TlsTransaction {
     settings: Settings,
     /// Bits of [`state`].
     pub(super) states: u8,
+    /// Each kind at most once.
     events: SmallVec<[EventId; 2]>,
 }
 
@@ -128,7 +132,7 @@ impl TlsTransaction {
     }
 
     pub(super) fn raise(&mut self, event: EventId) {
-        if self.events.len() < EVENTS_MAX && !self.events.contains(&event) {
+        if !self.events.contains(&event) {
             self.events.push(event);
         }
     }
@@ -282,5 +286,4 @@ pub(super) fn read_first(chain: &mut Chain) -> Option<EventId> {
         }
         Err(event) => Some(event),
     }
-    .or_else(|| (chain.len() >= CHAIN_MAX).then_some(event::INVALID_CERTIFICATE))
 }
