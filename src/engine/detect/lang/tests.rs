@@ -242,6 +242,16 @@ fn text_of_any_kind_is_survived() {
 }
 
 #[test]
+fn a_rule_cut_anywhere_is_no_rule() {
+    let whole =
+        r#"alert http $HOME_NET any -> any [80,81] (msg:"a\;)"; http.uri; content:"|0d|b)"; pcre:"/a)/R"; sid:1;)"#;
+    rule(whole);
+    for cut in 1..whole.len() {
+        assert!(load(&context(), &whole[..cut]).signatures.is_empty(), "{}", &whole[..cut]);
+    }
+}
+
+#[test]
 fn long_rules_cost_what_they_are_long() {
     let list: Vec<String> = (0..9000).map(|i| format!("10.{}.{}.1", i / 250, i % 250)).collect();
     let s = rule(&format!("alert ip [{}] any -> any any (sid:1;)", list.join(",")));

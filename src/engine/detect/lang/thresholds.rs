@@ -310,6 +310,24 @@ mod tests {
         assert_eq!(eight.threshold, Some(Threshold { kind, track: Track::ByRule, count: 100, seconds: 60 }));
     }
 
+    /// A last line that is cut may still say something; the lines before it say what they said.
+    #[test]
+    fn a_file_cut_anywhere_keeps_the_lines_before() {
+        let text = "suppress gen_id 1, sig_id 5\n\
+            suppress gen_id 1, sig_id 6, track by_src, ip [192.168.0.0/16,$HOME_NET]\n\
+            rate_filter gen_id 1, sig_id 8, track by_rule, \\\n  count 1, seconds 6, new_action drop, timeout 3\n\
+            suppress gen_id 0, sig_id 0, track by_either, ip 1.2.3.4\n";
+        let begins: Vec<usize> = read(text).0.entries.iter().map(|e| e.line as usize - 1).collect();
+        assert_eq!(begins, [0, 1, 2, 4]);
+        for cut in 0..text.len() {
+            let (file, faults) = read(&text[..cut]);
+            let whole = text[..cut].matches('\n').count();
+            let before = [1, 2, 4, 5].iter().filter(|end| **end <= whole).count();
+            assert!((before..=before + 1).contains(&(file.len() + faults.len())), "{cut}: {faults:?}");
+            assert!(file.len() >= before, "{cut}: {faults:?}");
+        }
+    }
+
     #[test]
     fn bad_lines_are_named() {
         for (line, column) in [

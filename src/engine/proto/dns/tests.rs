@@ -219,6 +219,23 @@ fn compression_loops_end() {
 }
 
 #[test]
+fn a_name_in_pieces_is_the_name() {
+    let pointed = |label: &str, at: u8| [&name(label)[..1 + label.len()], &[0xc0, at, 0, 1, 0, 1]].concat();
+    // `evil.test` at 12; then it by pointer alone, under another label, and by a pointer at a pointer.
+    let bytes = [
+        header(0x0100, [4, 0, 0, 0]),
+        question("evil.test", 1),
+        vec![0xc0, 12, 0, 1, 0, 1],
+        pointed("www", 12),
+        pointed("a", 27),
+    ]
+    .concat();
+    let parser = datagram(ToServer, &bytes);
+    let tx = parser.transaction(TxId(0)).unwrap();
+    assert_eq!(buffers(tx, buffer::QUERY, ToServer), ["evil.test", "evil.test", "www.evil.test", "a.evil.test"]);
+}
+
+#[test]
 fn names_are_cut_at_their_limits() {
     let long = ["abcdefghij"; 120].join(".");
     let parser = datagram(ToServer, &request(&long));

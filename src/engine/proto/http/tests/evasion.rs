@@ -205,3 +205,23 @@ fn a_body_lost_as_a_whole_is_a_file_with_a_gap() {
     assert_eq!((f.size, f.gaps), (12, true));
     assert_eq!(t.get(1, buffer::RESPONSE_BODY, ToClient).as_deref(), Some("abc"));
 }
+
+#[test]
+fn a_compressed_body_with_a_hole_shows_what_came_before() {
+    let text: String = (0..4_000).map(|i| format!("{i} ")).collect();
+    let zipped = gzip(text.as_bytes());
+    for hole in [1, 9, zipped.len() / 2, zipped.len() - 9] {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n", zipped.len());
+        let mut t = Talk::of(&[(ToServer, b"GET /f HTTP/1.1\r\nHost: h\r\n\r\n"), (ToClient, head.as_bytes())]);
+        t.say(ToClient, &zipped[..hole], 1_000);
+        let before = t.resp(buffer::RESPONSE_BODY);
+        assert!(text.starts_with(&before) && (hole < 1_000 || before.len() > 1_000), "{hole}");
+        t.give(ToClient, Input::Gap(4));
+        t.say(ToClient, &zipped[hole + 4..], 1_000);
+        t.say(ToClient, b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", 1_000);
+        assert_eq!(t.resp(buffer::RESPONSE_BODY), before, "{hole}");
+        let f = &crate::applayer::Transaction::files(t.tx(0), ToClient)[0];
+        assert_eq!((f.state, f.gaps), (FileState::Truncated, true), "{hole}");
+        assert_eq!(t.tx(0).response.m.progress, Progress::DONE, "{hole}");
+    }
+}
