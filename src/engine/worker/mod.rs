@@ -203,7 +203,7 @@ impl Worker {
         self.path.begin(packet);
         if !self.path.config.paced {
             self.flows.sweep(self.path.now, SWEEP_BUDGET, &mut self.due);
-            self.finish_due(EndCause::Timeout, out);
+            self.finish_due(out);
         }
         let ended = &mut self.ended;
         let looked_up = keyed.map(|keyed| {
@@ -264,10 +264,13 @@ impl Worker {
         self.due = due;
     }
 
-    fn finish_due(&mut self, cause: EndCause, out: &mut Output) {
-        while let Some(r) = self.due.pop() {
-            self.finish_at(r, cause, out);
+    /// Finishes the flows that are due, in the order they were found.
+    fn finish_due(&mut self, out: &mut Output) {
+        let mut due = std::mem::take(&mut self.due);
+        for r in due.drain(..) {
+            self.finish_at(r, EndCause::Timeout, out);
         }
+        self.due = due;
     }
 
     fn finish_ended(&mut self, out: &mut Output) {
