@@ -438,7 +438,7 @@ impl HttpParser {
             frames.end(dir, frame_of(dir), cx.at);
         }
         match dir {
-            Direction::ToServer => self.request_eof(cx),
+            Direction::ToServer => self.request_eof(),
             Direction::ToClient => self.response_eof(),
         }
         let half = self.half(dir);

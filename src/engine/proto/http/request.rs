@@ -79,7 +79,7 @@ impl HttpParser {
                 None => {}
                 Some(HeaderStart::Skip(n)) => return Step::Took(n),
                 Some(HeaderStart::End(n)) => {
-                    let whole = self.request_text(cx, rest.get(..n).unwrap_or_default(), true);
+                    let whole = self.request_text(rest.get(..n).unwrap_or_default(), true);
                     return if whole { Step::Took(n) } else { Step::Fail };
                 }
             }
@@ -96,13 +96,13 @@ impl HttpParser {
             }
             Line::Whole { line, used } => {
                 let more = used < rest.len();
-                if self.request_text(cx, &line, more) { Step::Took(used) } else { Step::Fail }
+                if self.request_text(&line, more) { Step::Took(used) } else { Step::Fail }
             }
         }
     }
 
     /// A whole line in a state that wants one; `more`: bytes follow in this segment.
-    fn request_text(&mut self, cx: &ParseCx<'_>, line: &[u8], more: bool) -> bool {
+    fn request_text(&mut self, line: &[u8], more: bool) -> bool {
         match self.req.state {
             State::Line => self.request_line(line, more),
             State::Resync => {
@@ -117,7 +117,7 @@ impl HttpParser {
                 None => false,
                 Some(false) => true,
                 Some(true) => {
-                    self.request_headers(cx);
+                    self.request_headers();
                     true
                 }
             },
@@ -200,7 +200,7 @@ impl HttpParser {
         Step::Took(n)
     }
 
-    fn request_headers(&mut self, cx: &ParseCx<'_>) {
+    fn request_headers(&mut self) {
         let Some(tx) = self.current(DIR) else {
             self.req.state = State::After;
             return;
@@ -208,7 +208,6 @@ impl HttpParser {
         tx.request.m.forget_built();
         host(tx);
         authorization(tx);
-        let _ = cx;
         let framing = framing(tx);
         let (kind, id) = (tx.request.kind, tx.id);
         tx.request.continue_expected =
@@ -316,10 +315,10 @@ impl HttpParser {
         Step::Took(n)
     }
 
-    pub(super) fn request_eof(&mut self, cx: &ParseCx<'_>) {
+    pub(super) fn request_eof(&mut self) {
         let held = std::mem::take(&mut self.req.held);
         if !held.is_empty() && matches!(self.req.state, State::Line | State::Headers | State::Trailer) {
-            self.request_text(cx, &held, false);
+            self.request_text(&held, false);
         }
         if self.req.state == State::Headers {
             let count = self.cfg.headers_max;
