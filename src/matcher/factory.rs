@@ -12,6 +12,8 @@ use crate::{literal::HyperscanSet, sys};
 use engine::detect::matching::{MatcherError, MatcherFactory, Pattern, PatternSet, Regex, RegexSpec, Scratch};
 use std::sync::Arc;
 #[cfg(hyperscan_lib)]
+use std::sync::atomic::{AtomicBool, Ordering};
+#[cfg(hyperscan_lib)]
 use std::sync::{Mutex, PoisonError};
 
 /// What a regex may cost.
@@ -41,7 +43,7 @@ pub(crate) fn pure(options: Options) -> Arc<dyn MatcherFactory> {
 pub(crate) fn best(options: Options) -> Arc<dyn MatcherFactory> {
     #[cfg(hyperscan_lib)]
     if sys::hyperscan::usable() {
-        return Arc::new(Hyperscan { options, grown: Mutex::new(None) });
+        return Arc::new(Hyperscan { options, grown: Mutex::new(None), compiled: AtomicBool::new(false) });
     }
     pure(options)
 }
@@ -121,6 +123,8 @@ struct Hyperscan {
     options: Options,
     /// Grown for every database made so far; threads get copies.
     grown: Mutex<Option<sys::hyperscan::Scratch>>,
+    /// The compiler has left memory behind since its heap was last trimmed.
+    compiled: AtomicBool,
 }
 
 #[cfg(hyperscan_lib)]
@@ -142,8 +146,10 @@ impl MatcherFactory for Hyperscan {
     }
 
     fn scratch(&self) -> Result<Scratch, MatcherError> {
-        // Asked for when all sets are made.
-        sys::hyperscan::trim_heap();
+        // Asked for when all sets are made, and again by each worker and after a fault.
+        if self.compiled.swap(false, Ordering::Relaxed) {
+            sys::hyperscan::trim_heap();
+        }
         let grown = self.grown.lock().unwrap_or_else(PoisonError::into_inner);
         let copy = match grown.as_ref() {
             Some(scratch) => Some(scratch.try_clone().map_err(|e| MatcherError(e.0))?),
@@ -157,6 +163,7 @@ impl MatcherFactory for Hyperscan {
         if patterns.is_empty() {
             return Ok(Box::new(PureSet::new(patterns)?));
         }
+        self.compiled.store(true, Ordering::Relaxed);
         self.admit(HyperscanSet::compile(patterns)?)
     }
 
