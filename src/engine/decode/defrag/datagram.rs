@@ -119,12 +119,15 @@ impl Datagram {
         self.pieces.len()
     }
 
-    /// Takes a fragment whose data is not empty, if `room` bytes are enough for it. `front` is what stands before its header.
-    pub fn add(&mut self, f: &Fragment, front: &[u8], header: &[u8], data: &[u8], room: usize) -> Added {
-        if data.len() + front.len() + header.len() + 2 * PIECE_COST > room || self.pieces.len() + 2 > PIECES_MAX {
+    /// Takes a fragment whose data is not empty, if `room` is enough for it: bytes and pieces. `front` is what stands before
+    /// its header.
+    pub fn add(&mut self, f: &Fragment, front: &[u8], header: &[u8], data: &[u8], room: (usize, usize)) -> Added {
+        let (start, end) = (f.offset, f.offset + data.len() as u32);
+        let more = self.pieces_more(start, end);
+        let bytes = data.len() + front.len() + header.len() + more * PIECE_COST;
+        if bytes > room.0 || more > room.1.min(PIECES_MAX.saturating_sub(self.pieces.len())) {
             return Added::Full;
         }
-        let (start, end) = (f.offset, f.offset + data.len() as u32);
         let first_header = self.header.is_empty();
         if start == 0 && (first_header || self.policy.later_wins((0, 8), (0, 8), (0, 8))) {
             self.front = front.into();
@@ -136,8 +139,24 @@ impl Datagram {
             self.total = Some(end);
         }
         let new = Piece { start, end, fragment: Arc::from(data), offset: start };
+        let before = self.pieces.len();
         let overlap = self.lay(new);
+        debug_assert!(self.pieces.len() <= before + more);
         Added::Kept { overlap }
+    }
+
+    /// Pieces that a fragment of these bytes can add: where it meets others, one for each gap between them, and one at
+    /// either end, of it or cut from what it meets there.
+    fn pieces_more(&self, start: u32, end: u32) -> usize {
+        let from = self.pieces.partition_point(|p| p.end <= start);
+        let to = self.pieces.partition_point(|p| p.start < end);
+        match self.pieces.get(from..to) {
+            Some([first, rest @ ..]) => {
+                let gaps = rest.iter().scan(first.end, |at, p| Some(std::mem::replace(at, p.end) < p.start));
+                2 + gaps.filter(|gap| *gap).count()
+            }
+            _ => 1,
+        }
     }
 
     /// Lays a fragment over the pieces: of each byte the policy says who owns it. Says whether any was shared.

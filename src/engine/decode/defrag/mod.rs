@@ -196,7 +196,7 @@ impl Defrag {
             p.event(ignored);
             return Outcome::Full;
         }
-        let room = self.bytes_max.saturating_sub(self.bytes);
+        let room = (self.bytes_max.saturating_sub(self.bytes), self.fragments_max.saturating_sub(self.fragments));
         let Some(d) = self.table.get_mut(&key) else { return Outcome::Full };
         if self.settings.refuse_contradictions && d.contradicts(f, data) {
             p.event(if v6 { events::IPV6_FRAG_OVERLAP } else { events::IPV4_FRAG_OVERLAP });

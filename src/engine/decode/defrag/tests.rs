@@ -1,5 +1,6 @@
 //! A datagram as a map of bytes is the model; what frames show, the decoder's packets must show too.
 
+use super::super::packet::Span;
 use super::super::tests::{decoder, ether, frame, icmp, ip4_with, ip6, names, tcp, udp};
 use super::super::{Decoder, LinkType, Packet, PacketList, Settings};
 use super::*;
@@ -243,4 +244,46 @@ fn datagrams_of_different_vlans_do_not_mix() {
     run(&mut d, &mut c, &first, LinkType::ETHERNET, 1);
     assert_eq!(run(&mut d, &mut c, &tagged(2, &last), LinkType::ETHERNET, 1).len(), 1);
     assert_eq!(run(&mut d, &mut c, &tagged(1, &last), LinkType::ETHERNET, 1).len(), 2);
+}
+
+/// Lays ones over what a datagram holds.
+fn lay(d: &mut Datagram, offset: u32, len: u32) -> Added {
+    let none = Span::default();
+    let f = Fragment { header: none, next_at: 0, proto: 17, id: 1, offset, more: true, data: none };
+    d.add(&f, &[], &[], &vec![1; len as usize], (usize::MAX, usize::MAX))
+}
+
+#[test]
+fn pieces_of_a_datagram_are_bounded() {
+    let of = |policy| Datagram::new(policy, Duration::from_secs(60), Timestamp::ZERO, 1);
+    // Each byte laid over a long fragment cuts it once more.
+    let mut d = of(OverlapPolicy::Last);
+    assert_eq!(lay(&mut d, 0, 65_528), Added::Kept { overlap: false });
+    let kept = (0..8_191).take_while(|i| lay(&mut d, i * 8, 1) != Added::Full).count();
+    assert_eq!((kept, d.held()), (4_128, 8_256));
+    d.invariants();
+    // A long fragment over single bytes is cut to what lies between them.
+    for (n, fits, held) in [(4_127, true, 8_253), (4_128, false, 4_128)] {
+        let mut d = of(OverlapPolicy::First);
+        (0..n).for_each(|i| assert_eq!(lay(&mut d, i * 8, 1), Added::Kept { overlap: false }));
+        assert_eq!((lay(&mut d, 0, n * 8 - 7) != Added::Full, d.held()), (fits, held), "{n}");
+        d.invariants();
+    }
+}
+
+#[test]
+fn what_fills_gaps_keeps_to_the_bounds_of_all_datagrams() {
+    // Six single bytes with five gaps: eleven pieces, for which seven more are reckoned.
+    for (max, fits) in [(13, true), (12, false)] {
+        let limits = Limits { defrag_fragments_max: max, ..Limits::default() };
+        let mut settings = Settings::default();
+        settings.defrag.hosts = HostPolicies::all(OverlapPolicy::First);
+        let (mut d, mut c) = (Decoder::new(settings, &limits), Counters::default());
+        let of = |offset, len| fragment(&Piece { offset, fill: 1, len, more: true });
+        for i in 0..6 {
+            assert!(run(&mut d, &mut c, &of(i, 1), LinkType::RAW, 1)[0].exceptions.is_empty());
+        }
+        let long = of(0, 41);
+        assert_eq!(run(&mut d, &mut c, &long, LinkType::RAW, 1)[0].exceptions.is_empty(), fits, "{max}");
+    }
 }
