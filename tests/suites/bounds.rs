@@ -87,7 +87,6 @@ const ROWS: &[Row] = &[
     ),
     ("src/engine/applayer/inflate.rs", "LAYERS_MAX", Unfilled("further encodings are not undone")),
     ("src/engine/applayer/inflate.rs", "HEAD_MAX", Unfilled("the body is taken as it is")),
-    ("src/engine/applayer/inflate.rs", "GZIP_HEADER_MAX", Unfilled("the body is taken as broken")),
     (SESSION, "SILENCED_MAX", By(SESSION, "an_answer_goes_with_its_question_and_the_oldest_is_forgotten")),
     (
         "src/engine/applayer/session.rs",
@@ -286,7 +285,7 @@ const ROWS: &[Row] = &[
 ];
 
 /// Rows that no test fills yet, at most; a new bound comes with its test.
-const UNFILLED_MAX: usize = 16;
+const UNFILLED_MAX: usize = 15;
 
 fn captures(n: usize) -> String {
     let groups: String = (0..n).map(|i| format!("(?P<flow_v{i}>a)")).collect();

@@ -16,8 +16,6 @@ pub const LAYERS_MAX: usize = 4;
 const CHUNK: usize = 8 << 10;
 /// Input kept while nothing has come out, to begin again with another encoding.
 const HEAD_MAX: usize = 1 << 10;
-/// Bytes a gzip header may have before it is none.
-const GZIP_HEADER_MAX: usize = 64 << 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
@@ -409,7 +407,8 @@ fn brotli(state: &mut Brotli, input: &mut &[u8], out: &mut [u8]) -> (Step, bool)
     }
 }
 
-/// RFC 1952 section 2.3, byte by byte; the optional fields are skipped.
+/// RFC 1952 section 2.3, byte by byte; the optional fields are skipped, however long they are: nothing of them is kept, and
+/// clients take names of any length.
 #[derive(Clone, Copy, Debug, Default)]
 struct GzipHeader {
     seen: usize,
@@ -449,10 +448,7 @@ impl GzipHeader {
 
     fn byte(&mut self, c: u8) -> Result<(), ()> {
         let n = self.seen;
-        self.seen += 1;
-        if self.seen > GZIP_HEADER_MAX + 65_536 {
-            return Err(());
-        }
+        self.seen = n.saturating_add(1);
         match self.field {
             GzipField::Fixed => match n {
                 0 if c != 0x1f => return Err(()),
@@ -608,6 +604,55 @@ mod tests {
         for piece in [1, 5, 100] {
             assert_eq!(run(&[Encoding::Gzip], &fields, piece, WIDE), (b"body".to_vec(), None));
         }
+    }
+
+    #[test]
+    fn so_many_layers_are_undone() {
+        let mut c = text();
+        for n in 1..=5 {
+            c = gzip(&c);
+            let out = run(&vec![Encoding::Gzip; n], &c, 1460, WIDE);
+            let expected = if n <= 4 { text() } else { gzip(&text()) };
+            assert!(out == (expected, None), "{n}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_encoding_is_held_back_so_long() {
+        let mut i = Inflater::new(&[Encoding::Gzip], WIDE);
+        let mut out = Vec::new();
+        for (len, given) in [(1_023, 0), (1, 1_024), (1, 1_025)] {
+            i.push(&vec![b'<'; len], &mut |b| out.extend_from_slice(b));
+            assert_eq!(out.len(), given);
+        }
+    }
+
+    /// A gzip header of so many bytes.
+    fn header(len: usize) -> Vec<u8> {
+        let name = "n".repeat(len - 11);
+        [b"\x1f\x8b\x08\x08\0\0\0\0\0\0", name.as_bytes(), b"\0"].concat()
+    }
+
+    #[test]
+    fn what_breaks_late_is_not_begun_again() {
+        for (len, again) in [(1_024, true), (1_025, false)] {
+            // No block is of this kind.
+            let c = [header(len), vec![7; 100]].concat();
+            for piece in [1, 100, c.len()] {
+                let expected = if again { c.clone() } else { Vec::new() };
+                assert!(run(&[Encoding::Gzip], &c, piece, WIDE) == (expected, Some(Trouble::Invalid)), "{len} {piece}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_header_of_any_length_is_skipped() {
+        let mut i = Inflater::new(&[Encoding::Gzip], WIDE);
+        i.push(&header(1 << 20), &mut |_| panic!());
+        assert!(i.memory() < 64 << 10);
+        let mut out = Vec::new();
+        i.push(&deflate(b"body"), &mut |b| out.extend_from_slice(b));
+        assert_eq!((out.as_slice(), i.take_trouble()), (&b"body"[..], None));
     }
 
     #[test]
