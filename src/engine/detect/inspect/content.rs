@@ -440,11 +440,11 @@ impl Run<'_, '_, '_> {
                 Some(v) if c.scope == CaptureScope::Packet && &*c.name == "key" && &*v.name == "value" => {
                     let value = group(v.group).unwrap_or(&[]);
                     captures.next();
-                    (Arc::from(String::from_utf8_lossy(bytes)), value)
+                    (Arc::from(String::from_utf8_lossy(Gathered::cut(bytes))), value)
                 }
                 _ => (Arc::clone(&c.name), bytes),
             };
-            found.push((c.scope, (name, Gathered::cut(bytes))));
+            found.push((c.scope, (name, Gathered::cut(bytes).into())));
         }
         let step = self.from(i + 1, to);
         if let (Step::Match, Some(g)) = (&step, &mut self.work.gathered) {

@@ -37,8 +37,8 @@ pub(crate) struct Gathered {
 
 impl Gathered {
     /// Bytes of a capture, cut to the bound.
-    pub(crate) fn cut(bytes: &[u8]) -> Box<[u8]> {
-        bytes.get(..CAPTURE_BYTES_MAX).unwrap_or(bytes).into()
+    pub(crate) fn cut(bytes: &[u8]) -> &[u8] {
+        bytes.get(..CAPTURE_BYTES_MAX).unwrap_or(bytes)
     }
 }
 
@@ -78,5 +78,15 @@ impl Detector {
         if let (false, Some(f)) = (work.measured.is_empty(), flow) {
             work.measured.drain(..).for_each(|(var, x)| f.measure(var, x, max));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_capture_is_cut() {
+        assert_eq!([4_096, 4_097].map(|n| Gathered::cut(&vec![b'a'; n]).len()), [4_096, 4_096]);
     }
 }
