@@ -76,8 +76,8 @@ fn list(b: &mut Builder<'_>, v: &Value<'_>, hash: Hash) -> Result<(), Fault> {
     let files = b.cx.files.as_deref().ok_or_else(|| unread("files are not read here".into()))?;
     let path = files.beside(&b.sig.origin.file, name);
     let bytes = files.read(&path).map_err(unread)?.ok_or_else(|| unread(format!("{path}: no such file")))?;
-    let hashes =
-        parse(&bytes, hash.digits()).map_err(|(line, why)| Fault::argument(format!("{path}:{line}: {why}")))?;
+    let hashes = parse(&bytes, hash.digits(), ENTRIES_MAX)
+        .map_err(|(line, why)| Fault::argument(format!("{path}:{line}: {why}")))?;
     let wanted = Hashes { md5: hash == Hash::Md5, sha1: hash == Hash::Sha1, sha256: hash == Hash::Sha256 };
     b.sig.hashes = b.sig.hashes.or(wanted);
     b.sig.tx_tests.push(TxMatch {
@@ -89,8 +89,8 @@ fn list(b: &mut Builder<'_>, v: &Value<'_>, hash: Hash) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The hashes of a list; an error with its line.
-fn parse(bytes: &[u8], digits: usize) -> Result<HashSet<Box<[u8]>>, (usize, String)> {
+/// The hashes of a list, `max` at most; an error with its line.
+fn parse(bytes: &[u8], digits: usize, max: usize) -> Result<HashSet<Box<[u8]>>, (usize, String)> {
     let mut set = HashSet::new();
     for (i, line) in bytes.split(|c| *c == b'\n').enumerate() {
         let line = line.trim_ascii();
@@ -101,10 +101,10 @@ fn parse(bytes: &[u8], digits: usize) -> Result<HashSet<Box<[u8]>>, (usize, Stri
         if word.len() != digits {
             return Err((i + 1, format!("a hash of {digits} hexadecimal digits is expected")));
         }
-        if set.len() >= ENTRIES_MAX {
-            return Err((i + 1, format!("more than {ENTRIES_MAX} hashes")));
-        }
         set.insert(word.to_ascii_lowercase().into());
+        if set.len() > max {
+            return Err((i + 1, format!("more than {max} hashes")));
+        }
     }
     Ok(set)
 }
@@ -138,10 +138,19 @@ mod tests {
     #[test]
     fn lists_of_hashes() {
         let text = b"# a list\n900150983CD24FB0d6963f7d28e17f72  abc.bin\r\n\n0123456789abcdef0123456789abcdef\n";
-        let set = parse(text, 32).unwrap();
+        let set = parse(text, 32, 2).unwrap();
         assert_eq!(set.len(), 2);
         assert!(set.contains(&b"900150983cd24fb0d6963f7d28e17f72"[..]));
-        assert_eq!(parse(b"#\nabc", 32), Err((2, "a hash of 32 hexadecimal digits is expected".into())));
-        assert!(parse(text, 64).is_err());
+        assert_eq!(parse(b"#\nabc", 32, 2), Err((2, "a hash of 32 hexadecimal digits is expected".into())));
+        assert!(parse(text, 64, 2).is_err());
+    }
+
+    #[test]
+    fn a_list_too_long_is_refused() {
+        let list = |n: u32| (0..n).map(|i| format!("{i:032x}\n")).collect::<String>();
+        assert_eq!(parse(list(5).as_bytes(), 32, 5).unwrap().len(), 5);
+        assert_eq!(parse(list(6).as_bytes(), 32, 5), Err((6, "more than 5 hashes".into())));
+        // What is there already is no further one.
+        assert_eq!(parse((list(5) + &list(5)).as_bytes(), 32, 5).unwrap().len(), 5);
     }
 }
