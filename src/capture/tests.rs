@@ -251,6 +251,23 @@ fn compressed_by_magic_several_members_and_cut() {
     }
 }
 
+/// Windows have 2 or 3 times a power of two: the largest that fits has 192 MiB, the next 256, which leaves no room beside.
+#[test]
+fn an_xz_window_too_large_is_refused() {
+    let mut file = Vec::new();
+    liblzma::read::XzEncoder::new(&write(&sample(), Format::Pcapng)[..], 1).read_to_end(&mut file).unwrap();
+    // Behind the stream's header the block's: its length, flags, then LZMA2, one byte of properties, which is the window.
+    assert_eq!(file[12..16], [2, 0, 0x21, 1]);
+    for (window, fits) in [(31, true), (32, false)] {
+        file[16] = window;
+        let mut crc = flate2::Crc::new();
+        crc.update(&file[12..20]);
+        file[20..24].copy_from_slice(&crc.sum().to_le_bytes());
+        let (frames, end) = read_bytes(&file, 100);
+        assert_eq!((frames.len(), end.is_none()), (if fits { 10 } else { 0 }, fits), "{end:?}");
+    }
+}
+
 #[test]
 fn opening_says_what_is_wrong() {
     let message = |p: &Path| open(p).err().unwrap().to_string();

@@ -32,6 +32,7 @@ fn with(options: &str) -> String {
 
 const EVASION: &str = "src/engine/proto/http/tests/evasion.rs";
 const DNS: &str = "src/engine/proto/dns/tests.rs";
+const INFLATE: &str = "src/engine/applayer/inflate.rs";
 const SESSION: &str = "src/engine/session.rs";
 const ODD: &str = "src/engine/decode/odd_tests.rs";
 const HTTP_LOG: &str = "src/engine/proto/http/log.rs";
@@ -46,7 +47,7 @@ const ROWS: &[Row] = &[
     ("src/capture/lib.rs", "FRAME_BYTES_MAX", Here(a_record_too_long)),
     ("src/capture/lib.rs", "BLOCK_BYTES_MAX", Here(a_block_too_long)),
     ("src/capture/ng.rs", "INTERFACES_MAX", Here(too_many_interfaces)),
-    ("src/capture/open.rs", "XZ_MEMORY_MAX", Unfilled("the capture is refused")),
+    ("src/capture/open.rs", "XZ_MEMORY_MAX", By("src/capture/tests.rs", "an_xz_window_too_large_is_refused")),
     (
         "src/control/config/suricata/mod.rs",
         "INCLUDES_MAX",
@@ -85,20 +86,28 @@ const ROWS: &[Row] = &[
         "FRAMES_MAX",
         By("src/engine/applayer/frames.rs", "the_oldest_go_where_there_are_too_many"),
     ),
-    ("src/engine/applayer/inflate.rs", "LAYERS_MAX", Unfilled("further encodings are not undone")),
-    ("src/engine/applayer/inflate.rs", "HEAD_MAX", Unfilled("the body is taken as it is")),
+    (INFLATE, "LAYERS_MAX", By(INFLATE, "so_many_layers_are_undone")),
+    (INFLATE, "HEAD_MAX", By(INFLATE, "what_breaks_late_is_not_begun_again")),
     (SESSION, "SILENCED_MAX", By(SESSION, "an_answer_goes_with_its_question_and_the_oldest_is_forgotten")),
     (
         "src/engine/applayer/session.rs",
         "DETECT_BYTES_MAX",
         By("src/engine/applayer/session.rs", "gives_up_when_both_refuse_or_one_is_long"),
     ),
-    ("src/engine/decode/defrag/datagram.rs", "PIECES_MAX", Unfilled("the datagram is given up")),
+    (
+        "src/engine/decode/defrag/datagram.rs",
+        "PIECES_MAX",
+        By("src/engine/decode/defrag/tests.rs", "pieces_of_a_datagram_are_bounded"),
+    ),
     ("src/engine/decode/mod.rs", "PACKETS_MAX", By(ODD, "a_chain_of_datagrams_in_datagrams_ends")),
     ("src/engine/decode/packet.rs", "EVENTS_MAX", By(ODD, "events_repeat_and_are_bounded")),
     ("src/engine/decode/transport.rs", "SCTP_CHUNKS_MAX", By(ODD, "transports")),
-    ("src/engine/detect/inspect/gather.rs", "CAPTURE_BYTES_MAX", Unfilled("the capture is cut")),
-    ("src/engine/detect/inspect/gather.rs", "PACKET_VARS_MAX", Unfilled("further captures are not kept")),
+    (
+        "src/engine/detect/inspect/gather.rs",
+        "CAPTURE_BYTES_MAX",
+        By("src/engine/detect/inspect/gather.rs", "a_capture_is_cut"),
+    ),
+    ("src/engine/detect/inspect/gather.rs", "PACKET_VARS_MAX", Here(too_many_captures)),
     (
         "src/engine/detect/inspect/mod.rs",
         "STEPS_MAX",
@@ -125,7 +134,11 @@ const ROWS: &[Row] = &[
         "CONTENT_BYTES_MAX",
         Rule(|n| with(&format!("content:\"{}\";", "a".repeat(n))), 65_535),
     ),
-    ("src/engine/detect/keywords/hash_lists.rs", "ENTRIES_MAX", Unfilled("the rule is refused")),
+    (
+        "src/engine/detect/keywords/hash_lists.rs",
+        "ENTRIES_MAX",
+        By("src/engine/detect/keywords/hash_lists.rs", "a_list_too_long_is_refused"),
+    ),
     ("src/engine/detect/keywords/isdataat.rs", "AT_MAX", Rule(|n| with(&format!("isdataat:{n};")), 65_535)),
     (
         "src/engine/detect/keywords/modifiers.rs",
@@ -149,13 +162,21 @@ const ROWS: &[Row] = &[
         "TRANSFORMS_MAX",
         Rule(|n| with(&format!("file.data; {} content:\"x\";", "to_lowercase;".repeat(n))), 16),
     ),
-    ("src/engine/detect/lang/context.rs", "LENGTH_MAX", Unfilled("no similar word is proposed")),
+    (
+        "src/engine/detect/lang/context.rs",
+        "LENGTH_MAX",
+        By("src/engine/detect/lang/context.rs", "nothing_is_near_a_long_word"),
+    ),
     (
         "src/engine/detect/lang/datasets.rs",
         "NAME_BYTES_MAX",
         Rule(|n| with(&format!("file.data; dataset:set,{},type string;", "n".repeat(n))), 63),
     ),
-    ("src/engine/detect/lang/datasets.rs", "CONTEXT_BYTES_MAX", Unfilled("the set is refused")),
+    (
+        "src/engine/detect/lang/datasets.rs",
+        "CONTEXT_BYTES_MAX",
+        By("src/engine/detect/lang/datasets.rs", "a_context_too_long_is_refused"),
+    ),
     ("src/engine/detect/lang/groups.rs", "NESTING_MAX", Rule(nested, 32)),
     (
         "src/engine/detect/lang/lexer.rs",
@@ -213,7 +234,7 @@ const ROWS: &[Row] = &[
     ("src/engine/proto/dns/name.rs", "MESSAGE_TEXT_MAX", By(DNS, "a_message_of_pointers_stays_small")),
     ("src/engine/proto/dns/parser.rs", "TRANSACTIONS_MAX", By(DNS, "a_flow_of_unread_messages_ends")),
     ("src/engine/proto/dns/parser.rs", "SPENT_MAX", By(DNS, "every_truncation_and_every_flip_is_survived")),
-    ("src/engine/proto/dns/parser.rs", "EVENTS_MAX", Unfilled("further events of a transaction are not kept")),
+    ("src/engine/proto/dns/parser.rs", "EVENTS_MAX", By(DNS, "events_that_nobody_takes_are_bounded")),
     ("src/engine/proto/http/block.rs", "LINE_START_MAX", By(EVASION, "a_line_end_that_never_ends_is_bounded")),
     (
         "src/engine/proto/http/charset.rs",
@@ -221,7 +242,7 @@ const ROWS: &[Row] = &[
         By("src/engine/proto/http/charset.rs", "alphabets_in_any_pieces"),
     ),
     ("src/engine/proto/http/headers.rs", "REPETITIONS_MAX", By("src/engine/proto/http/headers.rs", "bounds_hold")),
-    ("src/engine/proto/http/headers.rs", "FOLDS_MAX", Unfilled("a further fold is a header of its own")),
+    ("src/engine/proto/http/headers.rs", "FOLDS_MAX", By("src/engine/proto/http/headers.rs", "a_line_folds_so_often")),
     ("src/engine/proto/http/headers.rs", "JOINED_MAX", By("src/engine/proto/http/headers.rs", "bounds_hold")),
     ("src/engine/proto/http/headers.rs", "KEPT_MAX", SameAnswer("a larger buffer is not kept for the next exchange")),
     ("src/engine/proto/http/reuse.rs", "CAPACITY_MAX", SameAnswer("a larger buffer is not kept for the next exchange")),
@@ -285,7 +306,7 @@ const ROWS: &[Row] = &[
 ];
 
 /// Rows that no test fills yet, at most; a new bound comes with its test.
-const UNFILLED_MAX: usize = 15;
+const UNFILLED_MAX: usize = 4;
 
 fn captures(n: usize) -> String {
     let groups: String = (0..n).map(|i| format!("(?P<flow_v{i}>a)")).collect();
@@ -410,6 +431,29 @@ fn a_proxy_line_too_long() {
         let line = |pad: usize| format!("PROXY UNKNOWN {}\r\n", "x".repeat(pad));
         let request = line(len - line(0).len()) + "GET /f HTTP/1.1\r\nHost: h\r\n\r\n";
         assert_eq!(matches("http.uri; content:\"/f\";", request.as_bytes()), found, "{len}");
+    }
+}
+
+/// What the first alert on a datagram says of the variables that the rules fill.
+fn variables(rules: &str, payload: &[u8]) -> Vec<(String, String)> {
+    let frame = udp(true, 40_000, 9_999, 1_700_000_000_000_000, payload);
+    let outcome = run(&ruleset(rules).unwrap(), watching(), &[frame], 1);
+    let alert = outcome.of("alert").next().unwrap();
+    let vars = alert["metadata"]["pktvars"].as_array().unwrap();
+    let pairs = vars.iter().flat_map(|v| v.as_object().unwrap());
+    pairs.map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect()
+}
+
+/// Further ones of the packet are not kept.
+fn too_many_captures() {
+    let rule = |sid: usize, groups: String| {
+        format!("alert udp any any -> any any (msg:\"x\"; content:\"a\"; pcre:\"/{groups}/\"; sid:{sid};)\n")
+    };
+    let eight: String = (0..8).map(|i| format!("(?P<pkt_v{i}>a)")).collect();
+    for (single, kept) in [(7, 63), (8, 64), (9, 64)] {
+        let rules =
+            (1..8).map(|i| rule(i, eight.clone())).chain((0..single).map(|i| rule(10 + i, "(?P<pkt_v>a)".to_owned())));
+        assert_eq!(variables(&rules.collect::<String>(), b"aaaaaaaa").len(), kept);
     }
 }
 

@@ -208,4 +208,15 @@ mod tests {
         assert_eq!(nearest("conten", ["content", "nocase"].into_iter()), Some("content"));
         assert_eq!(nearest("zzzz", ["content", "nocase"].into_iter()), None);
     }
+
+    #[test]
+    fn nothing_is_near_a_long_word() {
+        for (len, found) in [(40, true), (41, false)] {
+            assert_eq!(
+                nearest(&"a".repeat(len), std::iter::once(&*"a".repeat(len + 1).leak())).is_some(),
+                found,
+                "{len}"
+            );
+        }
+    }
 }

@@ -391,6 +391,25 @@ mod tests {
     }
 
     #[test]
+    fn a_context_too_long_is_refused() {
+        let with = |len: usize| {
+            let text = format!("{{\"h\":\"a\",\"y\":\"{}\"}}", "y".repeat(len - 16));
+            assert_eq!(text.len(), len);
+            let array = format!("[{text}]").leak();
+            (
+                read(DataKind::Text, Format::NdJson(keys("h", "")), text.leak()),
+                read(DataKind::Text, Format::Json(keys("h", "")), array),
+            )
+        };
+        let (lines, array) = with(8_192);
+        assert_eq!((lines.unwrap().len(), array.unwrap().len()), (1, 1));
+        let (lines, array) = with(8_193);
+        for why in [lines.unwrap_err(), array.unwrap_err()] {
+            assert!(why.contains("more than 8192 bytes"), "{why}");
+        }
+    }
+
+    #[test]
     fn bad_json_says_where() {
         for (format, text, want) in [
             (Format::Json(keys("h", "")), "{}", "no array"),

@@ -199,6 +199,19 @@ fn truncated_sections_say_so() {
 }
 
 #[test]
+fn events_that_nobody_takes_are_bounded() {
+    let malformed = [header(0x0100, [1, 0, 0, 0]), vec![1, b'a', 0x80]].concat();
+    let raised = |parser: &mut DnsParser, n: usize| {
+        for _ in 0..n {
+            feed(parser, IpProto::UDP, ToServer, Input::Data(&malformed));
+        }
+        parser.take_events().len()
+    };
+    let mut parser = DnsParser::new();
+    assert_eq!([16, 17, 2].map(|n| raised(&mut parser, n)), [16, 16, 2]);
+}
+
+#[test]
 fn compression_loops_end() {
     let owner_loop = |pointer: &[u8]| [header(0x8180, [0, 1, 0, 0]), record(pointer, 1, &[1, 2, 3, 4])].concat();
     // At itself without a label before it: nothing can follow.

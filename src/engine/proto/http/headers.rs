@@ -417,6 +417,20 @@ mod tests {
     }
 
     #[test]
+    fn a_line_folds_so_often() {
+        for response in [false, true] {
+            for (folds, len, odd) in [(128, 1, 0), (129, 2, Odd::MISSING_COLON)] {
+                let lines: Vec<&[u8]> =
+                    std::iter::once(&b"A: x\r\n"[..]).chain((0..folds).map(|_| &b" y\r\n"[..])).collect();
+                let (h, seen) = parse(&lines, response);
+                assert_eq!((h.len(), seen), (len, odd), "{folds}");
+                assert_eq!(h.value(b"a").map(<[u8]>::to_vec), Some(format!("x{}", " y".repeat(128)).into_bytes()));
+                assert_eq!(h.nth(1), (len == 2).then_some((&b""[..], &b"y"[..])));
+            }
+        }
+    }
+
+    #[test]
     fn bounds_hold() {
         let mut h = Headers::default();
         for _ in 0..5000 {
