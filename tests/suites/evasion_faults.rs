@@ -115,6 +115,16 @@ fn a_crash_again_and_again() {
     assert!(!out.leaked(b"/etc/passwd"), "{:?}", out.verdicts);
 }
 
+/// Up to its last fault a flow's packets are inspected one by one.
+#[test]
+fn after_its_last_crash_a_flow_is_left_alone() {
+    for (faults, found) in [(3, vec![1]), (4, vec![])] {
+        let out = crashed("alert", faults, watching());
+        assert_eq!(alerts_of(&out, 43_000), found, "{faults}");
+        assert_eq!(alerts_of(&out, 43_001), [1, 2], "{faults}");
+    }
+}
+
 /// A parser that gives up takes its protocol's rules with it, and no others.
 #[test]
 fn a_parser_that_gives_up_before_the_request() {

@@ -231,9 +231,11 @@ impl Worker {
     fn in_flow(&mut self, at: FlowRef, dir: crate::types::Direction, packet: &Packet<'_>, out: &mut Output) -> Fate {
         let Some(flow) = self.flows.flow_mut(at) else { return Fate::default() };
         let before = flow.core.state;
+        let alone = flow.session.blind;
         let path = &mut self.path;
         let fate = match catch_unwind(AssertUnwindSafe(|| path.in_flow(flow, dir, packet, out))) {
             Ok(fate) => fate,
+            Err(_) if alone => self.path.fault(flow),
             Err(_) => {
                 let mut fate = self.path.fault(flow);
                 // What was too much may lie in the packets before this one.
