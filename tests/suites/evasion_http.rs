@@ -163,3 +163,19 @@ fn names_of_uploads_in_every_spelling() {
         }
     }
 }
+
+/// Tunnels in tunnels, all asked for and granted at once: a packet follows so many, the next one goes on.
+#[test]
+fn a_packet_follows_so_many_tunnels() {
+    let rules = ruleset("alert http any any -> any any (msg:\"x\"; http.uri; content:\"/in\"; sid:1;)").unwrap();
+    for (tunnels, packet) in [(7, 7), (8, 8), (16, 9)] {
+        let ask = b"CONNECT h:80 HTTP/1.1\r\nHost: h\r\n\r\n".repeat(tunnels);
+        let mut c = Conversation::open(41_900, 80);
+        c.send(true, &[ask.as_slice(), b"GET /in HTTP/1.1\r\nHost: h\r\n\r\n"].concat());
+        c.send(false, &b"HTTP/1.1 200 OK\r\n\r\n".repeat(tunnels));
+        c.ack(true);
+        let out = run(&rules, watching(), &c.close(), 1);
+        let found: Vec<_> = out.of("alert").map(|e| e["pcap_cnt"].as_u64()).collect();
+        assert_eq!(found, [Some(packet)], "{tunnels}");
+    }
+}

@@ -411,3 +411,23 @@ fn traffic_aimed_at_one_place_of_the_flow_table() {
     request(&mut c, seq, ack);
     caught(&c);
 }
+
+/// Bytes that were never acknowledged, with holes between them, are read when their flow ends: behind so many holes.
+#[test]
+fn holes_at_the_end_of_a_flow() {
+    let rule = "alert tcp any any -> any any (msg:\"x\"; content:\"last\"; sid:1;)";
+    let rules = ruleset(rule).unwrap();
+    for (holes, found) in [(64, vec![1]), (65, vec![])] {
+        let mut c = Conversation::open(42_090, 80);
+        let [mut seq, ack] = c.seq;
+        let head = b"POST /f HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\nbody";
+        c.segment(true, seq, ack, PSH | ACK, head);
+        seq += head.len() as u32;
+        for hole in 1..=holes {
+            let piece: &[u8] = if hole == holes { b"last" } else { b"more" };
+            c.segment(true, seq + 1, ack, PSH | ACK, piece);
+            seq += 1 + piece.len() as u32;
+        }
+        assert_eq!(run(&rules, watching(), &c.frames, 1).sids(), found, "{holes}");
+    }
+}

@@ -193,6 +193,29 @@ fn what_was_withheld_cannot_be_completed_by_another_copy() {
     assert_eq!(done.verdicts.iter().filter(|v| !v.is_forward()).count(), 2, "{:?}", done.verdicts);
 }
 
+/// The one withheld first is forgotten for the one past the bound.
+#[test]
+fn so_many_withheld_datagrams_are_remembered() {
+    const REMEMBERED: u16 = 16_384;
+    let rules = ruleset(&format!("drop {MARKED}")).unwrap();
+    let parts_of = |id: u16| {
+        let mut whole = udp_frame(b"EVIL-EVIL");
+        whole[18..20].copy_from_slice(&id.to_be_bytes());
+        fragment(&whole, 16)
+    };
+    let again = |id: u16| parts_of(id).pop();
+    let mut frames: Vec<_> = (1..=REMEMBERED).flat_map(parts_of).chain(again(1)).collect();
+    let full = frames.len();
+    frames.extend(parts_of(REMEMBERED + 1).into_iter().chain(again(1)).chain(again(2)));
+    let mut config = in_line();
+    config.records.drop = None;
+    let done = run(&rules, config, &timed(frames), 64);
+    let left: Vec<bool> = done.verdicts.iter().map(|v| v.is_forward()).collect();
+    let (before, behind) = left.split_at(full);
+    assert!(before.chunks(2).all(|pair| pair == [true, false] || pair == [false]), "one is not remembered");
+    assert_eq!(behind, [true, false, true, false]);
+}
+
 fn ipv6(next: u8, body: &[u8]) -> Vec<u8> {
     let address = |n: u8| [&[0x20, 1, 0xd, 0xb8][..], &[0; 11], &[n]].concat();
     let len = (body.len() as u16).to_be_bytes();

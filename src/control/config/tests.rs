@@ -137,6 +137,17 @@ fn a_missing_file_a_directory_and_bytes_that_are_no_text() {
 }
 
 #[test]
+fn a_document_cut_anywhere_is_read_or_refused_with_its_place() {
+    let whole = "vars:\n  address-groups: {HOME_NET: [10.0.0.0/8, \"!10.1.0.0/16\"]}\nchecksums: none\n\
+        decode: {vxlan-ports: any, geneve-ports: [6081, 6082]}\nlimits: {flows-max: 1000}\n";
+    for cut in 0..whole.len() {
+        if let Err(why) = config(&whole[..cut]) {
+            assert!(why.starts_with("c.yaml"), "{cut}: {why}");
+        }
+    }
+}
+
+#[test]
 fn absurd_documents_end() {
     let deep = "[".repeat(100_000);
     let bomb = format!("a: &a [x,x]\n{}", (0..20).map(|i| format!("b{i}: &b{i} [*a,*a]\n")).collect::<String>());

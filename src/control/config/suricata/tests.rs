@@ -139,6 +139,15 @@ fn includes_are_laid_under_what_follows() {
 }
 
 #[test]
+fn a_document_cut_anywhere_is_read_or_refused_with_its_place() {
+    for cut in 0..SAMPLE.len() {
+        if let Err(why) = import(&SAMPLE[..cut], &[]) {
+            assert!(why.starts_with("s.yaml"), "{cut}: {why}");
+        }
+    }
+}
+
+#[test]
 fn absurd_documents_end() {
     let deep = "[".repeat(100_000);
     let bomb = format!("a: &a [x,x]\n{}", (0..40).map(|i| format!("b{i}: &a [*a,*a]\n")).collect::<String>());
