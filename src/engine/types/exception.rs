@@ -217,7 +217,7 @@ impl Cause {
             DropPacket,
             PACKET_VALUES,
             Reason::DecodeError,
-            "a fragment that contradicts an earlier one of its datagram, in line",
+            "a fragment that contradicts an earlier one of its datagram, or that receivers differ over, in line",
         ),
         row(
             Cause::StreamMultipath,

@@ -119,8 +119,8 @@ impl Datagram {
         self.pieces.len()
     }
 
-    /// Takes a fragment whose data is not empty, if `room` is enough for it: bytes and pieces. `front` is what stands before
-    /// its header.
+    /// Takes a fragment, of which only the last may be empty, if `room` is enough for it: bytes and pieces. `front` is what
+    /// stands before its header.
     pub fn add(&mut self, f: &Fragment, front: &[u8], header: &[u8], data: &[u8], room: (usize, usize)) -> Added {
         let (start, end) = (f.offset, f.offset + data.len() as u32);
         let more = self.pieces_more(start, end);
@@ -137,6 +137,9 @@ impl Datagram {
         }
         if !f.more && (self.total.is_none() || self.policy == OverlapPolicy::Last) {
             self.total = Some(end);
+        }
+        if data.is_empty() {
+            return Added::Kept { overlap: false };
         }
         let new = Piece { start, end, fragment: Arc::from(data), offset: start };
         let before = self.pieces.len();

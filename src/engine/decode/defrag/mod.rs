@@ -35,7 +35,8 @@ pub struct DefragSettings {
     pub timeouts: ByHost<Option<Duration>>,
     /// Who wins an overlap, by destination. Enforcing, take [`HostPolicies::all`] of [`OverlapPolicy::First`].
     pub hosts: HostPolicies,
-    /// A fragment that contradicts what is held of its datagram is refused: set by a worker that enforces.
+    /// A fragment that contradicts what is held of its datagram is refused, and so is one that is empty, or is not the last
+    /// and ends within a unit of 8 bytes: set by a worker that enforces.
     pub refuse_contradictions: bool,
     /// Fragments of different VLANs belong to different datagrams.
     pub use_vlan: bool,
@@ -88,7 +89,7 @@ pub(super) enum Outcome {
     Whole(Box<[u8]>, usize),
     /// No room.
     Full,
-    /// It contradicts what is held.
+    /// It contradicts what is held, or is one that receivers differ over.
     Refused,
 }
 
@@ -177,9 +178,19 @@ impl Defrag {
 
     fn take(&mut self, key: Key, f: &Fragment, bytes: &[u8], p: &mut Packet<'_>, counters: &mut Counters) -> Outcome {
         let v6 = key.src.is_ipv6();
-        let (header, data) = (f.header.of(bytes), f.data.of(bytes));
+        let (header, mut data) = (f.header.of(bytes), f.data.of(bytes));
         let front = bytes.get(..f.header.start as usize).unwrap_or(&[]);
-        if !self.acceptable(f, header.len(), data.len(), v6, p) {
+        let policy = self.settings.hosts.of(key.dst);
+        let odd = if f.more && !v6 { data.len() % 8 } else { 0 };
+        if self.settings.refuse_contradictions && (odd > 0 || data.is_empty()) {
+            // No sender makes such, and receivers differ over them: one takes it, one cuts it, one forgets the datagram.
+            p.event(if v6 { events::IPV6_FRAG_IGNORED } else { events::IPV4_FRAG_IGNORED });
+            return Outcome::Refused;
+        }
+        if policy == OverlapPolicy::Linux {
+            data = data.get(..data.len() - odd).unwrap_or(data);
+        }
+        if !self.acceptable(f, header.len(), data.len(), policy, p) {
             return Outcome::Held;
         }
         if self.table.get(&key).is_some_and(|d| p.ts.since(d.born) > d.timeout) {
@@ -229,7 +240,15 @@ impl Defrag {
     }
 
     /// Whether the fragment could be part of any datagram; events where not.
-    fn acceptable(&self, f: &Fragment, header_len: usize, data_len: usize, v6: bool, p: &mut Packet<'_>) -> bool {
+    fn acceptable(
+        &self,
+        f: &Fragment,
+        header_len: usize,
+        data_len: usize,
+        policy: OverlapPolicy,
+        p: &mut Packet<'_>,
+    ) -> bool {
+        let v6 = p.tuple.src.is_ipv6();
         let fixed = if v6 { 40 } else { 0 };
         let end = f.offset as usize + data_len + header_len.saturating_sub(fixed);
         if end > usize::from(u16::MAX) {
@@ -238,7 +257,9 @@ impl Defrag {
         }
         // A fragment that is not the last and ends off an 8-byte boundary is thrown away by receivers (RFC 8200 4.5).
         let off_boundary = v6 && f.more && !data_len.is_multiple_of(8);
-        !off_boundary && data_len > 0
+        // An empty last one says where the datagram ends, to BSD's receivers.
+        let ends = !f.more && matches!(policy, OverlapPolicy::Bsd | OverlapPolicy::BsdRight);
+        !off_boundary && (data_len > 0 || ends)
     }
 
     /// Begins a datagram; false when there is no room for one.
