@@ -20,7 +20,7 @@ const HEAD_MAX: usize = 1 << 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     Gzip,
-    /// Without a header, which is what servers mean and clients expect by `deflate` as often as zlib.
+    /// What servers mean and clients expect by `deflate`: zlib where its header is there, else without one.
     Deflate,
     Zlib,
     Brotli,
@@ -150,13 +150,27 @@ impl Inflater {
 
     /// No more will come: gives what was held back.
     pub fn finish(&mut self, sink: &mut dyn FnMut(&[u8])) {
+        self.settle(sink);
+        self.ended = true;
+    }
+
+    /// Bytes are missing here: gives what was held back. What follows cannot be decoded without them, but where nothing was
+    /// encoded after all it goes on.
+    pub fn gap(&mut self, sink: &mut dyn FnMut(&[u8])) {
+        self.settle(sink);
+        if !self.layers.iter().all(|l| matches!(l.codec, Codec::Through)) {
+            self.ended = true;
+            self.layers = Vec::new();
+        }
+    }
+
+    fn settle(&mut self, sink: &mut dyn FnMut(&[u8])) {
         for depth in 0..self.layers.len() {
             if let Some(layer) = self.layers.get_mut(depth).filter(|l| matches!(l.codec, Codec::Trial)) {
                 layer.decide(true);
                 self.run(depth, &[], sink);
             }
         }
-        self.ended = true;
     }
 }
 
@@ -180,7 +194,6 @@ struct Step {
 
 struct Layer {
     codec: Codec,
-    named: Encoding,
     /// Input since the beginning while nothing has come out.
     head: Vec<u8>,
     /// Bytes of the head to feed again.
@@ -191,6 +204,8 @@ struct Layer {
 enum Codec {
     Gzip(GzipHeader, Box<Decompress>),
     Flate(Box<Decompress>),
+    /// Zlib or without a header: its first two bytes tell, of which this is the first.
+    EitherFlate(Option<u8>),
     Brotli(Box<BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>>),
     /// The end of a gzip member: its trailer, and maybe another member.
     GzipTrailer(usize),
@@ -204,14 +219,14 @@ enum Codec {
 
 impl Layer {
     fn new(named: Encoding) -> Layer {
-        Layer { codec: Codec::new(named), named, head: Vec::new(), again: Vec::new(), given: false }
+        Layer { codec: Codec::new(named), head: Vec::new(), again: Vec::new(), given: false }
     }
 
     fn memory(&self) -> usize {
         let codec = match &self.codec {
             Codec::Gzip(..) | Codec::Flate(_) => 48 << 10,
             Codec::Brotli(s) => (s.ringbuffer_size.max(0) as usize).saturating_add(32 << 10),
-            Codec::GzipTrailer(_) | Codec::Trial | Codec::Through | Codec::Over => 0,
+            Codec::EitherFlate(_) | Codec::GzipTrailer(_) | Codec::Trial | Codec::Through | Codec::Over => 0,
         };
         codec + self.head.capacity() + self.again.capacity()
     }
@@ -274,19 +289,18 @@ impl Layer {
     /// Finds out what the head is: the first encoding that decodes it, else none. `whole`: there is no more than the head.
     fn decide(&mut self, whole: bool) {
         let head = std::mem::take(&mut self.head);
-        let found = [Encoding::Gzip, Encoding::Zlib, Encoding::Deflate]
-            .into_iter()
-            .find(|e| *e != self.named && decodes(*e, &head, whole));
-        self.codec = found.map_or(Codec::Through, Codec::new);
+        let known: [(fn() -> Codec, bool); 3] =
+            [(|| Codec::new(Encoding::Gzip), true), (|| Codec::new(Encoding::Zlib), true), (Codec::raw, false)];
+        let found = known.into_iter().find(|(codec, marked)| decodes(codec(), &head, whole && !marked));
+        self.codec = found.map_or(Codec::Through, |(codec, _)| codec());
         self.given = true;
         self.again = head;
     }
 }
 
-/// Whether `head` begins a stream of this encoding; almost any text does so for raw deflate, so a stream must not end in
-/// the midst of it, and one that is there as a whole must end.
-fn decodes(e: Encoding, head: &[u8], whole: bool) -> bool {
-    let mut codec = Codec::new(e);
+/// Whether `head` begins a stream of this encoding. Almost any text does so for raw deflate, which nothing marks: such a
+/// stream must not end in the midst of it, and must end where `ends`.
+fn decodes(mut codec: Codec, head: &[u8], ends: bool) -> bool {
     let mut rest = head;
     let mut out = [0u8; CHUNK];
     let mut given = 0usize;
@@ -297,7 +311,7 @@ fn decodes(e: Encoding, head: &[u8], whole: bool) -> bool {
         match (step.state, &codec) {
             (StepState::Broken, _) => return false,
             (_, Codec::Over | Codec::GzipTrailer(_)) => return given > 0 && rest.len() <= 8,
-            (StepState::Hungry, _) => return given > 0 && !whole,
+            (StepState::Hungry, _) => return given > 0 && !ends,
             (StepState::More, _) => {}
         }
     }
@@ -307,7 +321,7 @@ impl Codec {
     fn new(e: Encoding) -> Codec {
         match e {
             Encoding::Gzip => Codec::Gzip(GzipHeader::default(), Box::new(Decompress::new(false))),
-            Encoding::Deflate => Codec::Flate(Box::new(Decompress::new(false))),
+            Encoding::Deflate => Codec::EitherFlate(None),
             Encoding::Zlib => Codec::Flate(Box::new(Decompress::new(true))),
             Encoding::Brotli => Codec::Brotli(Box::new(BrotliState::new(
                 StandardAlloc::default(),
@@ -315,6 +329,11 @@ impl Codec {
                 StandardAlloc::default(),
             ))),
         }
+    }
+
+    /// Deflate without a header.
+    fn raw() -> Codec {
+        Codec::Flate(Box::new(Decompress::new(false)))
     }
 
     fn step(&mut self, input: &mut &[u8], out: &mut [u8]) -> Step {
@@ -342,6 +361,19 @@ impl Codec {
                     *self = Codec::Over;
                 }
                 step
+            }
+            Codec::EitherFlate(first) => {
+                let Some((&byte, rest)) = input.split_first() else { return hungry };
+                let Some(first) = *first else {
+                    *first = Some(byte);
+                    *input = rest;
+                    return Step { given: 0, state: StepState::More };
+                };
+                let mut d = Box::new(Decompress::new(is_zlib(first, byte)));
+                let (step, _) = flate(&mut d, &mut &[first][..], out);
+                *self = Codec::Flate(d);
+                // One byte is too little for output: it is broken or wants more.
+                Step { state: if step.state == StepState::Broken { step.state } else { StepState::More }, ..step }
             }
             Codec::Brotli(state) => {
                 let (step, ended) = brotli(state, input, out);
@@ -375,6 +407,11 @@ impl Codec {
             }
         }
     }
+}
+
+/// A zlib header: deflate with a window of at most 32 KiB, checked (RFC 1950 2.2).
+fn is_zlib(first: u8, second: u8) -> bool {
+    first & 0x8f == 8 && u16::from_be_bytes([first, second]).is_multiple_of(31)
 }
 
 fn flate(d: &mut Decompress, input: &mut &[u8], out: &mut [u8]) -> (Step, bool) {
@@ -565,7 +602,12 @@ mod tests {
     #[test]
     fn each_encoding_in_any_pieces() {
         let t = text();
-        for (e, c) in [(Encoding::Gzip, gzip(&t)), (Encoding::Deflate, deflate(&t)), (Encoding::Zlib, zlib(&t))] {
+        for (e, c) in [
+            (Encoding::Gzip, gzip(&t)),
+            (Encoding::Deflate, deflate(&t)),
+            (Encoding::Deflate, zlib(&t)),
+            (Encoding::Zlib, zlib(&t)),
+        ] {
             for piece in [1, 7, 1460, c.len()] {
                 assert_eq!(run(&[e], &c, piece, WIDE), (t.clone(), None), "{e:?} {piece}");
             }
@@ -573,6 +615,69 @@ mod tests {
         // RFC 7932: an uncompressed meta-block of "hi" and an empty last one.
         let b: &[u8] = &[0x0b, 0x00, 0x80, b'h', 0x03];
         assert_eq!(run(&[Encoding::Brotli], b, 1, WIDE).0, b"h");
+    }
+
+    #[test]
+    fn around_a_gap() {
+        let with_gap = |data: &[u8], at: usize| {
+            let mut i = Inflater::new(&[Encoding::Gzip], WIDE);
+            let mut out = Vec::new();
+            i.push(&data[..at], &mut |b| out.extend_from_slice(b));
+            i.gap(&mut |b| out.extend_from_slice(b));
+            i.push(&data[at + 10..], &mut |b| out.extend_from_slice(b));
+            i.finish(&mut |b| out.extend_from_slice(b));
+            out
+        };
+        let t = text();
+        let out = with_gap(&gzip(&t), 2_000);
+        assert!(out.len() > 2_000 && t.starts_with(&out) && out.len() < t.len());
+        // Named gzip, and not it.
+        for at in [5, 500, 1_023, 1_024, 2_000] {
+            assert!(with_gap(&t, at) == [&t[..at], &t[at + 10..]].concat(), "{at}");
+        }
+    }
+
+    /// What has come out is there, whatever is missing: the end of the data, a trailer, a part of the header.
+    #[test]
+    fn cut_short_gives_what_came() {
+        let t = text();
+        for (e, c) in [(Encoding::Gzip, gzip(&t)), (Encoding::Deflate, deflate(&t)), (Encoding::Deflate, zlib(&t))] {
+            let mut before = 0;
+            for len in (0..40).chain((40..c.len() - 12).step_by(97)).chain(c.len() - 12..c.len()) {
+                let cut = c.get(..len).unwrap();
+                let (out, trouble) = run(&[e], cut, cut.len().max(1), WIDE);
+                assert!(t.starts_with(&out) && out.len() >= before && trouble.is_none(), "{e:?} {len}");
+                assert_eq!(run(&[e], cut, 1, WIDE), (out.clone(), None), "{e:?} {len}");
+                before = out.len();
+            }
+            // Deflate ends with its last byte, behind which gzip and zlib have a checksum.
+            assert!(before == t.len() || (before > t.len() - 300 && c == deflate(&t)), "{e:?} {before}");
+        }
+    }
+
+    /// The mark of gzip and of zlib tells them, and how they go on does not matter.
+    #[test]
+    fn cut_short_under_a_wrong_name() {
+        let t = text();
+        let names = [Encoding::Gzip, Encoding::Deflate, Encoding::Zlib];
+        for (e, c) in names.into_iter().flat_map(|e| [(e, gzip(&t)), (e, zlib(&t))]) {
+            for (len, piece) in [(200, 1), (200, 200), (900, 100), (2_000, 2_000)] {
+                let (out, _) = run(&[e], c.get(..len).unwrap(), piece, WIDE);
+                assert!(out.len() > 100 && t.starts_with(&out), "{e:?} {len} {piece}");
+            }
+        }
+    }
+
+    /// A stored block without a header, whose first two bytes are those of a zlib header.
+    #[test]
+    fn deflate_that_looks_like_zlib() {
+        let body = vec![b'x'; 0x019c];
+        let mut c = vec![0x78, 0x9c, 0x01, 0x63, 0xfe];
+        c.extend_from_slice(&body);
+        c.extend_from_slice(&[1, 0, 0, 0xff, 0xff]);
+        for piece in [1, 2, 50, c.len()] {
+            assert_eq!(run(&[Encoding::Deflate], &c, piece, WIDE), (body.clone(), Some(Trouble::Invalid)), "{piece}");
+        }
     }
 
     #[test]

@@ -398,7 +398,9 @@ impl HttpParser {
         if let (true, Some(id)) = (in_body, half.tx) {
             let place = self.place(dir, id);
             if let Some(tx) = self.txs.get_mut(id) {
-                tx.message_mut(dir).payload.gap(now, place, &mut self.next_file);
+                let mut events = Vec::new();
+                tx.message_mut(dir).payload.gap(now, place, &mut self.next_file, &mut events);
+                events.into_iter().for_each(|e| tx.event(e));
             }
         }
         let half = self.half(dir);

@@ -128,13 +128,13 @@ impl Payload {
     }
 
     /// Bytes of the body that were never seen.
-    pub fn gap(&mut self, len: u64, place: Place, next_id: &mut u32) {
+    pub fn gap(&mut self, len: u64, place: Place, next_id: &mut u32, events: &mut Vec<EventId>) {
         self.wire = self.wire.saturating_add(len);
-        self.open_named(place, next_id);
-        if let Some(i) = &mut self.inflater {
-            // What follows cannot be decoded without them.
-            **i = Inflater::new(&[], crate::applayer::inflate::Bounds { out_max: 0, bomb_bytes: 0, bomb_ratio: 0 });
+        if let Some(mut inflater) = self.inflater.take() {
+            inflater.gap(&mut |plain| self.plain(plain, place, next_id, events));
+            self.inflater = Some(inflater);
         }
+        self.open_named(place, next_id);
         if let (Carries::File(t) | Carries::Form(_, Some(t)), Some(f)) = (&mut self.carries, self.files.last_mut()) {
             t.gap(f, len);
         }
