@@ -8,6 +8,9 @@ use std::path::Path;
 /// Memory an xz decoder may take: `xz -9` needs 65 MiB.
 const XZ_MEMORY_MAX: u64 = 256 << 20;
 
+/// Window of a zstd frame: `zstd -19` takes 8 MiB, `--long` 128.
+const ZSTD_WINDOW_MAX: u64 = 128 << 20;
+
 /// How a capture file is compressed, told by its first bytes, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
@@ -96,7 +99,7 @@ impl<R: io::BufRead> Zstd<R> {
                 self.src = Some(src);
                 continue;
             }
-            match ruzstd::decoding::StreamingDecoder::new(src) {
+            match ruzstd::decoding::StreamingDecoder::new_with_max_window_size(src, ZSTD_WINDOW_MAX) {
                 Ok(frame) => {
                     self.frame = Some(frame);
                     return Ok(true);

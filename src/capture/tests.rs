@@ -218,21 +218,26 @@ fn an_unknown_block_longer_than_the_window_is_skipped() {
     assert_eq!((frames.len(), end), (2, None));
 }
 
+fn gzip(part: &[u8]) -> Vec<u8> {
+    let mut e = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    e.write_all(part).unwrap();
+    e.finish().unwrap()
+}
+
+fn xz(part: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    liblzma::read::XzEncoder::new(part, 1).read_to_end(&mut out).unwrap();
+    out
+}
+
+fn zstd(part: &[u8]) -> Vec<u8> {
+    ruzstd::encoding::compress_to_vec(part, ruzstd::encoding::CompressionLevel::Fastest)
+}
+
 #[test]
 fn compressed_by_magic_several_members_and_cut() {
     let whole = write(&sample(), Format::Pcapng);
     let (a, b) = whole.split_at(100);
-    let gzip = |part: &[u8]| {
-        let mut e = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        e.write_all(part).unwrap();
-        e.finish().unwrap()
-    };
-    let xz = |part: &[u8]| {
-        let mut out = Vec::new();
-        liblzma::read::XzEncoder::new(part, 1).read_to_end(&mut out).unwrap();
-        out
-    };
-    let zstd = |part: &[u8]| ruzstd::encoding::compress_to_vec(part, ruzstd::encoding::CompressionLevel::Fastest);
     let skippable = [0x51, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 9, 9, 9];
     let files = [
         [gzip(a), gzip(b)].concat(),
@@ -249,6 +254,78 @@ fn compressed_by_magic_several_members_and_cut() {
             fuzz::fuzz_compressed(&bad);
         }
     }
+}
+
+/// A file that never ends: its beginning, then the same over and over. Counts what was taken of it.
+struct Endless {
+    first: Cursor<Vec<u8>>,
+    again: Cursor<Vec<u8>>,
+    taken: Arc<Mutex<u64>>,
+}
+
+impl Read for Endless {
+    fn read(&mut self, b: &mut [u8]) -> std::io::Result<usize> {
+        let mut n = self.first.read(b)?;
+        if n == 0 {
+            n = self.again.read(b)?;
+        }
+        if n == 0 {
+            self.again.set_position(0);
+            n = self.again.read(b)?;
+        }
+        *self.taken.lock().unwrap() += n as u64;
+        Ok(n)
+    }
+}
+
+/// Bombs are read as they come: whatever lies in wait, a batch of frames takes no more than its share of it.
+#[test]
+fn a_bomb_is_read_as_it_comes() {
+    // A record of zeros is one of no bytes.
+    let (head, zeros) = (write(&[], Format::Pcap), vec![0; 1 << 20]);
+    for compress in [gzip as fn(&[u8]) -> Vec<u8>, xz, zstd] {
+        let taken = Arc::default();
+        let again = compress(&zeros);
+        let whole = compress(&[&head[..], &zeros].concat());
+        let first = Cursor::new(whole);
+        let src = Endless { first, again: Cursor::new(again.clone()), taken: Arc::clone(&taken) };
+        let mut r = open_stream("t", Box::new(src)).unwrap();
+        let mut read = 0;
+        while read < 300_000 {
+            read += r.recv(&mut Vec::new(), 1_000).unwrap();
+        }
+        // What is behind those frames, and the buffers before and behind the decompressor.
+        let shares = 300_000 * 16 / zeros.len() as u64 + 8;
+        let taken = *taken.lock().unwrap();
+        assert!(taken <= shares * again.len() as u64 + (1 << 19), "{taken} of {}", again.len());
+    }
+}
+
+/// A zstd frame of one raw block, with these bytes between its magic and the block.
+fn zstd_frame(header: &[u8]) -> Vec<u8> {
+    let body = write(&sample(), Format::Pcapng);
+    let block = (1 | (body.len() as u32) << 3).to_le_bytes();
+    [&[0x28, 0xb5, 0x2f, 0xfd], header, &block[..3], &body].concat()
+}
+
+#[test]
+fn a_zstd_window_too_large_is_refused() {
+    // Five bits of exponent, three of eighths of it: 128 MiB, and 16 more.
+    for (window, fits) in [(0x88, true), (0x89, false), (0xff, false)] {
+        let (frames, end) = read_bytes(&zstd_frame(&[0, window]), 100);
+        assert_eq!((frames.len(), end.is_none()), (if fits { 10 } else { 0 }, fits), "{end:?}");
+        assert!(end.as_ref().is_none_or(|e| e.to_lowercase().contains("window")), "{end:?}");
+    }
+    // The length of a frame without a window is its window.
+    let (frames, end) = read_bytes(&zstd_frame(&[0xe0, 0, 0, 0, 0, 1, 0, 0, 0]), 100);
+    assert!(frames.is_empty() && end.is_some_and(|e| e.to_lowercase().contains("window")));
+}
+
+#[test]
+fn a_zstd_dictionary_is_nowhere() {
+    let (frames, end) = read_bytes(&zstd_frame(&[1, 0x58, 7]), 100);
+    assert!(frames.is_empty());
+    assert!(end.as_ref().is_some_and(|e| e.to_lowercase().contains("dict")), "{end:?}");
 }
 
 /// Windows have 2 or 3 times a power of two: the largest that fits has 192 MiB, the next 256, which leaves no room beside.

@@ -46,6 +46,7 @@ const ROWS: &[Row] = &[
     ("src/capture/lib.rs", "BLOCK_BYTES_MAX", Here(a_block_too_long)),
     ("src/capture/ng.rs", "INTERFACES_MAX", Here(too_many_interfaces)),
     ("src/capture/open.rs", "XZ_MEMORY_MAX", By("src/capture/tests.rs", "an_xz_window_too_large_is_refused")),
+    ("src/capture/open.rs", "ZSTD_WINDOW_MAX", By("src/capture/tests.rs", "a_zstd_window_too_large_is_refused")),
     (
         "src/control/config/suricata/mod.rs",
         "INCLUDES_MAX",
