@@ -90,8 +90,12 @@ pub fn text(path: &Path) -> Result<String, Failure> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Writes every set that is kept. What cannot be written is told, the others are written all the same.
+/// Writes every set that is kept. What cannot be written is told, the others are written all the same; and so is a set
+/// that was full, whose rules did not see what found no room.
 pub fn save(sets: &[Arc<Dataset>]) {
+    for set in sets.iter().filter(|s| s.refused() > 0) {
+        warning(&format!("dataset {}: full: {} times a value found no room (see `memcap`)", set.name, set.refused()));
+    }
     for set in sets.iter().filter(|s| !s.save.is_empty()) {
         let path = Path::new(&set.save);
         // Whole or not at all: a reader may come at any time.

@@ -5,7 +5,7 @@
 //! the rule must fire; in line, what completes the match must not leave.
 
 use harness::craft::Conversation;
-use harness::engine::{in_line, ruleset, run, watching};
+use harness::engine::{in_line, ruleset, ruleset_with_list, run, watching};
 
 /// Bytes of payload in a segment.
 const SEGMENT: usize = 1_400;
@@ -178,4 +178,67 @@ fn a_packet_follows_so_many_tunnels() {
         let found: Vec<_> = out.of("alert").map(|e| e["pcap_cnt"].as_u64()).collect();
         assert_eq!(found, [Some(packet)], "{tunnels}");
     }
+}
+
+/// A set is asked for the buffer as a whole: what the buffer itself undoes does not hide a value, and nothing else is it.
+#[test]
+fn values_of_a_dataset_in_every_spelling() {
+    // evil.example and .evil.example
+    const LIST: &str = "ZXZpbC5leGFtcGxl\nLmV2aWwuZXhhbXBsZQ==\n";
+    let rule = |options: &str| {
+        let text = format!("drop http any any -> any any (msg:\"x\"; {options}; sid:1;)");
+        ruleset_with_list(&text, 1, LIST).unwrap()
+    };
+    let set = "dataset:isset,names,type string,load names.lst";
+    let host = rule(&format!("http.host; {set}"));
+    let below = rule(&format!("http.host; {set},match subdomain"));
+    let lower = rule(&format!("http.user_agent; to_lowercase; {set}"));
+    let path = rule(&format!("http.uri; pcrexform:\"^/(.*)\"; {set}"));
+    let unlisted = rule("http.user_agent; dataset:isnotset,names,type string,load names.lst");
+    // As each is found by: the host, the host below a name, an agent in small letters, a path, an agent that is unlisted.
+    for (value, found) in [
+        ("evil.example", [true, true, true, true, false]),
+        ("EVIL.Example", [true, true, true, false, true]),
+        (" \tevil.example \t", [true, true, true, false, false]),
+        ("evil.example:80", [true, true, false, false, true]),
+        ("a.b.evil.example", [false, true, false, false, true]),
+        ("notevil.example", [false, false, false, false, true]),
+        ("evil%2eexample", [false, false, false, true, true]),
+        ("evil.example.", [false, false, false, false, true]),
+        ("evil.example\0", [false, false, false, false, true]),
+        ("evil\0.example", [false, false, false, false, true]),
+        ("evil.example evil.example", [false, false, false, false, true]),
+    ] {
+        let target = if value.contains([' ', '\0']) { "" } else { value };
+        let request = format!("GET /{target} HTTP/1.1\r\nHost: {value}\r\nUser-Agent: {value}\r\n\r\n");
+        for (rules, found) in [&host, &below, &lower, &path, &unlisted].into_iter().zip(found) {
+            for size in [1, 3, 1_400] {
+                let mut c = Conversation::open(42_000, 80);
+                request.as_bytes().chunks(size).for_each(|part| c.send(true, part));
+                let frames = c.close();
+                let (watched, out) = (run(rules, watching(), &frames, 7), run(rules, in_line(), &frames, 7));
+                let expected = vec![1; usize::from(found)];
+                assert_eq!((watched.sids(), out.sids()), (expected.clone(), expected), "{value:?} by {size}");
+                assert_eq!(out.verdicts.iter().all(|v| v.is_forward()), !found, "{value:?} by {size}");
+            }
+        }
+    }
+}
+
+/// A set that somebody fills on purpose takes no more, forgets nothing, and whoever is not in it is not taken for one who is.
+#[test]
+fn a_dataset_that_is_filled_up() {
+    let text = "alert http any any -> any any (msg:\"x\"; http.user_agent; dataset:set,seen,type string,memcap 1kb; sid:1;)\n\
+        alert http any any -> any any (msg:\"x\"; http.host; dataset:isset,seen; sid:2;)\n";
+    let rules = ruleset(text).unwrap();
+    let mut c = Conversation::open(42_000, 80);
+    let ask = |n: usize, host: &str| format!("GET / HTTP/1.1\r\nHost: {host}\r\nUser-Agent: agent{n:03}\r\n\r\n");
+    (0..100).for_each(|n| c.send(true, ask(n, "nobody").as_bytes()));
+    for host in ["agent000", "agent008", "agent009", "agent099"] {
+        c.send(true, ask(0, host).as_bytes());
+    }
+    let out = run(&rules, watching(), &c.close(), 7);
+    let times = |sid: u64| out.sids().iter().filter(|s| **s == sid).count();
+    // Each value is billed 96 bytes and its own 8.
+    assert_eq!((times(1), times(2)), (9, 2));
 }

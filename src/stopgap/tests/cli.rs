@@ -551,6 +551,10 @@ fn lists_beside_the_rules_are_asked_and_kept() {
         let (ended, _, said, _) = run(&format!("alert http any any -> any any (http.uri; {bad}; sid:1;)\n"), &[]);
         assert_eq!((ended, said.contains(why)), (1, true), "{bad}: {said}");
     }
+    let full = "alert http any any -> any any (http.uri; dataset:set,few,type string,memcap 1; sid:1;)\n";
+    let (ended, sids, said, _) = run(full, &[]);
+    assert_eq!((ended, sids), (0, vec![]), "{said}");
+    assert!(said.contains("dataset few: full: 1 times a value found no room"), "{said}");
     let file = |name, text: &str| d.file(name, text).display().to_string();
     let thresholds =
         file("t.config", "suppress gen_id 1, sig_id 1, track by_src, ip 10.0.0.0/8\nsuppress gen_id 1, sig_id 3\n");

@@ -131,7 +131,7 @@ impl Datasets {
         let set = Dataset::new(d.name, kind, &d.load, &d.save, usize::MAX, self.settings.seed);
         if !d.load.is_empty() {
             match files.read(&d.load) {
-                Ok(Some(bytes)) => fill(&set, &d.format, &String::from_utf8_lossy(&bytes)).map_err(fault)?,
+                Ok(Some(bytes)) => utf8(&bytes, &d.load).and_then(|t| fill(&set, &d.format, t)).map_err(fault)?,
                 // What is kept between runs begins with nothing.
                 Ok(None) if d.load == d.save => {}
                 Ok(None) => return Err(fault(format!("{}: no such file", d.load))),
@@ -162,6 +162,16 @@ fn same(set: &Dataset, d: &Declaration<'_>) -> Result<(), Fault> {
         return Err(again("file to load"));
     }
     Ok(())
+}
+
+/// A file as text. Other bytes would be values that nothing equals.
+fn utf8<'b>(bytes: &'b [u8], path: &str) -> Result<&'b str, String> {
+    std::str::from_utf8(bytes).map_err(|e| {
+        let before = bytes.get(..e.valid_up_to()).unwrap_or_default();
+        let line = before.iter().filter(|b| **b == b'\n').count() + 1;
+        let column = before.iter().rev().take_while(|b| **b != b'\n').count() + 1;
+        format!("bytes that are no UTF-8 ({path}:{line}:{column})")
+    })
 }
 
 /// Puts a file's values into a set. An error says where it is.
@@ -328,9 +338,9 @@ mod tests {
     use super::*;
     use std::collections::HashMap;
 
-    struct Disk(HashMap<&'static str, &'static str>);
+    struct Disk<'t>(HashMap<&'static str, &'t [u8]>);
 
-    impl ListFiles for Disk {
+    impl ListFiles for Disk<'_> {
         fn beside(&self, _: &str, name: &str) -> String {
             name.to_owned()
         }
@@ -338,11 +348,12 @@ mod tests {
             name.to_owned()
         }
         fn read(&self, path: &str) -> Result<Option<Vec<u8>>, String> {
-            Ok(self.0.get(path).map(|t| t.as_bytes().to_vec()))
+            Ok(self.0.get(path).map(|t| t.to_vec()))
         }
     }
 
-    fn read(kind: DataKind, format: Format, text: &'static str) -> Result<Arc<Dataset>, String> {
+    fn read(kind: DataKind, format: Format, text: impl AsRef<[u8]>) -> Result<Arc<Dataset>, String> {
+        let text = text.as_ref();
         let d = Declaration { name: "s", kind: Some(kind), load: "f".into(), format, ..Declaration::default() };
         Datasets::default().declare(&d, &Disk(HashMap::from([("f", text)]))).map_err(|f| f.message)
     }
@@ -377,6 +388,58 @@ mod tests {
         JsonKeys { value: value.into(), array: array.into(), remove: false }
     }
 
+    /// A file cut anywhere gives the values before the cut, or says at which line it is wrong.
+    #[test]
+    fn cut_anywhere() {
+        let md5 = format!("{}\n{}\n{}\n", "07".repeat(16), "a8".repeat(16), "b9".repeat(16));
+        let files = [
+            (DataKind::Text, Format::Csv, "Zm9v\nZm9vYmFy\nZm8=\n"),
+            (DataKind::Text, Format::Csv, "Zm9v,7\nZm9vYmFy,65535\nZm8=,1\n"),
+            (DataKind::Md5, Format::Csv, &md5),
+            (DataKind::Ipv4, Format::Csv, "10.0.0.1\n192.168.100.200\n8.8.8.8\n"),
+            (DataKind::Ip, Format::Csv, "10.0.0.1\n2001:db8::1\n::ffff:8.8.8.8\n"),
+            (
+                DataKind::Text,
+                Format::NdJson(keys("h", "")),
+                "{\"h\":\"\u{e9}\"}\n{\"h\":\"b\",\"y\":[1]}\n{\"h\":\"c\"}\n",
+            ),
+            (DataKind::Text, Format::Json(keys("h", "")), "[{\"h\":\"\u{e9}\"},\n{\"h\":\"b\"},\n{\"h\":\"c\"}]\n"),
+        ];
+        for (kind, format, text) in files {
+            let lines = read(kind, format.clone(), text).unwrap().text();
+            let lines: Vec<&str> = lines.lines().collect();
+            assert_eq!(lines.len(), 3);
+            for cut in 0..text.len() {
+                let part = &text.as_bytes()[..cut];
+                let whole = part.iter().filter(|b| **b == b'\n').count();
+                match read(kind, format.clone(), part) {
+                    Ok(set) => {
+                        let got = set.text();
+                        let got: Vec<&str> = got.lines().collect();
+                        // The last one is what is left of it.
+                        assert!(got.len() <= whole + 1 && (got.len() == 3 || got.len() >= whole), "{cut}: {got:?}");
+                        assert_eq!(got[..whole.min(got.len())], lines[..whole.min(got.len())], "{cut}");
+                    }
+                    Err(why) => {
+                        let line = part.iter().filter(|b| **b == b'\n').count() + 1;
+                        let nothing = part.is_empty() || !matches!(format, Format::Csv);
+                        let said = why.contains(&format!("(f:{line}:")) || (nothing && why.contains("f:"));
+                        assert!(said, "{cut}: {why}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_refused() {
+        for format in [Format::Csv, Format::NdJson(keys("h", "")), Format::Json(keys("h", ""))] {
+            let why = read(DataKind::Text, format, b"[\n{\"h\":\"caf\xe9\"}]").unwrap_err();
+            assert_eq!(why, "bytes that are no UTF-8 (f:2:10)");
+        }
+        assert!(read(DataKind::Text, Format::Csv, b"Zm9v\n\0\n").unwrap_err().contains("(f:2:1)"));
+    }
+
     #[test]
     fn json_gives_context() {
         let text = r#"{"a":{"b":[{"h":{"n":"x.org"},"y":1},{"h":{"n":"y.org"},"y":2},{"other":1}]}}"#;
@@ -395,9 +458,9 @@ mod tests {
         let with = |len: usize| {
             let text = format!("{{\"h\":\"a\",\"y\":\"{}\"}}", "y".repeat(len - 16));
             assert_eq!(text.len(), len);
-            let array = format!("[{text}]").leak();
+            let array = format!("[{text}]");
             (
-                read(DataKind::Text, Format::NdJson(keys("h", "")), text.leak()),
+                read(DataKind::Text, Format::NdJson(keys("h", "")), text),
                 read(DataKind::Text, Format::Json(keys("h", "")), array),
             )
         };
@@ -426,7 +489,7 @@ mod tests {
 
     #[test]
     fn a_set_is_one_thing() {
-        let disk = Disk(HashMap::from([("f", "Zm9v\n")]));
+        let disk = Disk(HashMap::from([("f", &b"Zm9v\n"[..])]));
         let mut sets = Datasets::default();
         let d = Declaration { name: "s", kind: Some(DataKind::Text), load: "f".into(), ..Declaration::default() };
         let first = sets.declare(&d, &disk).unwrap();
