@@ -153,6 +153,9 @@ fn names_of_uploads_in_every_spelling() {
         "Content-Disposition: form-data; name=\"f\";\r\n filename=\"evil.php\"",
         "Content-Disposition: form-data;\r\n\tname=\"f\";\r\n\t\tfilename = evil.php",
         "CONTENT-DISPOSITION : form-data; FILENAME=evil.php",
+        "Content-Disposition: filename=\"evil.php\"; name=\"f\"",
+        "Content-Disposition: form-data; name=f; filename='evil.php'",
+        "Content-Disposition: form-data; name='\"'; filename=evil.php",
         "Content-Type: text/plain;\r\n x=y\r\nContent-Disposition: form-data; filename=evil.php",
     ];
     for header in headers {

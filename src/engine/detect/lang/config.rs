@@ -125,4 +125,22 @@ mod tests {
         assert_eq!(r.prefix("CVE"), Some("http://x/?"));
         assert_eq!(faults.len(), 1);
     }
+
+    #[test]
+    fn files_cut_anywhere_keep_the_lines_before() {
+        let classes = "config classification: a,The first,1\nconfig classification: b,The second,12\n";
+        let kinds = "config reference: a http://a/\nconfig reference: b http://b/\n";
+        for cut in 0..classes.len() {
+            let (c, faults) = Classifications::parse(&classes[..cut], "c");
+            let whole = classes[..cut].matches('\n').count() as u32;
+            assert!(faults.iter().all(|f| f.line == whole + 1) && c.len() >= whole as usize, "{cut}: {faults:?}");
+            assert!(whole < 1 || c.class("a").is_some_and(|c| c.priority == 1));
+        }
+        for cut in 0..kinds.len() {
+            let (r, faults) = References::parse(&kinds[..cut], "r");
+            let whole = kinds[..cut].matches('\n').count() as u32;
+            assert!(faults.iter().all(|f| f.line == whole + 1), "{cut}: {faults:?}");
+            assert!(whole < 1 || r.prefix("a") == Some("http://a/"));
+        }
+    }
 }

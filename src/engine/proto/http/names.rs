@@ -9,22 +9,41 @@ use super::text::{split_at, trim, trim_start};
 /// Names of one file; further ones are not looked at.
 pub const NAMES_MAX: usize = 6;
 
-/// A value's parameters: each key with what stands behind its equals sign, up to the value's end.
-struct Parameters<'a>(&'a [u8]);
+/// A value's parameters: each key with what stands behind its equals sign, up to the value's end. The type that comes
+/// before them may be missing, which readers do not mind.
+struct Parameters<'a> {
+    rest: &'a [u8],
+    begun: bool,
+    /// What quotes a semicolon.
+    quotes: &'static [u8],
+}
+
+impl<'a> Parameters<'a> {
+    const fn of(rest: &'a [u8], quotes: &'static [u8]) -> Self {
+        Parameters { rest, begun: false, quotes }
+    }
+}
 
 impl<'a> Iterator for Parameters<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            // To the next semicolon outside quotes.
-            let mut quoted = false;
-            let end = self.0.iter().position(|c| {
-                quoted ^= *c == b'"';
-                *c == b';' && !quoted
-            })?;
-            self.0 = trim_start(self.0.get(end + 1..).unwrap_or_default());
-            let (key, after) = split_at(self.0, |c| c == b'=' || c == b';');
+            if std::mem::replace(&mut self.begun, true) {
+                // To the next semicolon outside quotes.
+                let mut quote = None;
+                let end = self.rest.iter().position(|c| {
+                    match quote {
+                        Some(q) if q == *c => quote = None,
+                        None if self.quotes.contains(c) => quote = Some(*c),
+                        _ => {}
+                    }
+                    *c == b';' && quote.is_none()
+                })?;
+                self.rest = self.rest.get(end + 1..).unwrap_or_default();
+            }
+            self.rest = trim_start(self.rest);
+            let (key, after) = split_at(self.rest, |c| c == b'=' || c == b';');
             if after.first() == Some(&b'=') {
                 return Some((trim(key), trim_start(after.get(1..).unwrap_or_default())));
             }
@@ -74,7 +93,7 @@ fn decoded(text: &[u8]) -> Vec<u8> {
 
 /// A parameter of a header value such as `form-data; filename="a.txt"`: quotes and escapes undone.
 pub fn parameter(value: &[u8], name: &[u8]) -> Option<Vec<u8>> {
-    Parameters(value).find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, text)| written(text, false))
+    Parameters::of(value, b"\"").find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, text)| written(text, false))
 }
 
 /// Every name of the file, none twice, the one by the rules first; at most [`NAMES_MAX`].
@@ -82,7 +101,7 @@ pub fn names(value: &[u8]) -> Vec<Vec<u8>> {
     let mut names: Vec<Vec<u8>> = Vec::new();
     let mut others = Vec::new();
     let mut joined = Vec::new();
-    for (key, text) in Parameters(value).take(4 * NAMES_MAX) {
+    for (key, text) in Parameters::of(value, b"\"").take(4 * NAMES_MAX) {
         let Some(after) = key.get(..8).filter(|k| k.eq_ignore_ascii_case(b"filename")).and(key.get(8..)) else {
             continue;
         };
@@ -95,6 +114,14 @@ pub fn names(value: &[u8]) -> Vec<Vec<u8>> {
             [b'*', number @ .., b'*'] if number.iter().all(u8::is_ascii_digit) => joined.extend(extended(text)),
             [b'*', number @ ..] if number.iter().all(u8::is_ascii_digit) => joined.extend(written(text, false)),
             _ => {}
+        }
+    }
+    // To PHP an apostrophe is a quote, too.
+    if value.contains(&b'\'') {
+        let quoted = Parameters::of(value, b"\"'").take(4 * NAMES_MAX);
+        for (_, text) in quoted.filter(|(key, _)| key.eq_ignore_ascii_case(b"filename")) {
+            let inner = text.strip_prefix(b"'").map(|inner| split_at(inner, |c| c == b'\'').0.to_vec());
+            others.push(inner.unwrap_or_else(|| written(text, false)));
         }
     }
     names.push(joined);
@@ -117,6 +144,8 @@ mod tests {
         assert_eq!(parameter(b"x; a=1; filename=b c ; d", b"filename"), Some(b"b c".to_vec()));
         assert_eq!(parameter(b"x; filename=\"C:\\dir\\f\"", b"filename"), Some(b"C:\\dir\\f".to_vec()));
         assert_eq!(parameter(b"x; y=\"; filename=z\"", b"filename"), None);
+        assert_eq!(parameter(b" filename=b c; d", b"filename"), Some(b"b c".to_vec()));
+        assert_eq!(parameter(b"x filename=b", b"filename"), None);
     }
 
     #[test]
@@ -133,6 +162,10 @@ mod tests {
         assert_eq!(of("form-data; filename=\"b\\.p\\hp\""), ["b\\.p\\hp", "b.php"]);
         assert_eq!(of("form-data; filename=\"a\\\"; filename=\\\"b\""), ["a\"; filename=\"b", "\\\"b\""]);
         assert_eq!(of("form-data; filename = \"a\" ; x"), ["a"]);
+        assert_eq!(of("filename=\"a\"; name=f"), ["a"]);
+        assert_eq!(of("form-data; filename='b.php'; x"), ["'b.php'", "b.php"]);
+        assert_eq!(of("form-data; name='\"'; filename=b.php"), ["b.php"]);
+        assert_eq!(of("form-data; name=it's; filename=b.php"), ["b.php"]);
         assert_eq!(of("form-data; filename=\"\"; filenames=x; filename*x=y"), [""; 0]);
         let many: String = (0..90).map(|i| format!("; filename={i}")).collect();
         assert_eq!(names(many.as_bytes()).len(), NAMES_MAX);

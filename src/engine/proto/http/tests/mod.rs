@@ -609,6 +609,77 @@ fn uploads() {
     assert_eq!(t.tx(0).files(ToServer).iter().map(|f| f.file_id).collect::<Vec<_>>(), [1, 2]);
 }
 
+/// A form with two files, and what is lost of it: within a file, over its end, within a part's header.
+#[test]
+fn holes_in_uploads() {
+    use crate::applayer::Transaction;
+    let body = "--B\r\nContent-Disposition: form-data; filename=a\r\n\r\nAAAAAAAAAA\r\n--B\r\nContent-Disposition: \
+                form-data; filename=b\r\n\r\nBBBB\r\n--B--\r\n";
+    let head = format!(
+        "POST /p HTTP/1.1\r\nHost: h\r\nContent-Type: multipart/form-data; boundary=B\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let find = |what: &str| body.find(what).unwrap();
+    for (from, to, files) in [
+        (find("AAAAA") + 3, find("AAAAA") + 7, &[("a", "AAAAAA", true), ("b", "BBBB", false)][..]),
+        (find("AAAAA") + 3, find("filename=b"), &[("a", "AAAfilename=b\r\n\r\nBBBB", true)]),
+        (
+            find("\n--B\r\nContent-Disposition: form-data; filename=b") + 27,
+            find("filename=b"),
+            &[("a", "AAAAAAAAAA", false), ("b", "BBBB", false)],
+        ),
+        (body.len() - 9, body.len(), &[("a", "AAAAAAAAAA", false), ("b", "BBBB", true)]),
+    ] {
+        let mut t = Talk::of(&[(ToServer, head.as_bytes()), (ToServer, &body.as_bytes()[..from])]);
+        t.give(ToServer, Input::Gap((to - from) as u64));
+        t.say(ToServer, &body.as_bytes()[to..], 7);
+        t.say(ToServer, b"GET /next HTTP/1.1\r\nHost: h\r\n\r\n", 99);
+        let tx = t.tx(0);
+        let seen: Vec<_> = (0..tx.files(ToServer).len())
+            .map(|i| {
+                let f = &tx.files(ToServer)[i];
+                let data = tx.buffer(generic::FILE_DATA, ToServer, i).unwrap().data;
+                (String::from_utf8_lossy(&f.name).into_owned(), String::from_utf8_lossy(data).into_owned(), f.gaps)
+            })
+            .collect();
+        let seen: Vec<(&str, &str, bool)> = seen.iter().map(|(n, d, g)| (n.as_str(), d.as_str(), *g)).collect();
+        assert_eq!(seen, files, "{from}..{to}");
+        assert_eq!(
+            (tx.request.m.progress, t.get(1, buffer::URI, ToServer).as_deref()),
+            (Progress::DONE, Some("/next"))
+        );
+    }
+}
+
+#[test]
+fn every_truncation_and_every_flip_is_survived() {
+    let form = b"--B\r\nContent-Disposition: form-data; filename=\"a\"\r\n\r\nAA\r\n--B--";
+    let post =
+        b"POST /a%2fb?c=d HTTP/1.1\r\nHost: h\r\nContent-Type: multipart/form-data; boundary=B\r\nContent-Length: ";
+    let ask = [&post[..], format!("{}\r\n\r\n", form.len()).as_bytes(), form, b"GET / HTTP/1.1\r\n\r\n"].concat();
+    let body = gzip(b"some text, some text, some text");
+    let head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\nX: y\r\n z\r\n\r\n";
+    let chunk = format!("{:x};a=b\r\n", body.len());
+    let answer = [&head[..], chunk.as_bytes(), &body, b"\r\n0\r\nT: u\r\n\r\n"].concat();
+    let check = |ask: &[u8], answer: &[u8]| {
+        let mut t = Talk::of(&[(ToServer, ask), (ToClient, answer)]).end();
+        assert!(matches!(t.last, Parsed::Done | Parsed::Consumed(_) | Parsed::Failed), "{:?}", t.last);
+        crate::proto::exercise::visit(&DEF, &mut t.parser, true);
+    };
+    for cut in 0..ask.len() {
+        check(&ask[..cut], &answer);
+    }
+    for cut in 0..answer.len() {
+        check(&ask, &answer[..cut]);
+    }
+    for (at, flip) in (0..ask.len() + answer.len()).flat_map(|at| [1, 0x20, 0x80, 0xff].map(|f| (at, f))) {
+        let mut both = [&ask[..], &answer].concat();
+        both[at] ^= flip;
+        let (ask, answer) = both.split_at(ask.len());
+        check(ask, answer);
+    }
+}
+
 #[test]
 fn fuzz_smoke() {
     let mut seed = 1u64;
