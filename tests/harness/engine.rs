@@ -3,7 +3,7 @@
 use crate::dialogue::TimedFrame;
 use ::engine::decode::{Frame, LinkType, PortId};
 use ::engine::detect::compile::{Ruleset, Settings};
-use ::engine::detect::lang::{ActionOrder, Context, Events, ListFiles, order, parse_rules};
+use ::engine::detect::lang::{ActionOrder, Context, Events, ListFiles, Reputation, order, parse_rules};
 use ::engine::detect::signature::VarId;
 use ::engine::types::{Counters, Policies, Timestamp, Verdict};
 use ::engine::worker::{Config, Mode, Output, Worker};
@@ -29,7 +29,7 @@ pub fn ruleset(text: &str) -> Result<Arc<Ruleset>, String> {
 
 /// The same under an epoch of the caller's choice; whatever file a rule names has `list` in it.
 pub fn ruleset_with_list(text: &str, epoch: u64, list: &'static str) -> Result<Arc<Ruleset>, String> {
-    compiled(text, matcher::factory(), epoch, Some(Box::new(OneList(list))))
+    compiled(text, matcher::factory(), epoch, Some(Box::new(OneList(list))), Reputation::default())
 }
 
 /// The only file there is.
@@ -51,7 +51,7 @@ impl ListFiles for OneList {
 
 /// The same as what comes after another ruleset: under an epoch of the caller's choice.
 pub fn ruleset_of_epoch(text: &str, epoch: u64) -> Result<Arc<Ruleset>, String> {
-    compiled(text, matcher::factory(), epoch, None)
+    compiled(text, matcher::factory(), epoch, None, Reputation::default())
 }
 
 /// The same over a matcher of the caller's choice.
@@ -59,7 +59,17 @@ pub fn ruleset_with(
     text: &str,
     factory: Arc<dyn engine::detect::matching::MatcherFactory>,
 ) -> Result<Arc<Ruleset>, String> {
-    compiled(text, factory, 1, None)
+    compiled(text, factory, 1, None, Reputation::default())
+}
+
+/// The same with the files that rules name and the scores they ask for.
+pub fn ruleset_with_lists(
+    text: &str,
+    factory: Arc<dyn engine::detect::matching::MatcherFactory>,
+    files: Box<dyn ListFiles>,
+    reputation: Reputation,
+) -> Result<Arc<Ruleset>, String> {
+    compiled(text, factory, 1, Some(files), reputation)
 }
 
 fn compiled(
@@ -67,6 +77,7 @@ fn compiled(
     factory: Arc<dyn engine::detect::matching::MatcherFactory>,
     epoch: u64,
     files: Option<Box<dyn ListFiles>>,
+    reputation: Reputation,
 ) -> Result<Arc<Ruleset>, String> {
     let vocabulary = engine::proto::registry::vocabulary();
     let events =
@@ -77,6 +88,7 @@ fn compiled(
     vars.ports.iter().for_each(|(name, value)| cx.vars.set_port(name, value));
     cx.options.quiet = true;
     cx.files = files;
+    cx.reputation = Arc::new(reputation);
     let mut read = parse_rules(text.as_bytes(), "test.rules", &cx);
     if read.stats.refused > 0 {
         return Err(read.diagnostics.iter().map(|d| d.render(false)).collect());

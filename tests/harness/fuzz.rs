@@ -3,7 +3,7 @@
 use crate::craft::{Conversation, udp};
 use ::engine::decode::{self, Frame, LinkType, PortId};
 use ::engine::detect::compile::Ruleset;
-use ::engine::detect::lang::{Context, Events, manual};
+use ::engine::detect::lang::{Context, Events, ListFiles, Reputation, manual};
 use ::engine::stream;
 use ::engine::types::{Cause, ExceptionPolicy, Policies, Timestamp};
 use ::engine::worker::{Config, Mode, Output, Worker};
@@ -24,9 +24,69 @@ alert pkthdr any any -> any any (msg:"event"; decode-event:ipv4.opt_invalid; sid
 alert tcp any any -> any any (msg:"flags"; flags:S; threshold:type limit,track by_src,count 1,seconds 60; sid:11;)
 "#;
 
+/// What no word's example shows: hooks, frames of each protocol, lists and scores, changes of a set, variables, the log.
+const MORE: &str = r#"
+alert http1:request_started any any -> any any (msg:"hook"; sid:101;)
+alert http1:response_headers any any -> any any (msg:"hook"; http.stat_code; content:"2"; sid:102;)
+alert tls:client_hello_done any any -> any any (msg:"hook"; tls.sni; content:"a"; sid:103;)
+alert dns:request_complete any any -> any any (msg:"hook"; sid:104;)
+drop tcp:all any any -> any any (msg:"hook"; content:"drop me"; sid:105;)
+alert ip:flow_start any any -> any any (msg:"hook"; sid:106;)
+alert tcp any any -> any any (msg:"frame"; frame:http1.request; content:"GET"; startswith; sid:111;)
+alert tls any any -> any any (msg:"frame"; frame:tls.pdu; content:"|16 03|"; startswith; sid:112;)
+alert dns any any -> any any (msg:"frame"; frame:dns.pdu; content:"|00 01|"; sid:113;)
+alert ip any any -> any any (msg:"score"; iprep:any,bad,>,40; sid:121;)
+alert http any any -> any any (msg:"new"; http.uri; dataset:set,paths,type string,memcap 4kb; sid:131;)
+alert http any any -> any any (msg:"gone"; http.user_agent; dataset:unset,paths; sid:132;)
+alert http any any -> any any (msg:"known"; http.host; to_lowercase; dataset:isset,hosts,type string,load hosts.lst,match subdomain; sid:133;)
+alert http any any -> any any (msg:"context"; http.host; dataset:isset,words,type string,load hosts.json,format json,value_key h,context_key c; sid:134;)
+alert http any any -> any any (msg:"score"; http.host; datarep:scores,>,3,type string,load hosts.rep; sid:135;)
+alert tcp any any -> any any (msg:"end"; ip.src; dataset:set,ends,type ip,memcap 4kb; sid:136;)
+alert http any any -> any any (msg:"hash"; filemd5:files.md5; sid:137;)
+config http any any -> any any (http.uri; content:"/unseen"; config:logging disable, type tx, scope tx; sid:141;)
+alert http any any -> any any (msg:"host"; http.method; content:"PUT"; xbits:set,put,track ip_src,expire 60; hostbits:set,put; sid:142;)
+alert tcp any any -> any any (msg:"capture"; pcre:"/name=(?P<flow_name>[a-z]{1,9})/"; flowint:n,+,1; sid:143;)
+"#;
+
+/// The files that rules name: a word a line, the same with scores, as JSON, a hash.
+struct Lists;
+
+impl ListFiles for Lists {
+    fn beside(&self, _: &str, name: &str) -> String {
+        name.to_owned()
+    }
+
+    fn data(&self, name: &str) -> String {
+        name.to_owned()
+    }
+
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, String> {
+        let text = match path.rsplit_once('.') {
+            Some((_, "lst")) => "aA==\nYS5i\nLmI=\n",
+            Some((_, "rep")) => "aA==,7\nYS5i,2\n",
+            Some((_, "json")) => r#"[{"h":"h","y":[1,{"z":"w"}]},{"h":"a.b"}]"#,
+            Some((_, "md5")) => "0cc175b9c0f1b6a831c399e269772661\n",
+            _ => return Ok(None),
+        };
+        Ok(Some(text.into()))
+    }
+}
+
+/// A category that the networks of the fuzzed frames score in.
+fn scores() -> Reputation {
+    let mut r = Reputation::default();
+    r.add_categories("1,bad,Known bad\n", "categories");
+    r.add_list("10.0.0.0/8,1,50\n192.0.2.0/24,1,90\n::/0,1,30\n", "scores");
+    r
+}
+
+fn compiled(text: &str) -> Option<Arc<Ruleset>> {
+    crate::engine::ruleset_with_lists(text, matcher::pure_rust(), Box::new(Lists), scores()).ok()
+}
+
 fn rules() -> &'static Option<Arc<Ruleset>> {
     static RULESET: OnceLock<Option<Arc<Ruleset>>> = OnceLock::new();
-    RULESET.get_or_init(|| crate::engine::ruleset_with(RULES, matcher::pure_rust()).ok())
+    RULESET.get_or_init(|| compiled(&[RULES, MORE].concat()))
 }
 
 /// Rule text of any bytes, against everything rules may name.
@@ -71,31 +131,40 @@ fn every_word_compiled() -> &'static Option<Arc<Ruleset>> {
     static RULESET: OnceLock<Option<Arc<Ruleset>>> = OnceLock::new();
     RULESET.get_or_init(|| {
         let text: String = every_word().into_iter().filter_map(|(_, rule)| rule).collect();
-        crate::engine::ruleset_with(&text, matcher::pure_rust()).ok()
+        compiled(&[&text, MORE].concat())
     })
 }
 
 /// Conversations that reach inspection whatever their bytes, against a rule of every word. First byte: bit 0 in line, bit
-/// 1 datagrams, bits 2 to 4 the server's port. Then pieces, each led by a byte: bit 7 the server's, the rest its length.
+/// 1 datagrams, bits 2 to 4 the server's port, bit 5 two flows that take turns. Then pieces, each led by a byte: bit 7 the
+/// server's, the rest its length.
 pub fn inspect(data: &[u8]) {
     let Some((&choice, mut rest)) = data.split_first() else { return };
     let port = [80, 443, 53, 8_080, 21, 25, 445, 9_000][usize::from(choice >> 2 & 7)];
     let config = if choice & 1 == 1 { crate::engine::in_line() } else { crate::engine::watching() };
     let Some(rules) = every_word_compiled() else { return };
-    let mut c = Conversation::open(40_000, port);
+    let mut flows: Vec<Conversation> =
+        (0..=u16::from(choice >> 5 & 1)).map(|n| Conversation::open(40_000 + n, port)).collect();
     let mut frames = Vec::new();
+    let mut turn = 0;
     while let Some((&lead, tail)) = rest.split_first() {
         let (piece, tail) = tail.split_at(usize::from(lead & 0x7f).min(tail.len()));
         rest = tail;
         let to_server = lead & 0x80 == 0;
+        let flow = turn % flows.len();
+        turn += 1;
         if choice & 2 != 0 {
             let micros = 1_700_000_000_000_000 + frames.len() as i64 * 1_000;
-            frames.push(udp(to_server, 40_000, port, micros, piece));
+            frames.push(udp(to_server, 40_000 + flow as u16, port, micros, piece));
         } else {
-            c.send(to_server, piece);
+            flows[flow].send(to_server, piece);
         }
     }
-    let frames = if choice & 2 != 0 { frames } else { c.close() };
+    if choice & 2 == 0 {
+        frames = flows.into_iter().flat_map(Conversation::close).collect();
+        // Each conversation's are in order of time already.
+        frames.sort_by_key(|f| f.micros);
+    }
     let done = crate::engine::run(rules, config, &frames, 64);
     assert_eq!(done.counters.of(::engine::types::Counter::Panics), 0, "a panic was contained");
 }
@@ -211,7 +280,31 @@ mod tests {
     #[test]
     fn a_dialogue_of_bytes_reaches_the_rules() {
         let request = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
-        let input = [&[0, request.len() as u8][..], request].concat();
-        inspect(&input);
+        for choice in [0, 1, 32, 33] {
+            let piece = [&[request.len() as u8][..], request].concat();
+            inspect(&[&[choice][..], &piece, &piece].concat());
+        }
+    }
+
+    /// Each of the rules beyond the words' own is reached by a dialogue of its kind.
+    #[test]
+    fn what_no_example_shows_takes_part() {
+        let rules = compiled(MORE).unwrap();
+        let ok = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na";
+        let mut c = Conversation::open(40_000, 80);
+        for host in ["h", "A.B", "/p"] {
+            let request = format!("PUT /p?name=abc HTTP/1.1\r\nHost: {host}\r\nUser-Agent: /p?name=abc\r\n\r\n");
+            c.send(true, request.as_bytes());
+            c.send(false, ok);
+        }
+        c.send(true, b"GET /unseen HTTP/1.1\r\nHost: h\r\n\r\n");
+        let out = crate::engine::run(&rules, crate::engine::watching(), &c.close(), 7);
+        let sids = out.sids();
+        let missed: Vec<u64> = [101, 102, 106, 111, 121, 131, 132, 133, 134, 135, 136, 137, 142, 143]
+            .into_iter()
+            .filter(|sid| !sids.contains(sid))
+            .collect();
+        assert!(missed.is_empty(), "{missed:?}");
+        assert_eq!(out.of("http").count(), 3, "one is unlogged");
     }
 }

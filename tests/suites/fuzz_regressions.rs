@@ -6,6 +6,7 @@ type Target = (&'static str, fn(&[u8]));
 
 /// One row for each target of fuzz/Cargo.toml.
 const TARGETS: &[Target] = &[
+    ("classes", engine::detect::lang::fuzz::classes),
     ("compressed", capture::fuzz::fuzz_compressed),
     ("config", control::config::fuzz_target),
     ("dataset", engine::detect::lang::fuzz::dataset),

@@ -325,7 +325,8 @@ impl Defrag {
     fn invariants(&self) {}
 }
 
-/// For fuzzing: each 8 bytes are a fragment of one of four datagrams: which, policy, offset, length, more, time.
+/// For fuzzing: the first byte chooses a policy and, from 14 and 28 on, IPv6 and in line; then each 8 bytes are a fragment
+/// of one of four datagrams: which, offset, length, more, time, what it is filled with.
 pub fn fuzz_target(data: &[u8]) {
     use super::{Decoder, Frame, LinkType, Settings};
     let Some((&first, rest)) = data.split_first() else { return };
@@ -333,6 +334,8 @@ pub fn fuzz_target(data: &[u8]) {
     let policy = policies.get(usize::from(first) % policies.len()).copied().unwrap_or(OverlapPolicy::First);
     let mut settings = Settings { verify_checksums: false, ..Settings::default() };
     settings.defrag.hosts = HostPolicies::all(policy);
+    let (v6, inline) = ((first / 14) & 1 == 1, (first / 28) & 1 == 1);
+    settings.defrag.refuse_contradictions = inline;
     let limits = Limits { defrag_datagrams_max: 3, defrag_bytes_max: 1 << 16, ..Limits::default() };
     let mut decoder = Decoder::new(settings, &limits);
     let mut counters = Counters::default();
@@ -341,13 +344,19 @@ pub fn fuzz_target(data: &[u8]) {
         let [id, off_hi, off_lo, len_hi, len_lo, more, wait, fill] = *op else { return };
         let len = usize::from(u16::from_be_bytes([len_hi, len_lo]) & 0x07ff);
         now = now.saturating_add(u64::from(wait));
-        let mut frame = vec![0x45, 0, 0, 0, 0, id & 3, (off_hi & 0x1f) | ((more & 1) << 5), off_lo, 64, 17, 0, 0];
-        frame.extend([10, 0, 0, 1, 10, 0, 0, 2]);
+        let mut frame = if v6 {
+            let (plen, [hi, lo]) = ((len as u16 + 8).to_be_bytes(), [off_hi, (off_lo & 0xf8) | (more & 1)]);
+            let mut f = vec![0x60, 0, 0, 0, plen[0], plen[1], 44, 64];
+            f.extend([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1].repeat(2));
+            f.extend([17, 0, hi, lo, 0, 0, 0, id & 3]);
+            f
+        } else {
+            let total = (20 + len as u16).to_be_bytes();
+            let mut f = vec![0x45, 0, total[0], total[1], 0, id & 3, (off_hi & 0x1f) | ((more & 1) << 5), off_lo];
+            f.extend([64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+            f
+        };
         frame.extend(std::iter::repeat_n(fill, len));
-        let total = (frame.len() as u16).to_be_bytes();
-        if let Some(field) = frame.get_mut(2..4) {
-            field.copy_from_slice(&total);
-        }
         let mut out = Vec::new();
         let frame = Frame {
             ts: Timestamp::from_secs(now),

@@ -66,6 +66,17 @@ pub mod fuzz {
         }
     }
 
+    /// Classifications and references of any bytes; each fault within its line.
+    pub fn classes(data: &[u8]) {
+        let text = String::from_utf8_lossy(data);
+        let (classes, faults) = super::Classifications::parse(&text, "fuzz.config");
+        let (references, more) = super::References::parse(&text, "fuzz.config");
+        assert!(faults.iter().chain(&more).all(|d| d.span.end <= d.source.len()), "a span outside its line");
+        let lines = text.lines().count();
+        assert!(faults.len() <= lines && more.len() <= lines && classes.len() <= lines);
+        let _ = (references.prefix("cve"), classes.class("a"));
+    }
+
     /// Rule text of any bytes: loads, or is refused with a diagnostic that can be shown; what loads holds together.
     pub fn rule(vocabulary: Vocabulary, data: &[u8]) {
         let mut cx = Context::new(vocabulary, Events::default());
@@ -73,6 +84,9 @@ pub mod fuzz {
         cx.vars.set_address("EXTERNAL_NET", "!$HOME_NET");
         cx.vars.set_port("HTTP_PORTS", "80");
         cx.options.disabled = true;
+        let mut reputation = super::Reputation::default();
+        reputation.add_categories("1,bad,Known bad", "fuzz");
+        cx.reputation = std::sync::Arc::new(reputation);
         let mut loader = Loader::new(&cx);
         loader.add(data, "fuzz.rules");
         let mut set = loader.finish();
