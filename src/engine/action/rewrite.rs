@@ -91,7 +91,7 @@ fn checksum_place(packet: &Packet<'_>) -> Result<Option<SumPlace>, Unrewritable>
     match packet.l4 {
         L4::Tcp(h) => at(h.header, 16, false),
         L4::Udp { header } => at(header, 6, packet.tuple.src.is_ipv4()),
-        L4::Icmp4 { header, .. } | L4::Icmp6 { header, .. } => at(header, 2, false),
+        L4::Icmp4 { header, .. } | L4::Icmp6 { header, .. } | L4::Igmp { header, .. } => at(header, 2, false),
         L4::Sctp { .. } => Err(Unrewritable::Checksum),
         L4::None | L4::Other if packet.tuple.proto == IpProto::AH => Err(Unrewritable::Checksum),
         L4::None | L4::Other => Ok(None),

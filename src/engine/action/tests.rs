@@ -102,7 +102,7 @@ fn packet<'a>(f: &Frame<'a>, link: usize, src: &str, dst: &str, proto: IpProto) 
     };
     p.l4 = l4_value;
     p.payload = Span::new(l4 + len, end);
-    p.ether = (link >= 14).then_some(EtherHeader { dst: [0; 6], src: [0; 6], ether_type: 0 });
+    p.ether = (link >= 14).then_some(EtherHeader { dst: [0; 6], src: [0; 6], ether_type: 0, header: Span::default() });
     p
 }
 

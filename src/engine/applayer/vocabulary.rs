@@ -153,6 +153,8 @@ pub struct TxKeyword {
     pub progress: Progress,
     /// Compiles the text after the colon; the error says what is wrong and what is allowed.
     pub parse: fn(&str) -> Result<Box<dyn TxTest>, String>,
+    /// The argument stands in double quotes; else without.
+    pub quoted: bool,
     pub doc: &'static str,
     /// The argument shape, for the manual: `<min><>(max)`.
     pub syntax: &'static str,
@@ -268,6 +270,10 @@ pub mod generic {
     pub const SCTP_CHUNK_DATA: BufferId = BufferId::new(ProtoId::ANY, 18);
     /// All that a direction of a recognised protocol carries.
     pub const FRAME_STREAM: BufferId = BufferId::new(ProtoId::ANY, 19);
+    /// IGMP message, with the sources and records of version 3.
+    pub const IGMP_HDR: BufferId = BufferId::new(ProtoId::ANY, 20);
+    /// Addresses and EtherType, 14 bytes.
+    pub const ETHER_HDR: BufferId = BufferId::new(ProtoId::ANY, 21);
 
     /// The server spoke first where the client should have.
     pub const EVENT_WRONG_DIRECTION_FIRST_DATA: EventId = EventId { proto: ProtoId::ANY, local: 1 };
@@ -319,6 +325,14 @@ pub mod generic {
         def("sctp.hdr", &[], Direct::Both, BufferKind::Whole, "SCTP header with all chunks"),
         def("sctp.chunk_data", &[], Direct::Both, BufferKind::Multi, "user message of each SCTP data chunk"),
         def("frame:stream", &[], Direct::Both, BufferKind::Frame, "all that a direction of the protocol carries"),
+        def(
+            "igmp.hdr",
+            &[],
+            Direct::Both,
+            BufferKind::Whole,
+            "IGMP message, with the sources and records of version 3",
+        ),
+        def("ether.hdr", &[], Direct::Both, BufferKind::Whole, "Ethernet header, without tags"),
     ];
 }
 

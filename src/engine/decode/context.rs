@@ -198,7 +198,11 @@ pub(super) fn check(p: &Packet<'_>) {
     }
     match p.l4 {
         L4::None | L4::Other => {}
-        L4::Tcp(TcpHeader { header, .. }) | L4::Udp { header } | L4::Icmp4 { header, .. } | L4::Sctp { header, .. } => {
+        L4::Tcp(TcpHeader { header, .. })
+        | L4::Udp { header }
+        | L4::Icmp4 { header, .. }
+        | L4::Sctp { header, .. }
+        | L4::Igmp { header, .. } => {
             assert!(inside(header) && header.start >= at && header.end <= p.payload.start);
         }
         // Its second word is header to some and message to others.

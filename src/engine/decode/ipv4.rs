@@ -100,7 +100,7 @@ fn by_rarer_proto(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize, p
         IpProto::SCTP => transport::sctp(cx, p, data, at),
         IpProto::GRE => tunnel::gre(cx, p, data, at),
         IpProto::ESP => transport::esp(cx, p, data, at),
-        IpProto(2) => transport::igmp(cx, p, data, at),
+        IpProto::IGMP => transport::igmp(cx, p, data, at),
         IpProto::IPV6 => cx.then = Then::Inner(Tunnel::Ipv4, Entry::Ipv6, Span::new(at, data.len())),
         IpProto::IPIP => cx.then = Then::Inner(Tunnel::Ipv4, Entry::Ipv4, Span::new(at, data.len())),
         IpProto::ICMPV6 => p.malformed(events::IPV4_ICMPV6),

@@ -40,7 +40,8 @@ pub(super) fn ethernet(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usi
         return false;
     }
     let kind = h.ether_type();
-    p.ether = Some(EtherHeader { dst: h.dst(), src: h.src(), ether_type: kind });
+    let header = Span::new(at, at + Ethernet::LEN);
+    p.ether = Some(EtherHeader { dst: h.dst(), src: h.src(), ether_type: kind, header });
     by_ether_type(cx, p, data, at + Ethernet::LEN, kind);
     true
 }
@@ -408,7 +409,8 @@ fn dot11(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) {
     if let Some(snap) = data.get(at..).and_then(Snap::parse)
         && cx.layer(p)
     {
-        p.ether = Some(EtherHeader { dst: h.dst, src: h.src, ether_type: snap.ether_type() });
+        let (ether_type, header) = (snap.ether_type(), Span::default());
+        p.ether = Some(EtherHeader { dst: h.dst, src: h.src, ether_type, header });
         by_snap(cx, p, data, at + Snap::LEN, snap);
     }
 }

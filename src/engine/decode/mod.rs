@@ -271,7 +271,7 @@ fn inner_of<'a>(outer: &Packet<'a>, tunnel: Tunnel) -> Packet<'a> {
 /// The datagram that `fragment` completed.
 fn reassembled_of<'a>(fragment: &Packet<'a>) -> Packet<'a> {
     let mut p = blank_like(fragment);
-    p.ether = fragment.ether;
+    p.ether = fragment.ether.map(|e| EtherHeader { header: Span::default(), ..e });
     p.vlan = fragment.vlan;
     p.depth = fragment.depth;
     p.tunnel = fragment.tunnel;

@@ -118,12 +118,14 @@ pub struct EtherHeader {
     pub src: [u8; 6],
     /// EtherType after all tags.
     pub ether_type: u16,
+    /// Where it stands in the packet's bytes; empty where it is in others.
+    pub header: Span,
 }
 
 impl EtherHeader {
     /// The same the other way round.
     pub const fn turned(self) -> Self {
-        EtherHeader { dst: self.src, src: self.dst, ether_type: self.ether_type }
+        EtherHeader { dst: self.src, src: self.dst, ..self }
     }
 }
 
@@ -231,6 +233,11 @@ pub enum L4 {
         chunks: Span,
         /// How many there are.
         count: u16,
+    },
+    Igmp {
+        /// With the sources and records of version 3.
+        header: Span,
+        kind: u8,
     },
     /// GRE, ESP, AH and others inspected as bytes only.
     Other,
@@ -362,21 +369,22 @@ impl<'a> Packet<'a> {
         }
     }
 
-    /// Whether the checksum of TCP, UDP, ICMP or ICMPv6 is right; `None` for other transports and for a datagram that is
+    /// Whether the checksum of TCP, UDP, ICMP, ICMPv6 or IGMP is right; `None` for other transports and for a datagram that is
     /// not all there. Computed on each call.
     pub fn l4_checksum_ok(&self) -> Option<bool> {
         let header = match self.l4 {
             L4::Tcp(TcpHeader { header, .. })
             | L4::Udp { header }
             | L4::Icmp4 { header, .. }
-            | L4::Icmp6 { header, .. } => header,
+            | L4::Icmp6 { header, .. }
+            | L4::Igmp { header, .. } => header,
             _ => return None,
         };
         let segment = Span { start: header.start, end: self.payload.end }.of(self.bytes.as_slice());
         let FiveTuple { src, dst, proto, .. } = self.tuple;
         Some(match self.l4 {
             L4::Udp { .. } => checksum::udp_ok(src, dst, segment),
-            L4::Icmp4 { .. } => checksum::plain_ok(segment),
+            L4::Icmp4 { .. } | L4::Igmp { .. } => checksum::plain_ok(segment),
             _ => checksum::transport_ok(src, dst, proto.0, segment),
         })
     }

@@ -260,16 +260,18 @@ pub(super) fn igmp(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) 
     if message.len() < 8 {
         return p.invalid(events::IGMP_PKT_TOO_SMALL);
     }
-    match message.first() {
-        Some(&QUERY) if message.len() >= 12 => {
-            let len = 12 + usize::from(be16(message, 10).unwrap_or(0)) * 4;
-            if len > usize::from(u16::MAX) {
-                p.invalid(events::IGMP_MALFORMED);
-            } else if len > message.len() {
-                p.invalid(events::IGMP_V3_PKT_TOO_SMALL);
+    let kind = message.first().copied().unwrap_or(0);
+    let mut header = 8;
+    match kind {
+        QUERY if message.len() >= 12 => {
+            header = 12 + usize::from(be16(message, 10).unwrap_or(0)) * 4;
+            if header > usize::from(u16::MAX) {
+                return p.invalid(events::IGMP_MALFORMED);
+            } else if header > message.len() {
+                return p.invalid(events::IGMP_V3_PKT_TOO_SMALL);
             }
         }
-        Some(&REPORT_V3) => {
+        REPORT_V3 => {
             let mut rest = message.get(8..).unwrap_or(&[]);
             for _ in 0..be16(message, 6).unwrap_or(0) {
                 let (true, Some(sources), Some(aux)) = (rest.len() >= 8, be16(rest, 2), rest.get(1)) else {
@@ -281,7 +283,10 @@ pub(super) fn igmp(cx: &mut Cx<'_>, p: &mut Packet<'_>, data: &[u8], at: usize) 
                     None => return p.invalid(events::IGMP_MALFORMED),
                 }
             }
+            header = message.len() - rest.len();
         }
         _ => {}
     }
+    p.payload = Span::new(at + header, data.len());
+    p.l4 = L4::Igmp { header: Span::new(at, at + header), kind };
 }

@@ -35,6 +35,7 @@ pub enum RuleProto {
     Icmpv4,
     Icmpv6,
     Sctp,
+    Igmp,
     /// Any packet, also without an IP header.
     PktHdr,
     Ether,

@@ -78,6 +78,7 @@ impl Keyer {
             L4::Icmp4 { kind, embedded, .. } if icmp4_is_error(*kind) => (quoted(t, *embedded)?, false),
             L4::Icmp4 { kind, code, .. } => (icmp_tuple(t, *kind, *code, icmp4_counterpart(*kind)), true),
             L4::Icmp6 { kind, code, .. } => (icmp_tuple(t, *kind, *code, icmp6_counterpart(*kind)), true),
+            L4::Igmp { .. } => return None,
             L4::Other | L4::None => match t.proto {
                 IpProto::ESP | IpProto::IPV6 | IpProto::IPIP => (FiveTuple { sport: 0, dport: 0, ..*t }, true),
                 _ => return None,

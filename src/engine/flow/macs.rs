@@ -1,6 +1,6 @@
 //! Hardware addresses seen at either end of a flow, where records show them.
 
-use crate::decode::EtherHeader;
+use crate::decode::{EtherHeader, Span};
 use crate::types::{Direction, PerDirection};
 
 /// Addresses kept of one end; later ones are not.
@@ -28,7 +28,7 @@ impl Macs {
     /// The first way seen, from client to server.
     pub fn first(&self) -> Option<EtherHeader> {
         let (src, dst) = (*self.0.to_server.first()?, *self.0.to_client.first()?);
-        Some(EtherHeader { dst, src, ether_type: 0 })
+        Some(EtherHeader { dst, src, ether_type: 0, header: Span::default() })
     }
 
     pub(super) fn reverse(&mut self) {
@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn ends_are_told_apart_and_bounded() {
         let mut m = Macs::default();
-        let e = |src: u8, dst: u8| EtherHeader { src: [src; 6], dst: [dst; 6], ether_type: 0 };
+        let e = |src: u8, dst: u8| EtherHeader { src: [src; 6], dst: [dst; 6], ether_type: 0, header: Span::default() };
         m.note(&e(1, 2), Direction::ToServer);
         m.note(&e(3, 1), Direction::ToClient);
         assert_eq!((m.from(Direction::ToServer), m.from(Direction::ToClient)), (&[[1; 6]][..], &[[2; 6], [3; 6]][..]));

@@ -87,6 +87,7 @@ pub fn packet(sink: &mut dyn FieldSink, p: &Packet<'_>, source: PacketSource, sh
         sink.text("pkt_src", source.name());
     }
     super::sctp::sctp(sink, p);
+    super::igmp::igmp(sink, p);
 }
 
 /// The same of a flow or of a packet made up: `t` as the record shall show it.

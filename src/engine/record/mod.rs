@@ -16,6 +16,7 @@ mod fields;
 mod flows;
 pub mod fuzz;
 mod head;
+mod igmp;
 mod packets;
 mod said;
 mod sctp;

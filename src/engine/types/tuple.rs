@@ -9,6 +9,7 @@ pub struct IpProto(pub u8);
 impl IpProto {
     pub const HOPOPT: IpProto = IpProto(0);
     pub const ICMP: IpProto = IpProto(1);
+    pub const IGMP: IpProto = IpProto(2);
     pub const IPIP: IpProto = IpProto(4);
     pub const TCP: IpProto = IpProto(6);
     pub const UDP: IpProto = IpProto(17);

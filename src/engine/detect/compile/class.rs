@@ -205,7 +205,9 @@ fn buffer_aux(
         | generic::ICMPV4_HDR
         | generic::ICMPV6_HDR
         | generic::SCTP_HDR
-        | generic::SCTP_CHUNK_DATA => Source::Header,
+        | generic::SCTP_CHUNK_DATA
+        | generic::IGMP_HDR
+        | generic::ETHER_HDR => Source::Header,
         id => match vocabulary.buffer_def(id).map_or(BufferKind::Whole, |d| d.kind) {
             BufferKind::Frame => Source::Frame,
             kind => Source::Tx(kind),
@@ -265,6 +267,7 @@ fn classify(sig: &Signature, buffers: &[BufferAux]) -> Class {
             | RuleProto::Icmpv4
             | RuleProto::Icmpv6
             | RuleProto::Sctp
+            | RuleProto::Igmp
     );
     if !ip || sig.flow.present || asked.state == State::Other {
         return Class::Packet;

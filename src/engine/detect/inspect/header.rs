@@ -5,7 +5,7 @@ use crate::decode::{IpHeader, Packet};
 use crate::detect::compile::Compiled;
 use crate::detect::prefilter::Transport;
 use crate::detect::signature::{Header, RuleProto};
-use crate::types::{Direction, FiveTuple};
+use crate::types::{Direction, FiveTuple, IpProto};
 use std::net::IpAddr;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,7 @@ fn proto(p: &RuleProto, input: &PacketInput<'_>, t: Transport) -> bool {
         RuleProto::Icmpv4 => t == Transport::Icmp && !v6,
         RuleProto::Icmpv6 => t == Transport::Icmp && v6,
         RuleProto::Sctp => t == Transport::Sctp,
+        RuleProto::Igmp => packet.tuple.proto == IpProto::IGMP,
         RuleProto::PktHdr => true,
         RuleProto::Ether => packet.ether.is_some(),
         RuleProto::Arp => packet.ether.is_some_and(|e| e.ether_type == ETHER_TYPE_ARP),

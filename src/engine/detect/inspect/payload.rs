@@ -515,12 +515,14 @@ pub(super) fn header_bytes<'a>(p: &'a Packet<'_>, id: BufferId) -> Option<&'a [u
         return header.of(p.bytes.as_slice()).get(range);
     }
     let span = match (id, &p.ip, &p.l4) {
+        (generic::ETHER_HDR, ..) => p.ether.map(|e| e.header).filter(|h| !h.is_empty())?,
         (generic::IPV4_HDR, Some(IpHeader::V4 { header, .. }), _) => *header,
         (generic::IPV6_HDR, Some(IpHeader::V6 { header, .. }), _) => *header,
         (generic::TCP_HDR, _, L4::Tcp(h)) => h.header,
         (generic::UDP_HDR, _, L4::Udp { header }) => *header,
         (generic::ICMPV4_HDR, _, L4::Icmp4 { header, .. }) => *header,
         (generic::ICMPV6_HDR, _, L4::Icmp6 { header, .. }) => *header,
+        (generic::IGMP_HDR, _, L4::Igmp { header, .. }) => *header,
         (generic::SCTP_HDR, _, L4::Sctp { header, chunks, .. }) => Span { start: header.start, end: chunks.end },
         _ => return None,
     };

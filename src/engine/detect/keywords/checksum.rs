@@ -14,6 +14,7 @@ enum Of {
     Udp6,
     Icmp4,
     Icmp6,
+    Igmp,
 }
 
 const fn row(
@@ -52,6 +53,7 @@ rows! {
     UDPV6 "udpv6-csum" Udp6 "whether the checksum of UDP over IPv6 is right";
     ICMPV4 "icmpv4-csum" Icmp4 "whether the checksum of ICMP is right";
     ICMPV6 "icmpv6-csum" Icmp6 "whether the checksum of ICMPv6 is right";
+    IGMP "igmp-csum" Igmp "whether the checksum of IGMP is right";
 }
 
 #[derive(Debug)]
@@ -68,7 +70,7 @@ impl PacketTest for Sum {
             (_, Of::Ipv4) => v4,
             (L4::Tcp(_), Of::Tcp4) | (L4::Udp { .. }, Of::Udp4) => v4,
             (L4::Tcp(_), Of::Tcp6) | (L4::Udp { .. }, Of::Udp6) => !v4,
-            (L4::Icmp4 { .. }, Of::Icmp4) | (L4::Icmp6 { .. }, Of::Icmp6) => true,
+            (L4::Icmp4 { .. }, Of::Icmp4) | (L4::Icmp6 { .. }, Of::Icmp6) | (L4::Igmp { .. }, Of::Igmp) => true,
             _ => false,
         };
         if !there {

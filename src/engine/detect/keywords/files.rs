@@ -41,11 +41,11 @@ pub const FILEEXT: Keyword = Keyword {
     name: "fileext",
     aliases: &[],
     kind: Kind::File,
-    argument: Argument::Quoted,
+    argument: Argument::MaybeQuoted,
     doc: "a file's name ends with a dot and this text, without regard to case",
     syntax: "[!]\"<text>\"",
     example_ok: r#"fileext:"exe";"#,
-    example_bad: "fileext:exe;",
+    example_bad: r#"fileext:"|0|";"#,
     parse: |b, v| name(b, v, &format!(".{}", v.text), true),
 };
 

@@ -19,8 +19,9 @@ pub const FLOW: Keyword = Keyword {
 
 fn flow(b: &mut Builder<'_>, v: &Value<'_>) -> Result<(), Fault> {
     b.once("flow")?;
+    let text = v.text.to_ascii_lowercase();
     let mut words: Vec<&str> = Vec::new();
-    for word in v.text.split(',').map(str::trim) {
+    for word in text.split(',').map(str::trim) {
         if words.contains(&word) {
             return Err(Fault::new(Code::Repeated, format!("`{word}` stands twice")));
         }

@@ -9,8 +9,8 @@ pub const FLOWBITS: Keyword = Keyword {
     aliases: &[],
     kind: Kind::State,
     argument: Argument::Plain,
-    doc: "asks for a bit of the flow, or sets, unsets or toggles it after a match; noalert keeps the alert back",
-    syntax: "<set|unset|toggle|isset|isnotset>,<name>[|<name>…] or noalert",
+    doc: "asks for a bit of the flow, or sets or unsets it after a match; noalert keeps the alert back",
+    syntax: "<set|unset|isset|isnotset>,<name>[|<name>…] or noalert",
     example_ok: "flowbits:isset,a|b; flowbits:set,c;",
     example_bad: "flowbits:isset,a; flowbits:isnotset,a;",
     parse: |b, v| flowbits(b, v).map_err(|f| f.at(v.span.clone())),
@@ -42,8 +42,7 @@ fn flowbits(b: &mut Builder<'_>, v: &Value<'_>) -> Result<(), Fault> {
         ("isnotset", _) => StateOp::BitTest { scope, any_of: bits, negated: true },
         ("set", [bit]) => StateOp::BitSet { scope, bit: *bit, expire: None },
         ("unset", [bit]) => StateOp::BitUnset { scope, bit: *bit },
-        ("toggle", [bit]) => StateOp::BitToggle { scope, bit: *bit },
-        ("set" | "unset" | "toggle", _) => return Err(Fault::argument("`|` is for isset and isnotset")),
+        ("set" | "unset", _) => return Err(Fault::argument("`|` is for isset and isnotset")),
         _ => return Err(Fault::argument(format!("`{command}` is unknown here")).help(FLOWBITS.syntax)),
     };
     contradicts(b, &op)?;

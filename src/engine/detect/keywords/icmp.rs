@@ -66,6 +66,31 @@ pub const ICMPV6_MTU: Keyword = Keyword {
     parse: |b, v| number(b, v, "icmpv6.mtu", Field::Mtu, u64::from(u32::MAX)),
 };
 
+pub const IGMP_TYPE: Keyword = Keyword {
+    name: "igmp.type",
+    aliases: &[],
+    kind: Kind::Header,
+    argument: Argument::Plain,
+    doc: "type of the IGMP message",
+    syntax: "<number or range, 8 bits>",
+    example_ok: "igmp.type:0x11;",
+    example_bad: "igmp.type:256;",
+    parse: |b, v| {
+        let test = int_match(v.text, u64::from(u8::MAX)).map_err(|f| f.at(v.span.clone()))?;
+        b.packet_test("igmp.type", IgmpType(test));
+        Ok(())
+    },
+};
+
+#[derive(Debug)]
+struct IgmpType(IntMatch);
+
+impl PacketTest for IgmpType {
+    fn matches(&self, f: &PacketFacts<'_>) -> bool {
+        matches!(f.packet.l4, L4::Igmp { kind, .. } if self.0.matches(u64::from(kind)))
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Field {
     Type,

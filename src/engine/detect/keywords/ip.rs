@@ -32,7 +32,7 @@ pub const TOS: Keyword = Keyword {
         let (negated, text) = v.text.strip_prefix('!').map_or((false, v.text), |t| (true, t.trim()));
         let n = match text.strip_prefix('x') {
             Some(hex) => u64::from_str_radix(hex, 16).ok(),
-            None => unsigned(text),
+            None => text.parse().ok(),
         };
         let n = n
             .filter(|n| *n <= 255)
@@ -120,11 +120,11 @@ pub const IPOPTS: Keyword = Keyword {
     example_ok: "ipopts:lsrr;",
     example_bad: "ipopts:xyz;",
     parse: |b, v| {
-        let found = OPTIONS.iter().find(|o| o.0 == v.text);
-        let kind = match (v.text, found) {
-            ("any", _) => None,
-            (_, Some(o)) => Some(o.1),
-            _ => {
+        let found = OPTIONS.iter().find(|o| o.0.eq_ignore_ascii_case(v.text));
+        let kind = match found {
+            _ if v.text.eq_ignore_ascii_case("any") => None,
+            Some(o) => Some(o.1),
+            None => {
                 return Err(Fault::argument(format!("`{}` is no option of IPv4", v.text))
                     .help(IPOPTS.syntax)
                     .at(v.span.clone()));

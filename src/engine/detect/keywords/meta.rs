@@ -67,7 +67,7 @@ pub const CLASSTYPE: Keyword = Keyword {
     name: "classtype",
     aliases: &[],
     kind: Kind::Meta,
-    argument: Argument::Either,
+    argument: Argument::Plain,
     doc: "the class of attack, which gives category and priority",
     syntax: "<name of the classification file>",
     example_ok: "classtype:trojan-activity;",
@@ -98,7 +98,7 @@ pub const REFERENCE: Keyword = Keyword {
     name: "reference",
     aliases: &[],
     kind: Kind::Meta,
-    argument: Argument::Either,
+    argument: Argument::Plain,
     doc: "where to read more: a kind (cve, url, bugtraq, …) and what to look up",
     syntax: "<kind>,<value>",
     example_ok: "reference:cve,2021-44228;",
@@ -110,15 +110,12 @@ pub const METADATA: Keyword = Keyword {
     name: "metadata",
     aliases: &[],
     kind: Kind::Meta,
-    argument: Argument::Any,
+    argument: Argument::Plain,
     doc: "words about the rule for those who read its alerts",
     syntax: "<key> <value>[, <key> <value>…]",
     example_ok: "metadata:created_at 2024_01_01, severity major;",
     example_bad: "metadata:;",
     parse: |b, v| {
-        if !v.given {
-            return Err(Fault::new(Code::ArgumentMissing, "`metadata` needs keys and values"));
-        }
         for part in v.text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
             let (key, value) = part.split_once(char::is_whitespace).unwrap_or((part, ""));
             b.sig.metadata.push((key.to_owned(), value.trim().to_owned()));
@@ -137,11 +134,14 @@ pub const TARGET: Keyword = Keyword {
     example_ok: "target:dest_ip;",
     example_bad: "target:server;",
     parse: |b, v| {
-        b.sig.target = Some(match v.text {
+        let target = match v.text {
             "src_ip" => Target::Source,
             "dest_ip" => Target::Destination,
             _ => return Err(Fault::argument("src_ip or dest_ip is expected").at(v.span.clone())),
-        });
+        };
+        if b.sig.target.replace(target).is_some_and(|other| other != target) {
+            return Err(Fault::new(Code::Conflict, "two targets exclude each other").at(v.span.clone()));
+        }
         Ok(())
     },
 };

@@ -68,8 +68,8 @@ pub enum Argument {
     Optional,
     /// Needed, never in quotes.
     Plain,
-    /// Needed, in quotes or without.
-    Either,
+    /// The same, and the keyword itself says whether it is needed.
+    Bare,
     /// Needed, in double quotes, a `!` before them negates.
     Quoted,
     /// The same, and the quotes may be missing.
@@ -203,6 +203,7 @@ pub const TABLE: &[&Keyword] = &[
     &icmp::ICMP_ID,
     &icmp::ICMP_SEQ,
     &icmp::ICMPV6_MTU,
+    &icmp::IGMP_TYPE,
     &sctp::VTAG,
     &sctp::CHUNK_COUNT,
     &sctp::CHUNK_TYPE,
@@ -215,6 +216,7 @@ pub const TABLE: &[&Keyword] = &[
     &checksum::UDPV6,
     &checksum::ICMPV4,
     &checksum::ICMPV6,
+    &checksum::IGMP,
     &tcp::SESSION,
     // flow
     &flow::FLOW,

@@ -198,6 +198,9 @@ fn flags(b: &mut Builder<'_>, v: &Value<'_>) -> Result<(), Fault> {
         return Err(Fault::argument("no flag is named").at(v.span.clone()));
     }
     let named = bits(letters, v)?;
+    if !ignored.is_empty() && !matches!(mode, Mode::Exact) {
+        return Err(Fault::argument("flags are ignored by an exact comparison only").at(v.span.clone()));
+    }
     let keep = !bits(ignored.trim().trim_start_matches(['!', '+', '*']), v)?;
     b.packet_test("tcp.flags", Flags { mode, named, keep });
     Ok(())

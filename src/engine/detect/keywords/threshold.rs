@@ -23,7 +23,7 @@ pub const DETECTION_FILTER: Keyword = Keyword {
     kind: Kind::Threshold,
     argument: Argument::Plain,
     doc: "the rule matches only after so many matches within a time",
-    syntax: "track <by_src|by_dst|by_both|by_rule|by_flow>, count <n>, seconds <n>[, unique_on <src_port|dst_port>]",
+    syntax: "track <by_src|by_dst|by_flow>, count <n>, seconds <n>[, unique_on <src_port|dst_port>]",
     example_ok: "detection_filter:track by_src, count 15, seconds 2;",
     example_bad: "detection_filter:count 15, seconds 2;",
     parse: |b, v| detection_filter(b, v).map_err(|f| f.at(v.span.clone())),
@@ -113,6 +113,9 @@ fn threshold(b: &mut Builder<'_>, v: &Value<'_>) -> Result<(), Fault> {
             if !(2..65_536).contains(&multiplier) || !(1..65_536).contains(&count) {
                 return Err(Fault::argument("`backoff` takes a count of 1 to 65535 and a multiplier of 2 to 65535"));
             }
+            if p.seconds.is_some() {
+                return Err(Fault::new(Code::Conflict, "`backoff` counts without regard to time: no `seconds`"));
+            }
             ThresholdKind::Backoff { multiplier }
         }
         other => return Err(Fault::argument(format!("`{other}` is no type of threshold")).help(THRESHOLD.syntax)),
@@ -138,6 +141,7 @@ fn detection_filter(b: &mut Builder<'_>, v: &Value<'_>) -> Result<(), Fault> {
             | RuleProto::Icmp
             | RuleProto::Icmpv4
             | RuleProto::Icmpv6
+            | RuleProto::Igmp
             | RuleProto::PktHdr
             | RuleProto::Ether
             | RuleProto::Arp
@@ -145,6 +149,12 @@ fn detection_filter(b: &mut Builder<'_>, v: &Value<'_>) -> Result<(), Fault> {
     if p.unique.is_some() && !ported {
         return Err(Fault::new(Code::Conflict, "`unique_on` needs a rule about a protocol with ports")
             .help("tcp, udp, sctp, or a protocol upon them"));
+    }
+    if matches!(p.track, Some(Track::ByBoth | Track::ByRule)) {
+        return Err(Fault::argument("a filter tracks a source, a destination or a flow").help(DETECTION_FILTER.syntax));
+    }
+    if p.seconds == Some(0) {
+        return Err(Fault::argument("a time is 1 second at least"));
     }
     keep(
         b,

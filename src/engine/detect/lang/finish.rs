@@ -122,7 +122,7 @@ fn both_sides(b: &Builder<'_>, both: bool) -> Result<(), Fault> {
 }
 
 /// Buffers that are made of one packet.
-const PACKET_BUFFERS: [BufferId; 8] = [
+const PACKET_BUFFERS: [BufferId; 10] = [
     generic::IPV4_HDR,
     generic::IPV6_HDR,
     generic::TCP_HDR,
@@ -131,6 +131,8 @@ const PACKET_BUFFERS: [BufferId; 8] = [
     generic::ICMPV6_HDR,
     generic::SCTP_HDR,
     generic::SCTP_CHUNK_DATA,
+    generic::IGMP_HDR,
+    generic::ETHER_HDR,
 ];
 
 fn packet_or_stream(b: &Builder<'_>) -> Result<(), Fault> {

@@ -198,6 +198,7 @@ fn protocol(word: &str, cx: &Context) -> Result<RuleProto, Fault> {
         "icmpv4" => RuleProto::Icmpv4,
         "icmpv6" => RuleProto::Icmpv6,
         "sctp" => RuleProto::Sctp,
+        "igmp" => RuleProto::Igmp,
         "pkthdr" => RuleProto::PktHdr,
         "ether" => RuleProto::Ether,
         "arp" => RuleProto::Arp,
@@ -212,7 +213,7 @@ fn protocol(word: &str, cx: &Context) -> Result<RuleProto, Fault> {
                 return Ok(RuleProto::Unparsed(p.name));
             }
             let fault = Fault::new(Code::Protocol, format!("`{word}` is no protocol known here"));
-            let known = ["tcp", "udp", "icmp", "ip", "tcp-pkt", "tcp-stream", "sctp", "pkthdr", "ether", "arp"];
+            let known = ["tcp", "udp", "icmp", "ip", "tcp-pkt", "tcp-stream", "sctp", "igmp", "pkthdr", "ether", "arp"];
             let all = known.into_iter().chain(cx.vocabulary.protocols.iter().map(|p| p.name));
             let all = all.chain(cx.vocabulary.unparsed.iter().map(|p| p.name));
             return Err(match super::context::nearest(name, all) {
@@ -263,7 +264,7 @@ fn apply(text: &str, option: &OptionSyntax, b: &mut Builder<'_>) -> Result<(), F
             b.modify(word, id, def)
         }
         Name::Tx(proto, row) => {
-            let value = argument(text, option, word, Argument::Any)?;
+            let value = argument(text, option, word, if row.quoted { Argument::Quoted } else { Argument::Bare })?;
             let negated = if value.negated { format!("!{}", value.text) } else { value.text.to_owned() };
             b.tx_test(proto, row, &negated)
         }
@@ -290,7 +291,7 @@ fn argument<'t>(text: &'t str, option: &OptionSyntax, word: &str, shape: Argumen
         Argument::None if !raw.is_empty() => {
             return Err(Fault::new(Code::ArgumentExtra, format!("`{word}` takes no argument")).at(span));
         }
-        Argument::None | Argument::Optional | Argument::Any if raw.is_empty() => {
+        Argument::None | Argument::Optional | Argument::Bare | Argument::Any if raw.is_empty() => {
             return Ok(Value { text: "", negated: false, span, given: false });
         }
         _ if raw.is_empty() => {
@@ -319,7 +320,7 @@ fn argument<'t>(text: &'t str, option: &OptionSyntax, word: &str, shape: Argumen
     if !quoted {
         return Ok(Value { text: body, negated, span: start..span.end, given: true });
     }
-    if shape == Argument::Plain {
+    if matches!(shape, Argument::Plain | Argument::Optional | Argument::Bare) {
         return Err(
             Fault::new(Code::Quotes, format!("the argument of `{word}` stands without quotes")).at(start..span.end)
         );

@@ -86,6 +86,22 @@ fn a_pcre_may_stand_without_quotes() {
 }
 
 #[test]
+fn quotes_stand_where_the_keyword_wants_them() {
+    let refused = |options: &str| {
+        let text = format!("alert tcp any any -> any any ({options} sid:1;)");
+        assert!(load(&context(), &text).signatures.is_empty(), "{options}");
+    };
+    for bare in ["classtype:bad-unknown;", "reference:cve,1;", "metadata:a b;", "dns.opcode:1;", "urilen:1;"] {
+        one(bare);
+        refused(&bare.replacen(':', ":\"", 1).replace(';', "\";"));
+    }
+    refused(r#"content:"abcdef"; fast_pattern:"1,3";"#);
+    one(r#"tls.subject:!"CN=a";"#);
+    refused("tls.subject:CN=a;");
+    one("fileext:exe;");
+}
+
+#[test]
 fn several_instances_are_several_matches() {
     let s = rule(r#"alert dns any any -> any any (dns.query; content:"a"; dns.query; content:"b"; sid:1;)"#);
     expect(&s, &[("dns.query", &["a"]), ("dns.query", &["b"])]);

@@ -48,6 +48,7 @@ impl Transport {
             L4::Udp { .. } => Transport::Udp,
             L4::Icmp4 { .. } | L4::Icmp6 { .. } => Transport::Icmp,
             L4::Sctp { .. } => Transport::Sctp,
+            L4::Igmp { .. } => Transport::OtherIp,
             // The transport's own header is not there: a fragment's is in another one, a broken one's does not hold. What
             // stands in for a packet when a flow ends has no header at all, but names the flow's transport.
             L4::None | L4::Other => match p.tuple.proto {
@@ -69,6 +70,7 @@ impl Transport {
             RuleProto::Udp => self == Transport::Udp,
             RuleProto::Icmp | RuleProto::Icmpv4 | RuleProto::Icmpv6 => self == Transport::Icmp,
             RuleProto::Sctp => self == Transport::Sctp,
+            RuleProto::Igmp => self == Transport::OtherIp,
             RuleProto::PktHdr => true,
             RuleProto::Ether | RuleProto::Arp => true,
             RuleProto::App(id) => vocabulary

@@ -11,6 +11,7 @@ pub const KEYWORDS: &[TxKeyword] = &[TxKeyword {
     direct: Direct::ToServer,
     progress: super::tables::LINE,
     parse: |text| UriLen::parse(text).map(|t| Box::new(t) as Box<dyn TxTest>),
+    quoted: false,
     doc: "Length of the request target: normalised, or as sent with `raw`.",
     syntax: "[<|>]<length> | <min><><max> [,norm|raw]",
     example_ok: "5<>20,raw",

@@ -19,7 +19,12 @@ const fn keyword(
     doc: &'static str,
     (syntax, example_ok, example_bad): (&'static str, &'static str, &'static str),
 ) -> TxKeyword {
-    TxKeyword { name, direct, progress, parse, doc, syntax, example_ok, example_bad }
+    TxKeyword { name, direct, progress, parse, quoted: false, doc, syntax, example_ok, example_bad }
+}
+
+/// One whose argument stands in double quotes.
+const fn quoted(k: TxKeyword) -> TxKeyword {
+    TxKeyword { quoted: true, ..k }
 }
 
 const HELLO: (Direct, Progress) = (Direct::Both, progress::HELLO);
@@ -81,27 +86,27 @@ pub const KEYWORDS: &[TxKeyword] = &[
         "the first certificate's validity covers packet time",
         NO_OPTION,
     ),
-    keyword(
+    quoted(keyword(
         "tls.subject",
         CERT,
         |s| text(s, Part::Subject),
         "text within the first certificate's subject",
         (TEXT, "\"CN=example.test\"", ""),
-    ),
-    keyword(
+    )),
+    quoted(keyword(
         "tls.issuerdn",
         CERT,
         |s| text(s, Part::Issuer),
         "text within the first certificate's issuer",
         (TEXT, "!\"CN=Example CA\"", "\"\""),
-    ),
-    keyword(
+    )),
+    quoted(keyword(
         "tls.fingerprint",
         CERT,
         |s| text(s, Part::Fingerprint),
         "SHA-1 of the first certificate",
         (TEXT, "!\"f3:40\"", "!"),
-    ),
+    )),
     keyword("tls.store", CERT, store, "keep the chain; accepted, and always true", NO_OPTION),
     keyword("tls_store", CERT, store, "the older name of tls.store", NO_OPTION),
 ];
