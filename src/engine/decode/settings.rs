@@ -33,6 +33,8 @@ impl Ports {
 pub struct Settings {
     /// Verify network and transport checksums (`-k`); a wrong one is `flags.checksum_bad`, a counter, never an event.
     pub verify_checksums: bool,
+    /// Let rules ask whether checksums are right even where they are not verified.
+    pub ask_checksums: bool,
     /// Destination port of VXLAN, 4789 unless told (RFC 7348 5).
     pub vxlan: Ports,
     /// Take only VXLAN headers whose reserved bits are zero.
@@ -48,11 +50,19 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             verify_checksums: true,
+            ask_checksums: false,
             vxlan: Ports::one(4789),
             vxlan_strict: true,
             geneve: Ports::one(6081),
             teredo: Ports::one(3544),
             defrag: DefragSettings::default(),
         }
+    }
+}
+
+impl Settings {
+    /// Whether rules are told what checksums are, not that all are right.
+    pub const fn checksums_told(&self) -> bool {
+        self.verify_checksums || self.ask_checksums
     }
 }

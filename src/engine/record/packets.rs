@@ -68,9 +68,12 @@ pub fn tunnel(sink: &mut dyn FieldSink, c: &Carrier, depth: u8, short: bool) {
     sink.end();
 }
 
-/// The `ether` object of one packet.
-pub fn ethernet(sink: &mut dyn FieldSink, e: &EtherHeader) {
+/// The `ether` object of one packet. `outer`: the type its Ethernet header names, a tag's where there are tags.
+pub fn ethernet(sink: &mut dyn FieldSink, e: &EtherHeader, outer: Option<u16>) {
     sink.begin_object("ether");
+    if let Some(kind) = outer {
+        sink.uint("ether_type", kind.into());
+    }
     sink.text("src_mac", mac(&e.src).as_str());
     sink.text("dest_mac", mac(&e.dst).as_str());
     sink.end();

@@ -180,6 +180,18 @@ fn tuple_has_ports_only_where_the_protocol_does() {
 }
 
 #[test]
+fn an_ethernet_header_is_shown_with_the_type_it_names() {
+    let e = crate::decode::EtherHeader { dst: [2; 6], src: [1; 6], ether_type: 0x0800, header: Default::default() };
+    let mut t = Trace::default();
+    ethernet(&mut t, &e, Some(0x8100));
+    let shown = ["ether{", "ether_type=33024", "src_mac=01:01:01:01:01:01", "dest_mac=02:02:02:02:02:02", "end"];
+    assert_eq!(t.0, shown);
+    let mut t = Trace::default();
+    ethernet(&mut t, &e, None);
+    assert!(!t.0.iter().any(|s| s.starts_with("ether_type")), "of what stands in for a packet nothing is known");
+}
+
+#[test]
 fn a_packet_without_ip_has_no_addresses() {
     let frame =
         Frame { ts: Timestamp::ZERO, number: 1, link: LinkType::ETHERNET, port: PortId(0), data: &[], wire_len: 0 };

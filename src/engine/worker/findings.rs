@@ -52,7 +52,7 @@ fn facts<'a>(subject: Subject<'a>, stream_events: &'a [u16]) -> PacketFacts<'a> 
 impl Path {
     /// Inspects a packet of no flow.
     pub(super) fn detect_alone(&mut self, subject: Subject<'_>, fate: &mut Fate, out: &mut Output) {
-        let facts = PacketFacts { checksums: self.config.decode.verify_checksums, ..facts(subject, &[]) };
+        let facts = PacketFacts { checksums: self.config.decode.checksums_told(), ..facts(subject, &[]) };
         let input = PacketInput {
             facts,
             established: false,
@@ -77,7 +77,7 @@ impl Path {
         facts.app_proto_done = app.settled();
         let udp = core.tuple.proto == IpProto::UDP;
         facts.app_protos = Direction::BOTH.map(|d| app.protocol_in(d, udp));
-        facts.checksums = self.config.decode.verify_checksums;
+        facts.checksums = self.config.decode.checksums_told();
         facts.flow_age = core.age();
         facts.flow_packets = [core.packets.to_server, core.packets.to_client];
         facts.flow_bytes = [core.bytes.to_server, core.bytes.to_client];

@@ -46,6 +46,8 @@ fn attempt(args: &SuricataArgs) -> Result<(), Failure> {
     tell_unsupported(args, &imported)?;
     let mut config = imported.config()?;
     if let Some(k) = args.checksums {
+        // The option is about what the engine does with a packet; what rules are told, the configuration says.
+        config.decode.ask_checksums = config.decode.verify_checksums;
         config.decode.verify_checksums = k == ChecksumArg::All;
     }
     for file in [&mut config.classification_file, &mut config.reference_file] {

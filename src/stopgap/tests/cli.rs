@@ -472,6 +472,33 @@ fn suricata_takes_its_options_and_its_configuration() {
 }
 
 #[test]
+fn rules_are_told_of_checksums_that_the_engine_passes_over() {
+    let d = Dir::new("told");
+    let mut frames = dialogue([198, 51, 100, 1], "/");
+    frames[3][51] ^= 1;
+    let cap = d.file("c.pcap", pcap(&frames));
+    let rules = d.file(
+        "a.rules",
+        "alert tcp any any -> any any (tcpv4-csum:invalid; sid:1;)\n\
+         alert http any any -> any any (http.method; content:\"GET\"; sid:2;)\n",
+    );
+    let conf = d.file("suricata.yaml", SURICATA_YAML);
+    let alerts = |more: &[&str]| {
+        let mut args: Vec<&std::ffi::OsStr> = ["suricata", "-k", "none", "-c"].map(AsRef::as_ref).into();
+        let out = d.path("out");
+        let _ = std::fs::remove_dir_all(&out);
+        args.extend([conf.as_ref(), "-S".as_ref(), rules.as_os_str(), "-r".as_ref(), cap.as_ref()]);
+        args.extend(["-l".as_ref(), out.as_os_str()]);
+        args.extend(more.iter().map(AsRef::<std::ffi::OsStr>::as_ref));
+        assert_eq!(code(&stopgap(&args)), 0);
+        let ids = |r: &serde_json::Value| r["alert"]["signature_id"].as_u64();
+        eve(&out).iter().filter_map(ids).collect::<Vec<_>>()
+    };
+    assert_eq!(alerts(&[]), [1, 2]);
+    assert_eq!(alerts(&["--set", "pcap-file.checksum-checks=no"]), [2], "rules are told that all are right");
+}
+
+#[test]
 fn files_are_kept_where_a_rule_asks_and_found_by_their_hash() {
     const OK: &str = "2689367b205c16ce32ed4200942b8b8b1e262dfc70d9bc9fbc77c49699a4f1df";
     let d = Dir::new("files");

@@ -72,7 +72,9 @@ impl Path {
             if let Some(flow) = flow {
                 self.flow_fields(sink, flow, alert, settings, &subject);
             }
-            payload_fields(sink, alert, settings, &subject, flow);
+            if subject.packet.ip.is_some() || subject.source == PacketSource::FlowTimeout {
+                payload_fields(sink, alert, settings, &subject, flow);
+            }
             if settings.packet {
                 fields::bytes(sink, subject.packet, usize::MAX);
             }

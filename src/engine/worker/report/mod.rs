@@ -78,7 +78,9 @@ impl Path {
             // What stands in for a packet came by the way of the flow's first.
             let stand_in = || flow.and_then(|f| f.core.macs.as_deref()?.first());
             if let Some(e) = packet.ether.map(|e| if turned { e.turned() } else { e }).or_else(stand_in) {
-                fields::ethernet(sink, &e);
+                let header = e.header.of(packet.bytes.as_slice());
+                let outer = header.last_chunk::<2>().map(|b| u16::from_be_bytes(*b));
+                fields::ethernet(sink, &e, outer);
             }
         }
         let vars = if packet.is_some() { self.detector.packet_vars() } else { &[] };
