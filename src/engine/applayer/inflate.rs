@@ -661,6 +661,19 @@ mod tests {
         }
     }
 
+    /// RFC 7932: a window of 64 KiB, an uncompressed meta-block of 1,000 bytes, of which some come.
+    #[test]
+    fn brotli_cut_short() {
+        let body: Vec<u8> = (0..1_000u32).map(|i| b'a' + (i % 26) as u8).collect();
+        let header = ((999u32 << 4) | (1 << 20)).to_le_bytes();
+        for len in [1, 50, 999] {
+            let c = [&header[..3], &body[..len]].concat();
+            for piece in [1, 7, 1_003] {
+                assert_eq!(run(&[Encoding::Brotli], &c, piece, WIDE), (body[..len].to_vec(), None), "{len} {piece}");
+            }
+        }
+    }
+
     /// The mark of gzip and of zlib tells them, and how they go on does not matter.
     #[test]
     fn cut_short_under_a_wrong_name() {
