@@ -5,7 +5,7 @@
 //! once it is [`Bounds::bomb_ratio`] times the input, counted over every layer, so that nested bombs cost no more than
 //! plain ones. What servers get wrong is forgiven where clients forgive it: deflate with or without its zlib header, one
 //! encoding under the name of another, none at all, several gzip members. A stream that breaks before anything of it was
-//! decoded is held back until [`HEAD_MAX`] bytes tell what it is, or its end; one that breaks later ends there.
+//! decoded is held back until its bytes tell what it is, at [`HEAD_MAX`] or its end; one that breaks later ends there.
 //! Knows no protocol.
 
 use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
@@ -16,6 +16,8 @@ pub const LAYERS_MAX: usize = 4;
 const CHUNK: usize = 8 << 10;
 /// Input kept while nothing has come out, to begin again with another encoding.
 const HEAD_MAX: usize = 1 << 10;
+/// So much of it is looked at first.
+const HEAD_LOOK: usize = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
@@ -251,9 +253,15 @@ impl Layer {
         if matches!(self.codec, Codec::Trial) {
             let room = HEAD_MAX.saturating_sub(self.head.len()).min(input.len());
             let (now, later) = input.split_at_checked(room).unwrap_or((input, &[]));
+            let before = self.head.len();
             self.head.extend_from_slice(now);
             *input = later;
-            if self.head.len() < HEAD_MAX {
+            // Looked at each time it has doubled.
+            let len = self.head.len();
+            let looked = len >= HEAD_LOOK && before.next_power_of_two() < len.next_power_of_two();
+            if len < HEAD_MAX
+                && !(looked && Self::known().iter().all(|(codec, _)| tried(codec(), &self.head).is_never()))
+            {
                 return Step { given: 0, state: StepState::Hungry };
             }
             self.decide(false);
@@ -286,21 +294,44 @@ impl Layer {
         true
     }
 
+    /// What a head may be, and whether a mark at its beginning tells.
+    const fn known() -> [(fn() -> Codec, bool); 3] {
+        [(|| Codec::new(Encoding::Gzip), true), (|| Codec::new(Encoding::Zlib), true), (Codec::raw, false)]
+    }
+
     /// Finds out what the head is: the first encoding that decodes it, else none. `whole`: there is no more than the head.
     fn decide(&mut self, whole: bool) {
         let head = std::mem::take(&mut self.head);
-        let known: [(fn() -> Codec, bool); 3] =
-            [(|| Codec::new(Encoding::Gzip), true), (|| Codec::new(Encoding::Zlib), true), (Codec::raw, false)];
-        let found = known.into_iter().find(|(codec, marked)| decodes(codec(), &head, whole && !marked));
+        let found = Self::known().into_iter().find(|(codec, marked)| match tried(codec(), &head) {
+            Tried::Never => false,
+            Tried::Ends => true,
+            // Almost any text begins like deflate, which nothing marks: where there is no more it must end.
+            Tried::GoesOn { given } => given > 0 && (*marked || !whole),
+        });
         self.codec = found.map_or(Codec::Through, |(codec, _)| codec());
         self.given = true;
         self.again = head;
     }
 }
 
-/// Whether `head` begins a stream of this encoding. Almost any text does so for raw deflate, which nothing marks: such a
-/// stream must not end in the midst of it, and must end where `ends`.
-fn decodes(mut codec: Codec, head: &[u8], ends: bool) -> bool {
+/// What decoding a head shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tried {
+    /// No stream of this encoding begins so.
+    Never,
+    /// It is a whole stream, with little or nothing behind it.
+    Ends,
+    /// It wants more; so much came out.
+    GoesOn { given: usize },
+}
+
+impl Tried {
+    const fn is_never(self) -> bool {
+        matches!(self, Tried::Never)
+    }
+}
+
+fn tried(mut codec: Codec, head: &[u8]) -> Tried {
     let mut rest = head;
     let mut out = [0u8; CHUNK];
     let mut given = 0usize;
@@ -309,9 +340,10 @@ fn decodes(mut codec: Codec, head: &[u8], ends: bool) -> bool {
         let step = codec.step(&mut rest, &mut out);
         given = given.saturating_add(step.given);
         match (step.state, &codec) {
-            (StepState::Broken, _) => return false,
-            (_, Codec::Over | Codec::GzipTrailer(_)) => return given > 0 && rest.len() <= 8,
-            (StepState::Hungry, _) => return given > 0 && !ends,
+            (StepState::Broken, _) => return Tried::Never,
+            (_, Codec::Over | Codec::GzipTrailer(_)) if given > 0 && rest.len() <= 8 => return Tried::Ends,
+            (_, Codec::Over | Codec::GzipTrailer(_)) => return Tried::Never,
+            (StepState::Hungry, _) => return Tried::GoesOn { given },
             (StepState::More, _) => {}
         }
     }
@@ -741,13 +773,33 @@ mod tests {
         }
     }
 
+    /// Bare deflate under the name of gzip: what could be an encoding is held back, and then is one.
     #[test]
     fn what_is_no_encoding_is_held_back_so_long() {
-        let mut i = Inflater::new(&[Encoding::Gzip], WIDE);
+        let (t, mut i) = (text(), Inflater::new(&[Encoding::Gzip], WIDE));
+        let c = deflate(&t);
         let mut out = Vec::new();
-        for (len, given) in [(1_023, 0), (1, 1_024), (1, 1_025)] {
-            i.push(&vec![b'<'; len], &mut |b| out.extend_from_slice(b));
-            assert_eq!(out.len(), given);
+        for (len, held) in [(1_023, true), (1_024, false)] {
+            let fed = if held { 0 } else { 1_023 };
+            i.push(&c[fed..len], &mut |b| out.extend_from_slice(b));
+            assert_eq!(out.is_empty(), held, "{len}");
+        }
+        assert!(t.starts_with(&out));
+    }
+
+    /// What can be no encoding is not held back: in line, its bytes would leave before they were looked at.
+    #[test]
+    fn plain_text_is_not_held_back() {
+        for e in [Encoding::Gzip, Encoding::Deflate, Encoding::Zlib] {
+            let t = b"<html><body>no compression at all</body></html>";
+            for piece in [1, 10, t.len()] {
+                let mut i = Inflater::new(&[e], WIDE);
+                let mut out = Vec::new();
+                for part in t.chunks(piece) {
+                    i.push(part, &mut |b| out.extend_from_slice(b));
+                }
+                assert_eq!(out, t, "{e:?} {piece}");
+            }
         }
     }
 
