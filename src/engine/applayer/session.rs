@@ -342,6 +342,8 @@ mod tests {
             probe,
             parser: |_| Box::new(Lines(Vec::new())),
             buffers: &[],
+            never: |_, _| None,
+            files: true,
             states: [&[], &[]],
             keywords: &[],
             events: &[],

@@ -1,6 +1,7 @@
 //! The vocabulary that protocols hand to the rule language: protocols, buffers, keywords, events; rows in tables.
 
 use super::{AppParser, Progress, Transaction};
+use crate::detect::signature::Content;
 use crate::types::{Direction, FiveTuple};
 
 /// A protocol: its index in the registry's table. 0 is "no protocol in particular".
@@ -196,10 +197,14 @@ pub struct ProtoDef {
     pub udp: bool,
     /// Over TCP its client has the first word, and only its client.
     pub client_first: bool,
+    /// Transactions carry files.
+    pub files: bool,
     pub probe: fn(&ProbeInput<'_>) -> Probe,
     /// A fresh parser for one flow.
     pub parser: fn(&crate::proto::Settings) -> Box<dyn AppParser>,
     pub buffers: &'static [BufferDef],
+    /// Why a content of one of the buffers, by its place there, can never be in it.
+    pub never: fn(u8, &Content) -> Option<&'static str>,
     /// What a transaction goes through to the server and to the client, in order: each state's name and the progress at
     /// which it is reached. Empty where a transaction is begun or complete and nothing between.
     pub states: [&'static [(Progress, &'static str)]; 2],
@@ -304,6 +309,13 @@ pub mod generic {
         BufferDef { name, aliases, modifiers: &[], direct, kind, progress: Progress(1), lowercase: false, doc }
     }
 
+    /// Why a content can never be in a buffer: hashes are whole.
+    pub fn never(local: u8, c: &super::Content) -> Option<&'static str> {
+        const HASH: usize = 32;
+        let hash = local == JA3_HASH.local || local == JA3S_HASH.local;
+        (hash && c.bytes.len() != HASH).then_some("the hash has 32 digits")
+    }
+
     pub const BUFFERS: &[BufferDef] = &[
         def("pkt_data", &[], Direct::Both, BufferKind::Whole, "payload of the packet or the reassembled stream"),
         def("file.data", &["file_data"], Direct::Both, BufferKind::Streaming, "content of a file in flight"),
@@ -347,6 +359,9 @@ pub struct UnparsedProto {
     pub modifiers: &'static [&'static str],
     /// Keywords with arguments of their own.
     pub keywords: &'static [&'static str],
+    /// Protocols with a parser whose buffers its rules may name too.
+    pub also: &'static [&'static str],
+    pub files: bool,
 }
 
 /// Everything the rule language may name, in one value the registry builds.

@@ -6,7 +6,7 @@
 use crate::applayer::UnparsedProto;
 
 const fn proto(name: &'static str) -> UnparsedProto {
-    UnparsedProto { name, aliases: &[], buffers: &[], modifiers: &[], keywords: &[] }
+    UnparsedProto { name, aliases: &[], buffers: &[], modifiers: &[], keywords: &[], also: &[], files: false }
 }
 
 pub const PROTOCOLS: &[UnparsedProto] = &[
@@ -15,7 +15,7 @@ pub const PROTOCOLS: &[UnparsedProto] = &[
         buffers: &["ftp.command", "ftp.command_data", "ftp.reply", "ftp.completion_code"],
         ..proto("ftp")
     },
-    UnparsedProto { keywords: &["ftpdata_command"], ..proto("ftp-data") },
+    UnparsedProto { keywords: &["ftpdata_command"], files: true, ..proto("ftp-data") },
     UnparsedProto {
         buffers: &[
             "smtp.helo",
@@ -32,6 +32,7 @@ pub const PROTOCOLS: &[UnparsedProto] = &[
             "email.received",
             "email.body_md5",
         ],
+        files: true,
         ..proto("smtp")
     },
     UnparsedProto {
@@ -58,6 +59,7 @@ pub const PROTOCOLS: &[UnparsedProto] = &[
             "smb_share",
         ],
         keywords: &["smb.version"],
+        files: true,
         ..proto("smb")
     },
     UnparsedProto {
@@ -112,7 +114,7 @@ pub const PROTOCOLS: &[UnparsedProto] = &[
         ..proto("sip")
     },
     proto("rdp"),
-    UnparsedProto { keywords: &["nfs_procedure", "nfs.version"], ..proto("nfs") },
+    UnparsedProto { keywords: &["nfs_procedure", "nfs.version"], files: true, ..proto("nfs") },
     UnparsedProto {
         buffers: &[
             "mqtt.unsubscribe.topic",
@@ -176,6 +178,8 @@ pub const PROTOCOLS: &[UnparsedProto] = &[
             "http2.size_update",
             "http2.settings",
         ],
+        also: &["http"],
+        files: true,
         ..proto("http2")
     },
     UnparsedProto {
@@ -246,7 +250,7 @@ pub const PROTOCOLS: &[UnparsedProto] = &[
         ],
         ..proto("llmnr")
     },
-    proto("doh2"),
+    UnparsedProto { also: &["http", "dns"], ..proto("doh2") },
     proto("irc"),
     proto("jabber"),
     proto("msn"),

@@ -44,6 +44,8 @@ const fn proto(id: ProtoId, name: &'static str, buffers: &'static [BufferDef]) -
         probe: |_| Probe::No,
         parser: |_| Box::new(Mock::default()),
         buffers,
+        never: |_, _| None,
+        files: true,
         states: [&[], &[]],
         keywords: &[],
         events: &[],

@@ -48,7 +48,11 @@ fn hook(b: &mut Builder<'_>, proto: ProtoId, name: &str) -> Result<(), Fault> {
 pub fn header_hook(b: &mut Builder<'_>, name: &str) -> Result<(), Fault> {
     match (&b.sig.header.proto, name) {
         (RuleProto::Unparsed(_), _) => Ok(()),
-        (RuleProto::App(p), _) => hook(b, *p, name),
+        (RuleProto::App(p), _) => {
+            let proto = *p;
+            b.header_hook = true;
+            hook(b, proto, name)
+        }
         (_, "flow_start") => {
             b.packet_test("flow_start", Packets { first: true });
             Ok(())

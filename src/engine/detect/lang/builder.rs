@@ -53,6 +53,8 @@ pub struct Builder<'a> {
     /// `base64_decode` has been read.
     pub base64_decoded: bool,
     pub priority: Option<u8>,
+    /// The rule's header names a state.
+    pub header_hook: bool,
     /// A `prefilter` keyword asked for a prefilter other than by content.
     pub prefilter: bool,
 }
@@ -88,6 +90,7 @@ impl<'a> Builder<'a> {
             base64_decoded: false,
             priority: None,
             prefilter: false,
+            header_hook: false,
         }
     }
 
@@ -189,6 +192,12 @@ impl<'a> Builder<'a> {
         let name = |p: ProtoId| self.cx.vocabulary.proto_def(p).map_or("?", |d| d.name);
         let clash = match self.sig.header.proto {
             RuleProto::App(p) if p != proto => Some(p),
+            RuleProto::Unparsed(of) if !self.cx.unparsed(of).is_some_and(|u| u.also.contains(&name(proto))) => {
+                return Err(Fault::new(
+                    Code::Protocols,
+                    format!("a rule about {of} cannot look at a buffer of {}", name(proto)),
+                ));
+            }
             _ => self.app.filter(|p| *p != proto),
         };
         if let Some(other) = clash {

@@ -18,6 +18,9 @@ pub fn finish(b: &mut Builder<'_>) -> Result<(), Fault> {
     drop_empty(b);
     direction(b)?;
     packet_or_stream(b)?;
+    header_of(b)?;
+    hooked(b)?;
+    filed(b)?;
     frames_alone(b)?;
     for m in &b.sig.buffers {
         contents(b, m)?;
@@ -138,7 +141,8 @@ const PACKET_BUFFERS: [BufferId; 10] = [
 fn packet_or_stream(b: &Builder<'_>) -> Result<(), Fault> {
     let header = b.sig.buffers.iter().find(|m| PACKET_BUFFERS.contains(&m.buffer));
     let header = header.and_then(|m| b.cx.vocabulary.buffer_def(m.buffer)).map(|d| d.name);
-    let Some(keyword) = b.packet_keyword.or(header) else { return Ok(()) };
+    let alone = (b.sig.header.proto == RuleProto::TcpPkt).then_some("tcp-pkt");
+    let Some(keyword) = b.packet_keyword.or(header).or(alone) else { return Ok(()) };
     if b.sig.header.proto == RuleProto::TcpStream || b.sig.flow.only_stream {
         return Err(Fault::new(
             Code::PacketAndStream,
@@ -158,6 +162,60 @@ fn packet_or_stream(b: &Builder<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
+/// A header that packets of the rule's protocol have.
+fn header_of(b: &Builder<'_>) -> Result<(), Fault> {
+    use crate::detect::signature::RuleProto as P;
+    let proto = &b.sig.header.proto;
+    let any = matches!(proto, P::Ip | P::Ipv4 | P::Ipv6 | P::PktHdr | P::Ether | P::Arp);
+    let app = |udp: bool| match proto {
+        P::App(p) => b.cx.vocabulary.proto_def(*p).is_none_or(|d| if udp { d.udp } else { d.tcp }),
+        P::Unparsed(_) => true,
+        _ => false,
+    };
+    for m in &b.sig.buffers {
+        let fits = match m.buffer {
+            generic::TCP_HDR => matches!(proto, P::Tcp | P::TcpPkt | P::TcpStream) || app(false),
+            generic::UDP_HDR => matches!(proto, P::Udp) || app(true),
+            generic::ICMPV4_HDR => matches!(proto, P::Icmp | P::Icmpv4),
+            generic::ICMPV6_HDR => matches!(proto, P::Icmp | P::Icmpv6),
+            generic::IGMP_HDR => matches!(proto, P::Igmp),
+            _ => true,
+        };
+        if !(fits || any) {
+            let name = b.cx.vocabulary.buffer_def(m.buffer).map_or("?", |d| d.name);
+            return Err(Fault::new(Code::Protocols, format!("no packet the rule is about has a `{name}`")));
+        }
+    }
+    Ok(())
+}
+
+/// A rule about files is about a protocol that carries them.
+fn filed(b: &Builder<'_>) -> Result<(), Fault> {
+    let buffer = |m: &BufferMatch| [generic::FILE_DATA, generic::FILE_NAME].contains(&m.buffer);
+    if b.sig.keep_files.is_none() && !b.sig.buffers.iter().any(buffer) {
+        return Ok(());
+    }
+    let (name, files) = match b.sig.header.proto {
+        RuleProto::App(p) => b.cx.vocabulary.proto_def(p).map_or(("", true), |d| (d.name, d.files)),
+        RuleProto::Unparsed(name) => (name, b.cx.unparsed(name).is_none_or(|u| u.files)),
+        _ => return Ok(()),
+    };
+    if files { Ok(()) } else { Err(Fault::new(Code::Protocols, format!("{name} carries no files"))) }
+}
+
+/// A rule hooked to a state by its header looks at what that state completes.
+fn hooked(b: &Builder<'_>) -> Result<(), Fault> {
+    let Some(h) = b.sig.hook.as_ref().filter(|_| b.header_hook) else { return Ok(()) };
+    for m in b.sig.buffers.iter().filter(|m| m.buffer.proto == h.proto) {
+        let Some(def) = b.cx.vocabulary.buffer_def(m.buffer).filter(|d| d.kind != BufferKind::Frame) else { continue };
+        if usize::from(def.progress.0) != h.state {
+            return Err(Fault::new(Code::Conflict, format!("`{}` is of another state than the rule's", def.name))
+                .help("hook the rule to the state that the buffer is complete in"));
+        }
+    }
+    Ok(())
+}
+
 /// A rule about a frame looks at nothing of other reach.
 fn frames_alone(b: &Builder<'_>) -> Result<(), Fault> {
     let framed = |id: BufferId| b.cx.vocabulary.buffer_def(id).is_some_and(|d| d.kind == BufferKind::Frame);
@@ -173,11 +231,21 @@ fn frames_alone(b: &Builder<'_>) -> Result<(), Fault> {
 
 /// Each content by itself, its modifiers all read.
 fn contents(b: &Builder<'_>, m: &BufferMatch) -> Result<(), Fault> {
+    let mut before: Option<&Content> = None;
     for op in &m.ops {
         let Op::Content(c) = op else { continue };
         let placed = c.is_relative() || c.offset.is_some() || c.depth.is_some();
         if c.negated && placed && c.fast_pattern.is_some() {
             return Err(Fault::new(Code::Conflict, "`fast_pattern` on a negated content with a place"));
+        }
+        let only = |c: &Content| c.fast_pattern.is_some_and(|f| f.only);
+        if placed && only(c) || c.is_relative() && before.is_some_and(only) {
+            return Err(Fault::new(Code::Conflict, "nothing has a place by a content that is `fast_pattern:only`"));
+        }
+        before = Some(c);
+        let never = b.cx.vocabulary.proto_def(m.buffer.proto).map(|p| p.never);
+        if let Some(why) = never.filter(|_| m.transforms.is_empty()).and_then(|never| never(m.buffer.local, c)) {
+            return Err(Fault::new(Code::Impossible, why));
         }
         let name = b.cx.vocabulary.buffer_def(m.buffer).map_or("?", |d| d.name);
         if let Some(t) = m.transforms.last().filter(|t| !c.negated && !t.can_hold(c)) {
@@ -213,7 +281,6 @@ fn sizes(b: &Builder<'_>, m: &BufferMatch) -> Result<(), Fault> {
     let Some(bound) = bound else { return Ok(()) };
     for op in &m.ops {
         if let Op::Content(c) = op
-            && !c.negated
             && reach(c) > bound
         {
             let name = b.cx.vocabulary.buffer_def(m.buffer).map_or("the payload", |d| d.name);

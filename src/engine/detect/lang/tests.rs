@@ -102,6 +102,42 @@ fn quotes_stand_where_the_keyword_wants_them() {
 }
 
 #[test]
+fn what_can_never_match_is_refused() {
+    let loads = |text: &str| load(&context(), &format!("alert {text} sid:1;)")).signatures.len() == 1;
+    for (fits, never) in [
+        ("http.host; content:\"a\";", "http.host; content:\"a\"; nocase;"),
+        ("http.host; content:\"a\";", "http.host; content:\"A\";"),
+        ("http.method; content:\"GET\";", "http.method; content:\"GET \";"),
+        ("ja3.hash; content:\"00112233445566778899aabbccddeeff\";", "ja3.hash; content:\"0011\";"),
+        ("tls.cert_serial; content:\"01:02\";", "tls.cert_serial; content:\"0102\";"),
+        ("tls.cert_fingerprint; pcre:\"/a/\";", "tls.cert_fingerprint; content:\"4a:a3\";"),
+        ("http.uri; bsize:2; content:!\"ab\";", "http.uri; bsize:2; content:!\"abc\";"),
+        ("content:\"ab\"; fast_pattern; depth:5;", "content:\"ab\"; fast_pattern:only; depth:5;"),
+        ("content:\"ab\"; content:\"c\"; distance:0;", "content:\"ab\"; fast_pattern:only; content:\"c\"; distance:0;"),
+        ("tcp.hdr; content:\"a\";", "udp.hdr; content:\"a\";"),
+    ] {
+        assert!(loads(&format!("tcp any any -> any any ({fits}")), "{fits}");
+        assert!(!loads(&format!("tcp any any -> any any ({never}")), "{never}");
+    }
+    for (header, options, fits) in [
+        ("tcp-pkt", "content:\"a\";", true),
+        ("tcp-pkt", "http.uri; content:\"a\";", false),
+        ("ssh", "http.uri; content:\"a\";", false),
+        ("http2", "http.uri; content:\"a\";", true),
+        ("dns", "file.data; content:\"a\";", false),
+        ("ftp", "filestore;", false),
+        ("smb", "filestore;", true),
+        ("http1:request_line", "http.uri; content:\"a\";", true),
+        ("http1:request_headers", "http.uri; content:\"a\";", false),
+        ("http1:request_headers", "http.host; content:\"a\";", true),
+        ("tls:client_hello_done", "tls.sni; content:\"a\";", true),
+        ("tls:client_in_progress", "tls.sni; content:\"a\";", false),
+    ] {
+        assert_eq!(loads(&format!("{header} any any -> any any ({options}")), fits, "{header} {options}");
+    }
+}
+
+#[test]
 fn several_instances_are_several_matches() {
     let s = rule(r#"alert dns any any -> any any (dns.query; content:"a"; dns.query; content:"b"; sid:1;)"#);
     expect(&s, &[("dns.query", &["a"]), ("dns.query", &["b"])]);

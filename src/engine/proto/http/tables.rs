@@ -5,6 +5,7 @@
 
 use super::ID;
 use crate::applayer::{BufferDef, BufferId, BufferKind, Direct, EventDef, EventId, Progress};
+use crate::detect::signature::Content;
 
 /// Request or status line parsed.
 pub const LINE: Progress = Progress(1);
@@ -92,6 +93,19 @@ buffers! {
     RESPONSE_BODY "http.response_body" [] ["http_server_body"] ToClient Streaming BODY, false, "response body, unchunked and decompressed";
     FRAME_REQUEST "frame:http1.request" [] [] ToServer Frame LINE, false, "a request from its first byte to the last of its body, as sent";
     FRAME_RESPONSE "frame:http1.response" [] [] ToClient Frame LINE, false, "a response from its first byte to the last of its body, as sent";
+}
+
+/// Why a content can never be in a buffer.
+pub fn never(local: u8, c: &Content) -> Option<&'static str> {
+    let blank = |b: Option<&u8>| b.is_some_and(|b| matches!(b, b' ' | b'\t'));
+    match B::HOST as u8 == local {
+        true if c.nocase => Some("hosts are in lower case: without `nocase`"),
+        true if c.bytes.iter().any(u8::is_ascii_uppercase) => Some("hosts are in lower case"),
+        false if B::METHOD as u8 == local && (blank(c.bytes.first()) || blank(c.bytes.last())) => {
+            Some("a method has no blanks at its ends")
+        }
+        _ => None,
+    }
 }
 
 macro_rules! events {

@@ -27,6 +27,7 @@ pub use transaction::TlsTransaction;
 use crate::applayer::{
     BufferDef, BufferId, BufferKind, Direct, EventDef, EventId, Probe, ProbeInput, Progress, ProtoDef, ProtoId,
 };
+use crate::detect::signature::Content;
 use crate::types::Direction;
 
 /// Index in the registry.
@@ -39,14 +40,27 @@ pub const DEF: ProtoDef = ProtoDef {
     tcp: true,
     udp: false,
     client_first: true,
+    files: false,
     probe,
     parser: |s| Box::new(TlsParser::new(s.tls)),
     buffers: BUFFERS,
+    never,
     states: STATES,
     keywords: keywords::KEYWORDS,
     events: EVENTS,
     doc: "TLS and SSL, up to encryption; one transaction per flow",
 };
+
+/// Why a content can never be in a buffer: serials and fingerprints are pairs of digits between colons.
+fn never(local: u8, c: &Content) -> Option<&'static str> {
+    const FINGERPRINT: usize = 59;
+    let colons = c.bytes.contains(&b':');
+    if local == buffer::CERT_FINGERPRINT.local && (c.bytes.len() != FINGERPRINT || !colons) {
+        Some("a fingerprint is 20 pairs of digits between colons")
+    } else {
+        (local == buffer::CERT_SERIAL.local && !colons && c.bytes.len() > 2).then_some("a serial number has colons")
+    }
+}
 
 /// Steps of a handshake, in the direction named.
 pub mod progress {
