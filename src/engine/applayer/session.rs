@@ -342,7 +342,7 @@ mod tests {
             probe,
             parser: |_| Box::new(Lines(Vec::new())),
             buffers: &[],
-            never: |_, _| None,
+            never: |_, _, _| None,
             files: true,
             states: [&[], &[]],
             keywords: &[],

@@ -1,7 +1,6 @@
 //! The vocabulary that protocols hand to the rule language: protocols, buffers, keywords, events; rows in tables.
 
 use super::{AppParser, Progress, Transaction};
-use crate::detect::signature::Content;
 use crate::types::{Direction, FiveTuple};
 
 /// A protocol: its index in the registry's table. 0 is "no protocol in particular".
@@ -203,8 +202,8 @@ pub struct ProtoDef {
     /// A fresh parser for one flow.
     pub parser: fn(&crate::proto::Settings) -> Box<dyn AppParser>,
     pub buffers: &'static [BufferDef],
-    /// Why a content of one of the buffers, by its place there, can never be in it.
-    pub never: fn(u8, &Content) -> Option<&'static str>,
+    /// Why bytes, in any case if so told, can never be in one of the buffers, by its place there.
+    pub never: fn(u8, &[u8], bool) -> Option<&'static str>,
     /// What a transaction goes through to the server and to the client, in order: each state's name and the progress at
     /// which it is reached. Empty where a transaction is begun or complete and nothing between.
     pub states: [&'static [(Progress, &'static str)]; 2],
@@ -309,11 +308,11 @@ pub mod generic {
         BufferDef { name, aliases, modifiers: &[], direct, kind, progress: Progress(1), lowercase: false, doc }
     }
 
-    /// Why a content can never be in a buffer: hashes are whole.
-    pub fn never(local: u8, c: &super::Content) -> Option<&'static str> {
+    /// Why bytes can never be in a buffer: hashes are whole.
+    pub fn never(local: u8, bytes: &[u8], _nocase: bool) -> Option<&'static str> {
         const HASH: usize = 32;
         let hash = local == JA3_HASH.local || local == JA3S_HASH.local;
-        (hash && c.bytes.len() != HASH).then_some("the hash has 32 digits")
+        (hash && bytes.len() != HASH).then_some("the hash has 32 digits")
     }
 
     pub const BUFFERS: &[BufferDef] = &[

@@ -44,7 +44,7 @@ const fn proto(id: ProtoId, name: &'static str, buffers: &'static [BufferDef]) -
         probe: |_| Probe::No,
         parser: |_| Box::new(Mock::default()),
         buffers,
-        never: |_, _| None,
+        never: |_, _, _| None,
         files: true,
         states: [&[], &[]],
         keywords: &[],

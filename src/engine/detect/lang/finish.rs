@@ -244,7 +244,9 @@ fn contents(b: &Builder<'_>, m: &BufferMatch) -> Result<(), Fault> {
         }
         before = Some(c);
         let never = b.cx.vocabulary.proto_def(m.buffer.proto).map(|p| p.never);
-        if let Some(why) = never.filter(|_| m.transforms.is_empty()).and_then(|never| never(m.buffer.local, c)) {
+        if let Some(why) =
+            never.filter(|_| m.transforms.is_empty()).and_then(|never| never(m.buffer.local, &c.bytes, c.nocase))
+        {
             return Err(Fault::new(Code::Impossible, why));
         }
         let name = b.cx.vocabulary.buffer_def(m.buffer).map_or("?", |d| d.name);

@@ -40,7 +40,7 @@ pub const DEF: ProtoDef = ProtoDef {
     probe: probe::probe,
     parser: |_| Box::new(DnsParser::new()),
     buffers: BUFFERS,
-    never: |_, _| None,
+    never: |_, _, _| None,
     states: [&[], &[]],
     keywords: keywords::KEYWORDS,
     events: EVENTS,

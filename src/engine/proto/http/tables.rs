@@ -5,7 +5,6 @@
 
 use super::ID;
 use crate::applayer::{BufferDef, BufferId, BufferKind, Direct, EventDef, EventId, Progress};
-use crate::detect::signature::Content;
 
 /// Request or status line parsed.
 pub const LINE: Progress = Progress(1);
@@ -95,13 +94,13 @@ buffers! {
     FRAME_RESPONSE "frame:http1.response" [] [] ToClient Frame LINE, false, "a response from its first byte to the last of its body, as sent";
 }
 
-/// Why a content can never be in a buffer.
-pub fn never(local: u8, c: &Content) -> Option<&'static str> {
+/// Why bytes, in any case if `nocase`, can never be in a buffer.
+pub fn never(local: u8, bytes: &[u8], nocase: bool) -> Option<&'static str> {
     let blank = |b: Option<&u8>| b.is_some_and(|b| matches!(b, b' ' | b'\t'));
     match B::HOST as u8 == local {
-        true if c.nocase => Some("hosts are in lower case: without `nocase`"),
-        true if c.bytes.iter().any(u8::is_ascii_uppercase) => Some("hosts are in lower case"),
-        false if B::METHOD as u8 == local && (blank(c.bytes.first()) || blank(c.bytes.last())) => {
+        true if nocase => Some("hosts are in lower case: without `nocase`"),
+        true if bytes.iter().any(u8::is_ascii_uppercase) => Some("hosts are in lower case"),
+        false if B::METHOD as u8 == local && (blank(bytes.first()) || blank(bytes.last())) => {
             Some("a method has no blanks at its ends")
         }
         _ => None,

@@ -27,7 +27,6 @@ pub use transaction::TlsTransaction;
 use crate::applayer::{
     BufferDef, BufferId, BufferKind, Direct, EventDef, EventId, Probe, ProbeInput, Progress, ProtoDef, ProtoId,
 };
-use crate::detect::signature::Content;
 use crate::types::Direction;
 
 /// Index in the registry.
@@ -51,14 +50,14 @@ pub const DEF: ProtoDef = ProtoDef {
     doc: "TLS and SSL, up to encryption; one transaction per flow",
 };
 
-/// Why a content can never be in a buffer: serials and fingerprints are pairs of digits between colons.
-fn never(local: u8, c: &Content) -> Option<&'static str> {
+/// Why bytes can never be in a buffer: serials and fingerprints are pairs of digits between colons.
+fn never(local: u8, bytes: &[u8], _nocase: bool) -> Option<&'static str> {
     const FINGERPRINT: usize = 59;
-    let colons = c.bytes.contains(&b':');
-    if local == buffer::CERT_FINGERPRINT.local && (c.bytes.len() != FINGERPRINT || !colons) {
+    let colons = bytes.contains(&b':');
+    if local == buffer::CERT_FINGERPRINT.local && (bytes.len() != FINGERPRINT || !colons) {
         Some("a fingerprint is 20 pairs of digits between colons")
     } else {
-        (local == buffer::CERT_SERIAL.local && !colons && c.bytes.len() > 2).then_some("a serial number has colons")
+        (local == buffer::CERT_SERIAL.local && !colons && bytes.len() > 2).then_some("a serial number has colons")
     }
 }
 
