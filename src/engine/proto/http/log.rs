@@ -38,7 +38,7 @@ fn basic(tx: &HttpTx, sink: &mut dyn FieldSink) {
     if let Some(p) = req.port {
         sink.uint("http_port", u64::from(p));
     }
-    if let Some(u) = tx.uri_raw() {
+    if let Some(u) = tx.uri_shown() {
         sink.bytes("url", u);
     }
     for (key, name) in [("http_user_agent", &b"user-agent"[..]), ("xff", b"x-forwarded-for")] {

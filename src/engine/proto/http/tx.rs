@@ -159,6 +159,9 @@ fn is_cookie(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"cookie") || name.eq_ignore_ascii_case(b"set-cookie")
 }
 
+/// What readers of the log know as the target of a request that nobody saw.
+const UNSEEN_URI: &[u8] = b"/libhtp::request_uri_not_seen";
+
 #[derive(Debug, Default)]
 pub struct Request {
     pub m: Message,
@@ -277,8 +280,22 @@ impl HttpTx {
         (!uri.is_empty()).then_some(uri)
     }
 
+    /// The target that records show: as sent, or what stands for that of a request nobody saw.
+    pub fn uri_shown(&self) -> Option<&[u8]> {
+        self.uri_raw().or(self.unseen().then_some(UNSEEN_URI))
+    }
+
+    /// The transaction began with its response.
+    fn unseen(&self) -> bool {
+        self.request.m.line.is_empty() && self.request.m.progress == Progress::DONE
+    }
+
     /// Appends the path files are named after, if there is one.
     pub fn path(&self, out: &mut Vec<u8>) -> bool {
+        if self.unseen() {
+            out.extend_from_slice(UNSEEN_URI);
+            return true;
+        }
         let path = self.uri_raw().zip(self.request.target.path.clone()).and_then(|(uri, path)| uri.get(path));
         if let Some(path) = path {
             uri::normalise_path(path, out);

@@ -490,6 +490,9 @@ fn responses_without_requests_and_the_other_way() {
     let t = Talk::of(&[(ToClient, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), PLAIN[0], PLAIN[1]]);
     assert_eq!(t.events(0), ["unable_to_match_response_to_request"]);
     assert_eq!(t.tx(0).request.m.progress, Progress::DONE);
+    let (mut name, first) = (Vec::new(), t.tx(0));
+    assert!(first.path(&mut name) && first.uri_shown() == Some(&name) && first.uri_raw().is_none());
+    assert_eq!(t.tx(1).uri_shown(), t.tx(1).uri_raw());
     assert_eq!(t.get(1, buffer::STAT_CODE, ToClient).as_deref(), Some("404"));
     let t = Talk::of(&[PLAIN[0]]).end();
     assert_eq!(t.tx(0).response.m.progress, Progress::DONE);
