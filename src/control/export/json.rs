@@ -2,7 +2,6 @@
 
 use data_encoding::BASE64;
 use engine::types::FieldSink;
-use std::io::Write;
 
 /// Appends one JSON object (without its braces) to a buffer. Text that is valid UTF-8 goes out as it is; of other text
 /// every byte from 0x80 on is written `\xNN`, as EVE's readers know it. Control characters are escaped as JSON asks.
@@ -31,10 +30,10 @@ impl<'a> JsonWriter<'a> {
         }
     }
 
-    fn number(&mut self, key: &str, value: std::fmt::Arguments<'_>) {
+    /// A value that needs no quotes.
+    fn plain(&mut self, key: &str, value: &str) {
         self.key(key);
-        // Writing to a vector cannot fail.
-        let _ = self.out.write_fmt(value);
+        self.out.extend_from_slice(value.as_bytes());
     }
 
     fn begin(&mut self, key: &str, array: bool) {
@@ -78,23 +77,23 @@ impl FieldSink for JsonWriter<'_> {
     }
 
     fn uint(&mut self, key: &str, value: u64) {
-        self.number(key, format_args!("{value}"));
+        self.plain(key, itoa::Buffer::new().format(value));
     }
 
     fn int(&mut self, key: &str, value: i64) {
-        self.number(key, format_args!("{value}"));
+        self.plain(key, itoa::Buffer::new().format(value));
     }
 
     fn float(&mut self, key: &str, value: f64) {
         if value.is_finite() {
-            self.number(key, format_args!("{value:?}"));
+            self.plain(key, &format!("{value:?}"));
         } else {
-            self.number(key, format_args!("null"));
+            self.plain(key, "null");
         }
     }
 
     fn bool(&mut self, key: &str, value: bool) {
-        self.number(key, format_args!("{value}"));
+        self.plain(key, if value { "true" } else { "false" });
     }
 
     fn begin_object(&mut self, key: &str) {
@@ -113,25 +112,55 @@ impl FieldSink for JsonWriter<'_> {
     }
 }
 
-/// `value` as a JSON string with its quotes.
+/// How a byte goes into a JSON string: as it is, after a backslash as this letter, or in hexadecimal.
+const AS_IT_IS: u8 = 0;
+const IN_HEX: u8 = 1;
+/// A byte of 0x80 and above: as it is where the whole is UTF-8.
+const HIGH: u8 = 2;
+const FORMS: [u8; 256] = {
+    let mut forms = [AS_IT_IS; 256];
+    let mut b = 0;
+    while b < 256 {
+        forms[b] = match b as u8 {
+            b @ (b'"' | b'\\') => b,
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            0x08 => b'b',
+            0x0c => b'f',
+            0..=0x1f => IN_HEX,
+            0x80.. => HIGH,
+            _ => AS_IT_IS,
+        };
+        b += 1;
+    }
+    forms
+};
+
+/// `value` as a JSON string with its quotes. Most need no escape and are copied whole.
 pub(super) fn string(out: &mut Vec<u8>, value: &[u8]) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    let utf8 = std::str::from_utf8(value).is_ok();
+    let form = |b: u8| FORMS[usize::from(b)];
+    // Known once a byte asks for it.
+    let mut utf8 = None;
+    let mut rest = value;
+    out.reserve(value.len() + 2);
     out.push(b'"');
-    for &b in value {
+    while let Some(at) = rest.iter().position(|b| form(*b) != AS_IT_IS)
+        && let (plain, [b, behind @ ..]) = rest.split_at(at)
+    {
+        let b = *b;
+        out.extend_from_slice(plain);
         let (high, low) = (HEX[usize::from(b >> 4)], HEX[usize::from(b & 15)]);
-        match b {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', b]),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            0x08 => out.extend_from_slice(b"\\b"),
-            0x0c => out.extend_from_slice(b"\\f"),
-            0..=0x1f => out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]),
-            0x80.. if !utf8 => out.extend_from_slice(&[b'\\', b'\\', b'x', high, low]),
-            _ => out.push(b),
+        match form(b) {
+            HIGH if *utf8.get_or_insert_with(|| std::str::from_utf8(value).is_ok()) => out.push(b),
+            HIGH => out.extend_from_slice(&[b'\\', b'\\', b'x', high, low]),
+            IN_HEX => out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]),
+            letter => out.extend_from_slice(&[b'\\', letter]),
         }
+        rest = behind;
     }
+    out.extend_from_slice(rest);
     out.push(b'"');
 }
 

@@ -106,18 +106,16 @@ impl<'a> Head<'a> {
         let flags =
             if self.number.is_some() { HAS_NUMBER } else { 0 } | if self.flow_id.is_some() { HAS_FLOW } else { 0 };
         let name_len = u8::try_from(self.event.len()).unwrap_or(0);
-        let fields: [&[u8]; 8] = [
-            &[0, 0, 0, 0, self.kind as u8, flags, name_len, 0],
-            &self.ts.nanos().to_le_bytes(),
-            &self.order.to_le_bytes(),
-            &self.number.unwrap_or(0).to_le_bytes(),
-            &self.flow_id.unwrap_or(0).to_le_bytes(),
-            &self.input.to_le_bytes(),
-            &self.sequence.to_le_bytes(),
-            &[],
+        let words = [
+            u64::from_le_bytes([0, 0, 0, 0, self.kind as u8, flags, name_len, 0]),
+            self.ts.nanos(),
+            self.order,
+            self.number.unwrap_or(0),
+            self.flow_id.unwrap_or(0),
+            u64::from(self.input) | u64::from(self.sequence) << 32,
         ];
-        for (slot, byte) in b.iter_mut().zip(fields.into_iter().flatten()) {
-            *slot = *byte;
+        for (slot, word) in b.chunks_exact_mut(8).zip(words) {
+            slot.copy_from_slice(&word.to_le_bytes());
         }
         b
     }

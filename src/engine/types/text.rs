@@ -31,13 +31,18 @@ impl<const N: usize> Text<N> {
 
     /// `n` in decimal with at least `width` digits.
     pub fn decimal(&mut self, n: u64, width: u32) {
-        let mut digits = width.max(1);
-        while digits < 20 && n >= 10u64.pow(digits) {
-            digits += 1;
+        let mut digits = [b'0'; 20];
+        let (mut left, mut count) = (n, 0);
+        for slot in digits.iter_mut().rev() {
+            *slot += (left % 10) as u8;
+            left /= 10;
+            count += 1;
+            if left == 0 {
+                break;
+            }
         }
-        for place in (0..digits).rev() {
-            self.push(b'0' + (n / 10u64.pow(place) % 10) as u8);
-        }
+        let shown = count.max(width.min(20) as usize);
+        digits.iter().skip(20 - shown).for_each(|d| self.push(*d));
     }
 
     /// `n` in small hexadecimal letters with at least `width` digits.
@@ -134,6 +139,11 @@ mod tests {
         t.push(b' ');
         t.decimal(7, 3);
         assert_eq!(t.as_str(), "0 8180 000a 007");
+        for (n, width, text) in [(0, 1, "0"), (0, 0, "0"), (1_234, 2, "1234"), (u64::MAX, 1, "18446744073709551615")] {
+            let mut t = Text::<40>::new();
+            t.decimal(n, width);
+            assert_eq!(t.as_str(), text);
+        }
         t.hex(u64::MAX, 1);
         assert_eq!(t.as_str().len(), 20);
     }
