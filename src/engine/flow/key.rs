@@ -102,15 +102,13 @@ impl Keyer {
     }
 
     fn hash(&self, key: &FlowKey) -> u64 {
-        let mut h = self.hasher();
-        key.feed(&mut h);
-        h.finish()
+        self.hasher().hash(&key.bytes())
     }
 
     /// 53 bits, never zero (a JSON number holds it exactly), from the seed, the key and the flow's first packet number.
     pub(super) fn flow_id(&self, key: &FlowKey, first_packet: u64) -> u64 {
         let mut h = self.hasher();
-        key.feed(&mut h);
+        h.write(&key.bytes());
         h.write_u64(first_packet);
         (h.finish() >> 11).max(1)
     }
@@ -136,16 +134,20 @@ impl FlowKey {
         self.addrs[0] == self.addrs[1] && self.ports[0] == self.ports[1]
     }
 
-    fn feed(&self, h: &mut SipHasher13) {
-        h.write(&self.addrs[0]);
-        h.write(&self.addrs[1]);
+    /// All of it in one piece, which hashes faster than its parts.
+    fn bytes(&self) -> [u8; 48] {
         let ports = u64::from(self.ports[0]) << 48 | u64::from(self.ports[1]) << 32;
-        h.write_u64(ports | u64::from(self.pair) << 16 | u64::from(self.proto) << 8 | u64::from(self.v6));
+        let ports = ports | u64::from(self.pair) << 16 | u64::from(self.proto) << 8 | u64::from(self.v6);
         let vlan = u64::from(self.depth) << 48
             | u64::from(self.vlan[0]) << 32
             | u64::from(self.vlan[1]) << 16
             | u64::from(self.vlan[2]);
-        h.write_u64(vlan);
+        let mut all = [0; 48];
+        all[..16].copy_from_slice(&self.addrs[0]);
+        all[16..32].copy_from_slice(&self.addrs[1]);
+        all[32..40].copy_from_slice(&ports.to_le_bytes());
+        all[40..].copy_from_slice(&vlan.to_le_bytes());
+        all
     }
 }
 

@@ -40,8 +40,13 @@ impl Reassembly {
 
     /// End of the hole at `end()`, as far as it will not be filled any more: it was acknowledged with later bytes here, or
     /// nothing more will come.
+    #[inline]
     pub(super) fn gap(&self) -> Option<u64> {
         let end = self.end();
+        if self.held.is_empty() && self.acked <= end {
+            // Nothing lies behind, and nothing more is known to have been sent.
+            return None;
+        }
         let first = self.held.first_key_value().map(|(&k, _)| k);
         if !self.wanted() || first == Some(end) {
             return None;

@@ -68,6 +68,23 @@ impl Path {
     }
 
     pub(super) fn detect(&mut self, flow: &mut Flow<Session>, view: &View<'_>, fate: &mut Fate, out: &mut Output) {
+        let found = (!self.rules.is_empty()).then(|| self.ask(flow, view, fate));
+        let Session { tcp, app, opaque, .. } = &mut flow.session;
+        if let Some(tcp) = tcp {
+            // What was the packet's alone is there for what follows it, but not found twice.
+            tcp.raw_inspected(view.subject.dir.unwrap_or(Direction::ToServer));
+        }
+        *opaque = app.parser().is_some_and(|p| p.opaque());
+        if let Some(found) = found {
+            self.conclude(found, Some(flow), view.subject, fate, out);
+        }
+        if self.frames.has(flow.session.app.protocol()) {
+            self.frames_seen(flow, view, out);
+        }
+    }
+
+    /// What the rules find in what a packet of `flow` brought.
+    fn ask(&mut self, flow: &mut Flow<Session>, view: &View<'_>, fate: &Fate) -> Found {
         let subject = view.subject;
         let dir = subject.dir.unwrap_or(Direction::ToServer);
         let core = &flow.core;
@@ -115,16 +132,7 @@ impl Path {
             opaque: *opaque,
             flow_end: view.flow_end,
         };
-        let found = self.inspect(&input, Some(detect));
-        if let Some(tcp) = tcp {
-            // What was the packet's alone is there for what follows it, but not found twice.
-            tcp.raw_inspected(dir);
-        }
-        *opaque = app.parser().is_some_and(|p| p.opaque());
-        self.conclude(found, Some(flow), subject, fate, out);
-        if self.frames.has(flow.session.app.protocol()) {
-            self.frames_seen(flow, view, out);
-        }
+        self.inspect(&input, Some(detect))
     }
 
     /// Candidates to hits, hits to what they come to; in lists that are handed back by [`Path::conclude`].
