@@ -1,7 +1,7 @@
 //! A group's literals: one multi-pattern set, with the few that do not suit one beside it.
 //!
 //! A pattern longer than eight bytes is cut to the eight that tell most: rare bytes, and bytes few other patterns of the
-//! group share. Patterns of one and two bytes are searched one by one, so that a set's scan is not woken at every turn:
+//! group share. Where they stand, the others are compared before a rule is named. Patterns of one and two bytes are searched one by one, so that a set's scan is not woken at every turn:
 //! rules mostly bind them to the first bytes of their buffer, which is all that is searched then. A handful of patterns
 //! is searched the same way, which is cheaper than entering a matcher.
 
@@ -25,6 +25,10 @@ pub(crate) struct Goal {
     pub sig: SigIdx,
     /// The match must end at or before this position of the whole buffer; `u32::MAX`: anywhere.
     pub end_max: u32,
+    /// What the content has around its piece: so many bytes before and after it, beginning here in the group's text.
+    text: u32,
+    before: u16,
+    after: u16,
 }
 
 /// What is scanned: the end of a buffer, of which some bytes may have been scanned before.
@@ -57,6 +61,7 @@ impl<'a> Hay<'a> {
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     piece: Piece,
+    nocase: bool,
     /// A range of the group's goals.
     from: u32,
     to: u32,
@@ -72,6 +77,8 @@ pub(crate) struct PatternGroup {
     /// By pattern id.
     entries: Vec<Entry>,
     goals: Vec<Goal>,
+    /// What contents have around their pieces.
+    text: Vec<u8>,
     longest: usize,
 }
 
@@ -95,7 +102,7 @@ impl PatternGroup {
     }
 
     pub(crate) fn memory(&self) -> usize {
-        let own = self.goals.len() * size_of::<Goal>() + self.entries.len() * size_of::<Entry>();
+        let own = self.goals.len() * size_of::<Goal>() + self.entries.len() * size_of::<Entry>() + self.text.len();
         self.set.as_ref().map_or(0, |s| s.memory()) + own
     }
 
@@ -130,10 +137,38 @@ impl PatternGroup {
         });
     }
 
-    /// Names the rules that a pattern's first occurrence among the fresh bytes may serve; a later one serves no other.
+    /// Names the rules that an occurrence of a pattern among the fresh bytes may serve, this one or one behind it.
     fn report(&self, e: &Entry, hay: &Hay<'_>, end: usize, f: &mut dyn FnMut(SigIdx)) {
         let goals = self.goals.get(e.from as usize..e.to as usize).unwrap_or(&[]);
-        goals.iter().filter(|g| end <= hay.bound(g.end_max)).for_each(|g| f(g.sig));
+        goals.iter().filter(|g| self.stands(e, g, hay, end)).for_each(|g| f(g.sig));
+    }
+
+    /// Whether the whole of a content stands, as far as it can be seen, where its piece does: at `end`, or further on.
+    fn stands(&self, e: &Entry, g: &Goal, hay: &Hay<'_>, mut end: usize) -> bool {
+        let bound = hay.bound(g.end_max);
+        if g.before == 0 && g.after == 0 {
+            return end <= bound;
+        }
+        let from = g.text as usize;
+        let text = self.text.get(from..from + usize::from(g.before) + usize::from(g.after)).unwrap_or(&[]);
+        let (before, after) = text.split_at_checked(g.before.into()).unwrap_or_default();
+        let same = |a: &[u8], b: &[u8]| if e.nocase { a.eq_ignore_ascii_case(b) } else { a == b };
+        while end <= bound {
+            let (seen, coming) = hay.data.split_at(end);
+            let seen = seen.get(..end - e.piece.len()).unwrap_or(&[]);
+            let (n, m) = (before.len().min(seen.len()), after.len().min(coming.len()));
+            let fits = same(seen.get(seen.len() - n..).unwrap_or(&[]), before.get(before.len() - n..).unwrap_or(&[]))
+                && same(coming.get(..m).unwrap_or(&[]), after.get(..m).unwrap_or(&[]));
+            if fits {
+                return true;
+            }
+            let next = end - e.piece.len() + 1;
+            match hay.data.get(next..bound).and_then(|d| e.piece.find(d)) {
+                Some(at) => end = next + at + e.piece.len(),
+                None => return false,
+            }
+        }
+        false
     }
 
     fn search(&self, id: u32, hay: &Hay<'_>, f: &mut dyn FnMut(SigIdx)) {
@@ -168,16 +203,23 @@ impl<'a, 'c> SetBuilder<'a, 'c> {
     pub(crate) fn group(&mut self, wanted: &[(SigIdx, &Content)], placed: bool) -> Result<PatternGroup, MatcherError> {
         let grams = gram_counts(wanted);
         let mut merged: HashMap<(Vec<u8>, bool), Vec<Goal>> = HashMap::new();
+        let mut text = Vec::new();
         for (sig, c) in wanted {
             let at = cut(&c.bytes, &grams);
             let piece = c.bytes.get(at..).map(|b| b.get(..CUT).unwrap_or(b)).unwrap_or(&[]);
             let bytes = if c.nocase { piece.to_ascii_lowercase() } else { piece.to_vec() };
-            let goal = Goal { sig: *sig, end_max: if placed { end_max(c, at + bytes.len()) } else { u32::MAX } };
+            let end_max = if placed { end_max(c, at + bytes.len()) } else { u32::MAX };
+            let (before, after) = (c.bytes.get(..at).unwrap_or(&[]), c.bytes.get(at + bytes.len()..).unwrap_or(&[]));
+            let len = |part: &[u8]| u16::try_from(part.len()).unwrap_or(0);
+            let goal = Goal { sig: *sig, end_max, text: text.len() as u32, before: len(before), after: len(after) };
+            text.extend_from_slice(before);
+            text.extend_from_slice(after);
             merged.entry((bytes, c.nocase)).or_default().push(goal);
         }
         let mut list: Vec<_> = merged.into_iter().collect();
         list.sort();
-        let mut g = PatternGroup::default();
+        text.shrink_to_fit();
+        let mut g = PatternGroup { text, ..PatternGroup::default() };
         let long = list.iter().filter(|((bytes, _), _)| bytes.len() > SHORT).count();
         let mut patterns = Vec::new();
         for (id, ((bytes, nocase), mut goals)) in (0u32..).zip(list) {
@@ -186,7 +228,8 @@ impl<'a, 'c> SetBuilder<'a, 'c> {
             let from = g.goals.len() as u32;
             let end_max = goals.iter().map(|g| g.end_max).max().unwrap_or(0);
             g.goals.extend(goals);
-            g.entries.push(Entry { piece: Piece::new(&bytes, nocase), from, to: g.goals.len() as u32, end_max });
+            let to = g.goals.len() as u32;
+            g.entries.push(Entry { piece: Piece::new(&bytes, nocase), nocase, from, to, end_max });
             g.longest = g.longest.max(bytes.len());
             if bytes.len() <= SHORT || long <= FEW {
                 g.single.push(id);
@@ -307,19 +350,36 @@ mod tests {
             nocase("abABa"),
             placed("aba", 5),
             plain("xyz"),
+            plain("ababaxyzabA"),
+            nocase("BAXYZABab"),
+            plain("abaxyzabb"),
+            placed("abaxyzabAB", 12),
+            placed("abaxyzabAB", 11),
         ];
-        let stream = b"ababaxyzabABabxyz";
+        let stream = b"abaxyzababaxyzabABabxyz";
         for list in [&many[..], &many[..5], &many[6..9]] {
             let wanted: Vec<_> = (0u32..).map(SigIdx).zip(list).collect();
             let group = SetBuilder::new(&Naive, None).group(&wanted, true).unwrap();
+            let scan = |data: &[u8], fresh, offset| {
+                let mut got = Vec::new();
+                let hay = Hay { data, fresh, offset };
+                group.scan(&mut (Box::new(()) as Scratch), hay, &mut |s| got.push(s.0));
+                got.sort_unstable();
+                got.dedup();
+                got
+            };
+            // A longer content is named when its piece is there, whether the rest is yet or not.
+            let short = |ids: &[u32]| -> Vec<u32> {
+                ids.iter().copied().filter(|i| list[*i as usize].bytes.len() <= CUT).collect()
+            };
+            assert_eq!(scan(stream, 0, 0), naive(list, stream, 0));
             for fresh in 0..stream.len() {
                 for offset in 0..=fresh.saturating_sub(group.tail()) {
-                    let hay = Hay { data: &stream[offset..], fresh: fresh - offset, offset: offset as u64 };
-                    let mut got = Vec::new();
-                    group.scan(&mut (Box::new(()) as Scratch), hay, &mut |s| got.push(s.0));
-                    got.sort_unstable();
-                    got.dedup();
-                    assert_eq!(got, naive(list, stream, fresh), "{fresh} {offset}");
+                    let got = scan(&stream[offset..], fresh - offset, offset as u64);
+                    assert_eq!(short(&got), short(&naive(list, stream, fresh)), "{fresh} {offset}");
+                    let earlier = scan(&stream[..fresh], 0, 0);
+                    let both = |i: &u32| got.contains(i) || earlier.contains(i);
+                    assert!(naive(list, stream, 0).iter().all(both), "{fresh} {offset}: {earlier:?} {got:?}");
                 }
             }
         }
