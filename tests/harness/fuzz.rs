@@ -27,7 +27,7 @@ alert tcp any any -> any any (msg:"flags"; flags:S; threshold:type limit,track b
 /// What no word's example shows: hooks, frames of each protocol, lists and scores, changes of a set, variables, the log.
 const MORE: &str = r#"
 alert http1:request_started any any -> any any (msg:"hook"; sid:101;)
-alert http1:response_headers any any -> any any (msg:"hook"; http.stat_code; content:"2"; sid:102;)
+alert http1:response_line any any -> any any (msg:"hook"; http.stat_code; content:"2"; sid:102;)
 alert tls:client_hello_done any any -> any any (msg:"hook"; tls.sni; content:"a"; sid:103;)
 alert dns:request_complete any any -> any any (msg:"hook"; sid:104;)
 drop tcp:all any any -> any any (msg:"hook"; content:"drop me"; sid:105;)

@@ -1,7 +1,7 @@
 //! The manual of the language, from the tables themselves.
 
 use super::context::Context;
-use crate::applayer::ProtoId;
+use crate::applayer::{BufferId, ProtoId, Vocabulary};
 use crate::detect::{keywords, transforms};
 
 /// One word of the language.
@@ -52,7 +52,7 @@ pub fn manual(cx: &Context) -> Vec<Entry> {
             protocol: protocol(id.proto),
             syntax: format!("{};", b.name),
             doc: b.doc,
-            example: format!("{}; content:\"x\";", b.name),
+            example: format!("{}; content:\"{}\";", b.name, sample(cx.vocabulary, id)),
         });
     }
     for p in cx.vocabulary.protocols {
@@ -68,6 +68,17 @@ pub fn manual(cx: &Context) -> Vec<Entry> {
     }
     out.sort_by_key(|e| e.name);
     out
+}
+
+/// Text that can be in a buffer: a word, a hash, or a fingerprint.
+fn sample(vocabulary: Vocabulary, buffer: BufferId) -> &'static str {
+    const SAMPLES: [&str; 3] =
+        ["x", "e7d705a3286e19ea42f587b344ee6865", "4f:a0:63:11:9c:d8:27:be:50:e1:7a:06:c3:8d:f4:19:b2:6e:05:97"];
+    let can = |text: &&str| {
+        let proto = vocabulary.proto_def(buffer.proto);
+        proto.is_none_or(|p| (p.never)(buffer.local, text.as_bytes(), false).is_none())
+    };
+    SAMPLES.into_iter().find(can).unwrap_or_default()
 }
 
 fn written(name: &str, argument: &str) -> String {
