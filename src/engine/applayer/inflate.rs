@@ -355,7 +355,8 @@ impl Codec {
             Encoding::Gzip => Codec::Gzip(GzipHeader::default(), Box::new(Decompress::new(false))),
             Encoding::Deflate => Codec::EitherFlate(None),
             Encoding::Zlib => Codec::Flate(Box::new(Decompress::new(true))),
-            Encoding::Brotli => Codec::Brotli(Box::new(BrotliState::new(
+            // Strict: a window of at most 16 MiB (RFC 7932 9.1), no "large window" of up to 1 GiB.
+            Encoding::Brotli => Codec::Brotli(Box::new(BrotliState::new_strict(
                 StandardAlloc::default(),
                 StandardAlloc::default(),
                 StandardAlloc::default(),
