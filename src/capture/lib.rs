@@ -1,4 +1,4 @@
-//! Frames in and out: capture files here; live devices implement the same traits.
+//! Frames in and out: capture files and live devices.
 //!
 //! A device is a pair of halves, [`Receive`] and [`Transmit`]: frames are lent out of the receiving half's memory, so
 //! verdicts go to the other half while they are still borrowed. Knows the engine's types and nothing else of it: no
@@ -9,6 +9,7 @@ mod blocks;
 mod classic;
 mod error;
 pub mod fuzz;
+mod live;
 mod memory;
 mod ng;
 mod open;
@@ -16,6 +17,7 @@ mod reader;
 mod writer;
 
 pub use error::Error;
+pub use live::{Live, Traffic};
 pub use memory::{Memory, OwnedFrame};
 pub use open::{Compression, open, open_stream};
 pub use reader::Reader;

@@ -1,0 +1,65 @@
+//! Live devices: a worker's frames in from the wire, verdicts out to it.
+//!
+//! A device lends the frames of one batch out of the memory the kernel wrote them to; each is settled by its place in the
+//! batch, so that one that goes on as it came is never copied. Frames that nobody settled are dropped with the next batch:
+//! silence never forwards. One device belongs to one worker thread; several workers of a port pair hand frames to each
+//! other by [`Live::hand_over`].
+
+use super::Error;
+use engine::decode::{Frame, PortId};
+use std::time::Duration;
+
+/// What a device did, in frames, since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Taken in from the wire.
+    pub received: u64,
+    /// Sent, as they came or rewritten.
+    pub forwarded: u64,
+    /// Settled as dropped.
+    pub discarded: u64,
+    /// Sent of our own making.
+    pub injected: u64,
+    /// Lost before we saw them: no room in a ring of the kernel's.
+    pub lost: u64,
+    /// Not sent for want of room to send, or because the kernel refused.
+    pub unsent: u64,
+    /// Handed to other workers and taken from them.
+    pub handed: u64,
+    pub taken: u64,
+    /// Old frames thrown away after a stall.
+    pub stale: u64,
+}
+
+/// A device of one worker.
+pub trait Live: Send {
+    /// Takes in a batch of at most `max` frames, waiting up to `wait` where there is none. Frames of the batch before are
+    /// gone. `Ok(0)` is silence, not the end: a live device ends with an error alone.
+    fn receive(&mut self, max: usize, wait: Duration) -> Result<usize, Error>;
+
+    /// Appends the batch's frames, in the order they came.
+    fn frames<'d>(&'d self, into: &mut Vec<Frame<'d>>);
+
+    /// Frame `i` of the batch leaves through the other port as it came.
+    fn forward(&mut self, i: usize);
+
+    /// `data` leaves in its place.
+    fn replace(&mut self, i: usize, data: &[u8]);
+
+    /// It does not leave.
+    fn discard(&mut self, i: usize);
+
+    /// Another worker of the pair gets it, before the next batch. `false`: that worker has no room, settle it otherwise.
+    fn hand_over(&mut self, i: usize, worker: usize) -> bool;
+
+    /// A frame of our own leaves through `port`, after what was settled before.
+    fn inject(&mut self, port: PortId, data: &[u8]);
+
+    /// What was settled is on its way.
+    fn flush(&mut self) -> Result<(), Error>;
+
+    /// Throws away all that has arrived unread: after a stall it is too old to be sent.
+    fn throw_away(&mut self);
+
+    fn traffic(&self) -> Traffic;
+}
