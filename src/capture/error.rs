@@ -21,4 +21,6 @@ pub enum Error {
     Write { path: String, source: io::Error },
     #[error("{path}: a classic pcap file holds one link type; this frame has {got}, the file {has}")]
     LinkType { path: String, got: u32, has: u32 },
+    #[error("{what}: {source}")]
+    Live { what: String, source: io::Error },
 }

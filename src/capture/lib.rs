@@ -14,7 +14,9 @@ mod memory;
 mod ng;
 mod open;
 mod reader;
+mod sys;
 mod writer;
+pub mod xdp;
 
 pub use error::Error;
 pub use live::{Live, Traffic};

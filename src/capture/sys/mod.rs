@@ -1,0 +1,4 @@
+//! System calls and memory shared with the kernel. The one room of `capture` where `unsafe` is.
+
+pub mod bpf;
+pub mod xsk;

@@ -1,0 +1,326 @@
+//! The program on a pair's ports: put there, taken over, told what to do, taken off.
+//!
+//! It stays when we go. A start finds the program of a dead instance on the ports and goes on with it and its tables where
+//! it is the one we were built with; another one is replaced, one port after the other, each without a gap.
+
+use super::layout::{Count, FlowAction, FlowEntry, FlowKey, Settings, TRUSTED_MAX, WORKERS_MAX, WorkerRow, octets};
+use crate::sys::bpf::{self, Mapped, XdpMode};
+use aya::maps::lpm_trie::Key;
+use aya::maps::{Array, DevMap, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, XskMap};
+use aya::programs::{ProgramError, ProgramInfo, Xdp, loaded_programs};
+use aya::{Ebpf, EbpfError};
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// The program, as the build compiled it.
+const OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/bump.bpf.o"));
+const NAME: &str = "stopgap_bump";
+
+#[derive(Debug, thiserror::Error)]
+pub enum BumpError {
+    #[error("the kernel does not take the XDP program: {0}")]
+    Load(#[from] EbpfError),
+    #[error("the kernel does not take the XDP program: {0}")]
+    Program(#[from] ProgramError),
+    #[error("a table of the XDP program: {0}")]
+    Map(#[from] MapError),
+    #[error("a table of the XDP program: {0}")]
+    XdpMap(#[from] aya::maps::xdp::XdpMapError),
+    #[error("the XDP program has no table `{0}`")]
+    Missing(&'static str),
+    #[error("attaching the XDP program to {port}: {source}")]
+    Attach { port: String, source: io::Error },
+    #[error("{port} has an XDP program of somebody else's; take it off with `ip link set dev {port} xdp off`")]
+    Taken { port: String },
+    #[error("reading what is attached to {port}: {source}")]
+    Ask { port: String, source: io::Error },
+    #[error("memory of the XDP program's tables: {0}")]
+    Memory(#[from] io::Error),
+}
+
+/// What becomes of frames while the engine does not answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// They are forwarded uninspected.
+    #[default]
+    Open,
+    /// They are dropped.
+    Closed,
+}
+
+/// How the program is to behave.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// A worker that has not finished a batch for so long does not answer.
+    pub stale: Duration,
+    /// Frames a worker may have waiting before it counts as not answering.
+    pub ring_limit: u32,
+    pub workers: u32,
+    pub fail: Policy,
+    /// The same before the engine first answers.
+    pub unready: Policy,
+    /// Frames go to packet sockets behind the program.
+    pub to_stack: bool,
+}
+
+/// Whether the program was there before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    Fresh,
+    /// Of an instance that is gone, with its tables.
+    TakenOver,
+}
+
+/// A port of the pair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    pub name: String,
+    pub ifindex: u32,
+}
+
+/// The program on a pair's ports.
+pub struct Bump {
+    ports: [Port; 2],
+    mode: XdpMode,
+    settings: Mapped<Settings>,
+    workers: Mapped<WorkerRow>,
+    sockets: XskMap<MapData>,
+    flows: HashMap<MapData, FlowKey, FlowEntry>,
+    trusted: LpmTrie<MapData, [u8; 16], u32>,
+    links: Array<MapData, u32>,
+    counts: PerCpuArray<MapData, u64>,
+}
+
+impl Bump {
+    /// Puts the program on the ports, in the driver where `native` and the driver can, or takes over the one that is there.
+    pub fn put_on(ports: [Port; 2], native: bool, terms: &Terms) -> Result<(Bump, Kept), BumpError> {
+        let mut object = Ebpf::load(OBJECT)?;
+        let program: &mut Xdp = object.program_mut(NAME).ok_or(BumpError::Missing(NAME))?.try_into()?;
+        program.load()?;
+        let ours = program.info()?;
+        let there = [on(&ports[0])?, on(&ports[1])?];
+        let same = |info: &ProgramInfo| info.tag() == ours.tag();
+        if let [Some((mode, a)), Some((other, b))] = &there
+            && a.id() == b.id()
+            && same(a)
+            && mode == other
+        {
+            let bump = Bump::of(a, ports.clone(), *mode)?;
+            let wired = |i: usize| bump.rules().ifindex[i].load(Ordering::Relaxed) == ports[i].ifindex;
+            if wired(0) && wired(1) {
+                bump.terms(terms);
+                return Ok((bump, Kept::TakenOver));
+            }
+        }
+        // A mode cannot be changed while a program is there.
+        let mut mode = there.iter().flatten().map(|(m, _)| *m).next().unwrap_or(match native {
+            true => XdpMode::Native,
+            false => XdpMode::Generic,
+        });
+        let mut bump = Bump::of(&ours, ports.clone(), mode)?;
+        bump.wire(&ours)?;
+        bump.terms(terms);
+        let fresh = there.iter().all(Option::is_none);
+        let put = |port: &Port, mode| bpf::attach(port.ifindex, ours.fd().ok().as_ref().map(|f| f.as_fd()), mode);
+        for i in 0..2 {
+            let attached = match put(&ports[i], mode) {
+                Err(_) if mode == XdpMode::Native && fresh => {
+                    // A driver that cannot: both ports in the generic path.
+                    mode = XdpMode::Generic;
+                    if i == 1 {
+                        let _ = bpf::attach(ports[0].ifindex, None, XdpMode::Native);
+                        put(&ports[0], mode).and_then(|()| put(&ports[1], mode))
+                    } else {
+                        put(&ports[0], mode)
+                    }
+                }
+                done => done,
+            };
+            attached.map_err(|source| BumpError::Attach { port: ports[i].name.clone(), source })?;
+        }
+        bump.mode = mode;
+        Ok((bump, Kept::Fresh))
+    }
+
+    /// The program that is on both ports, if it is the one we were built with.
+    pub fn find(ports: [Port; 2]) -> Result<Option<Bump>, BumpError> {
+        match [on(&ports[0])?, on(&ports[1])?] {
+            [Some((mode, a)), Some((_, b))] if a.id() == b.id() => Ok(Some(Bump::of(&a, ports, mode)?)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Takes the program off a port. Whether there was one of ours.
+    pub fn take_off(port: &Port) -> Result<bool, BumpError> {
+        let Some((mode, _)) = on(port)? else { return Ok(false) };
+        let done = bpf::attach(port.ifindex, None, mode);
+        done.map_err(|source| BumpError::Attach { port: port.name.clone(), source })?;
+        Ok(true)
+    }
+
+    fn of(info: &ProgramInfo, ports: [Port; 2], mode: XdpMode) -> Result<Bump, BumpError> {
+        let maps = Maps::of(info)?;
+        Ok(Bump {
+            ports,
+            mode,
+            settings: Mapped::new(maps.get("settings")?.fd().as_fd(), 1)?,
+            workers: Mapped::new(maps.get("workers")?.fd().as_fd(), WORKERS_MAX)?,
+            sockets: XskMap::try_from(Map::from_map_data(maps.get("sockets")?)?)?,
+            flows: HashMap::try_from(Map::from_map_data(maps.get("flows")?)?)?,
+            trusted: LpmTrie::try_from(Map::from_map_data(maps.get("trusted")?)?)?,
+            links: Array::try_from(Map::from_map_data(maps.get("links")?)?)?,
+            counts: PerCpuArray::try_from(Map::from_map_data(maps.get("counts")?)?)?,
+        })
+    }
+
+    /// Tells the program which ports it serves.
+    fn wire(&self, info: &ProgramInfo) -> Result<(), BumpError> {
+        let mut out: DevMap<MapData> = DevMap::try_from(Map::from_map_data(Maps::of(info)?.get("ports")?)?)?;
+        for (i, port) in (0u32..).zip(&self.ports) {
+            out.set(i, port.ifindex, None, 0)?;
+            if let Some(slot) = self.rules().ifindex.get(i as usize) {
+                slot.store(port.ifindex, Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+
+    fn rules(&self) -> &Settings {
+        &self.settings.rows()[0]
+    }
+
+    fn terms(&self, t: &Terms) {
+        let number = |p: Policy| u32::from(p == Policy::Closed);
+        let s = self.rules();
+        s.stale_ns.store(t.stale.as_nanos() as u64, Ordering::Relaxed);
+        s.ring_limit.store(t.ring_limit, Ordering::Relaxed);
+        s.fail.store(number(t.fail), Ordering::Relaxed);
+        s.unready.store(number(t.unready), Ordering::Relaxed);
+        s.to_stack.store(t.to_stack.into(), Ordering::Relaxed);
+        s.workers.store(t.workers, Ordering::Relaxed);
+        s.ready.store(0, Ordering::Release);
+    }
+
+    pub fn ports(&self) -> &[Port; 2] {
+        &self.ports
+    }
+
+    pub fn mode(&self) -> XdpMode {
+        self.mode
+    }
+
+    /// The engine has begun to answer, with all its sockets in place. From now on its beats count.
+    pub fn ready(&self, yes: bool) {
+        self.rules().ready.store(yes.into(), Ordering::Release);
+    }
+
+    pub fn is_ready(&self) -> bool {
+        self.rules().ready.load(Ordering::Acquire) != 0
+    }
+
+    /// The operator has everything through, or not.
+    pub fn bypass(&self, on: bool) {
+        self.rules().bypass.store(on.into(), Ordering::Relaxed);
+    }
+
+    pub fn bypassed(&self) -> bool {
+        self.rules().bypass.load(Ordering::Relaxed) != 0
+    }
+
+    /// Entries of flows made before are void from now on.
+    pub fn new_epoch(&self) -> u64 {
+        self.rules().epoch.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// The worker's row, for its beat.
+    pub fn worker(&self, n: usize) -> Option<&WorkerRow> {
+        self.workers.rows().get(n)
+    }
+
+    /// Frames of a queue go to this AF_XDP socket.
+    pub fn serve(&mut self, queue: usize, port: usize, socket: BorrowedFd<'_>) -> Result<(), BumpError> {
+        use std::os::fd::AsRawFd;
+        let slot = (port * super::layout::QUEUES_MAX + queue) as u32;
+        Ok(self.sockets.set(slot, socket.as_raw_fd(), 0)?)
+    }
+
+    /// The kernel forwards or drops a direction of a flow by itself.
+    pub fn keep_flow(&mut self, key: &FlowKey, action: FlowAction, until: u32) -> Result<(), BumpError> {
+        let epoch = self.rules().epoch.load(Ordering::Relaxed);
+        let shown_ns = bpf::monotonic_ns();
+        let entry = FlowEntry { epoch, shown_ns, frames: 0, bytes: 0, action: action as u32, until };
+        Ok(self.flows.insert(key, entry, 0)?)
+    }
+
+    /// It does so no more. What it did meanwhile.
+    pub fn release_flow(&mut self, key: &FlowKey) -> Option<FlowEntry> {
+        let entry = self.flows.get(key, 0).ok();
+        let _ = self.flows.remove(key);
+        entry
+    }
+
+    /// Every flow that the kernel keeps.
+    pub fn kept_flows(&self) -> impl Iterator<Item = (FlowKey, FlowEntry)> {
+        self.flows.iter().filter_map(Result::ok)
+    }
+
+    /// Traffic from or to these networks is forwarded uninspected. Prefix lengths are of the address's own family.
+    pub fn trust(&mut self, networks: &[(IpAddr, u8)]) -> Result<(), BumpError> {
+        let old: Vec<_> = self.trusted.keys().filter_map(Result::ok).collect();
+        for key in old {
+            self.trusted.remove(&key)?;
+        }
+        for (addr, prefix) in networks.iter().take(TRUSTED_MAX) {
+            let mapped = if addr.is_ipv4() { 96 } else { 0 };
+            self.trusted.insert(&Key::new(u32::from(*prefix) + mapped, octets(*addr)), 1, 0)?;
+        }
+        self.rules().trusted.store(u32::from(!networks.is_empty()), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// What becomes of frames of a class that is no IP.
+    pub fn link_policy(&mut self, class: u32, action: u32) -> Result<(), BumpError> {
+        Ok(self.links.set(class, action, 0)?)
+    }
+
+    /// What the program counted, by port.
+    pub fn counts(&self, port: usize) -> Vec<u64> {
+        let of = |c: &Count| {
+            let index = (port * Count::ALL.len()) as u32 + *c as u32;
+            self.counts.get(&index, 0).map_or(0, |by_cpu| by_cpu.iter().sum())
+        };
+        Count::ALL.iter().map(of).collect()
+    }
+}
+
+/// Our program on a port, whichever version of it.
+fn on(port: &Port) -> Result<Option<(XdpMode, ProgramInfo)>, BumpError> {
+    let there = bpf::attached(port.ifindex).map_err(|source| BumpError::Ask { port: port.name.clone(), source })?;
+    let Some((mode, id)) = there else { return Ok(None) };
+    match loaded_programs().flatten().find(|p| p.id() == id) {
+        Some(info) if info.name_as_str() == Some(NAME) => Ok(Some((mode, info))),
+        _ => Err(BumpError::Taken { port: port.name.clone() }),
+    }
+}
+
+/// The program's tables, by name.
+struct Maps(Vec<u32>);
+
+impl Maps {
+    fn of(info: &ProgramInfo) -> Result<Maps, BumpError> {
+        Ok(Maps(info.map_ids()?.unwrap_or_default()))
+    }
+
+    fn get(&self, name: &'static str) -> Result<MapData, BumpError> {
+        for id in &self.0 {
+            let map = MapData::from_id(*id)?;
+            if map.info()?.name_as_str() == Some(name) {
+                return Ok(map);
+            }
+        }
+        Err(BumpError::Missing(name))
+    }
+}

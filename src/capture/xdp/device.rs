@@ -1,0 +1,410 @@
+//! A worker's AF_XDP sockets as a [`Live`] device.
+//!
+//! A worker serves the same queues of both ports. All workers of a pair share one piece of memory, so that a frame leaves
+//! through the other port, or is handed to another worker, where it lies. A place belongs to the worker it was first given
+//! to and comes back to it, so that none runs dry.
+
+use super::layout::{QUEUES_MAX, WORKERS_MAX};
+use crate::Error;
+use crate::live::{Live, Traffic};
+use crate::sys::xsk::{self, Bell, Binding, Chunk, Socket, Spot, Umem};
+use engine::decode::{Frame, LinkType, PortId};
+use engine::types::Timestamp;
+use rtrb::{Consumer, Producer, RingBuffer};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Frames that may wait between two workers.
+const HANDED_MAX: usize = 2048;
+/// A dead instance's sockets may hold a queue so long.
+const BUSY_FOR: Duration = Duration::from_secs(3);
+
+/// What to open.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening {
+    pub ifindex: [u32; 2],
+    /// Longest frame either port may carry, with its header and tags.
+    pub frame_max: usize,
+    pub queues: usize,
+    pub workers: usize,
+    /// Entries of each ring, a power of two.
+    pub ring: u32,
+    /// Never without a copy.
+    pub copy: bool,
+    /// Microseconds; 0 off.
+    pub busy_poll_us: u32,
+}
+
+/// Bytes in front of a frame that the kernel keeps for itself.
+const HEADROOM: usize = 256;
+
+impl Opening {
+    /// Bytes of a place; `None` where a frame may be longer than one can be.
+    pub fn place(&self) -> Option<usize> {
+        [2048, 4096].into_iter().find(|p| self.frame_max + HEADROOM <= *p)
+    }
+}
+
+/// A frame of the batch.
+struct Taken {
+    /// Gone once settled.
+    chunk: Option<Chunk>,
+    port: u8,
+}
+
+/// Frames and free places on their way to another worker.
+struct Desk {
+    frames: Producer<(Chunk, u8)>,
+    home: Producer<Spot>,
+    bell: Arc<Bell>,
+    asleep: Arc<AtomicBool>,
+    /// Something was put there since it was last rung.
+    rung: bool,
+}
+
+struct Inbox {
+    frames: Consumer<(Chunk, u8)>,
+    home: Consumer<Spot>,
+}
+
+pub struct XdpDevice {
+    /// By queue, both ports.
+    sockets: Vec<[Socket; 2]>,
+    umem: Arc<Umem>,
+    free: Vec<Spot>,
+    /// Offsets that are ours.
+    own: std::ops::Range<u64>,
+    share: u64,
+    batch: Vec<Taken>,
+    now: Timestamp,
+    number: u64,
+    /// To other workers, by their number; none to ourselves.
+    desks: Vec<Option<Desk>>,
+    inboxes: Vec<Inbox>,
+    bell: Arc<Bell>,
+    asleep: Arc<AtomicBool>,
+    /// Which socket is asked first.
+    turn: usize,
+    traffic: Traffic,
+}
+
+/// The sockets of a pair, a device for each worker; device `w` serves queues `w`, `w + workers`, and so on.
+pub fn open(o: &Opening) -> Result<Vec<XdpDevice>, Error> {
+    let failed = |what: &str, source: io::Error| Error::Live { what: what.into(), source };
+    let place = o.place().ok_or_else(|| {
+        failed("AF_XDP: frames of this size do not fit", io::Error::from(io::ErrorKind::InvalidInput))
+    })?;
+    let workers = o.workers.clamp(1, WORKERS_MAX).min(o.queues.max(1));
+    let queues = o.queues.clamp(1, QUEUES_MAX);
+    // A socket's places are in its fill ring, in its transmit ring, and in a batch or another worker's hands.
+    let per_queue = 2 * 3 * o.ring as usize;
+    let (umem, mut spots) = Umem::new(queues * per_queue, place).map_err(|e| failed("memory for frames", e))?;
+    let mut parts: Vec<Vec<[Socket; 2]>> = (0..workers).map(|_| Vec::new()).collect();
+    let mut sockets: Vec<Socket> = Vec::new();
+    for queue in 0..queues as u32 {
+        for ifindex in o.ifindex {
+            let b = Binding { ifindex, queue, ring: o.ring, copy: o.copy, busy_poll_us: o.busy_poll_us };
+            let socket = patiently(|| Socket::bind(&umem, b, sockets.first()));
+            sockets.push(socket.map_err(|e| failed(&format!("AF_XDP socket on queue {queue}"), e))?);
+        }
+    }
+    let mut pairs = sockets.into_iter();
+    let mut queue = 0;
+    while let (Some(a), Some(b)) = (pairs.next(), pairs.next()) {
+        parts[queue % workers].push([a, b]);
+        queue += 1;
+    }
+    let share = (spots.len() / workers) as u64 * place as u64;
+    let mut devices: Vec<XdpDevice> = Vec::new();
+    for (w, sockets) in parts.into_iter().enumerate().rev() {
+        let free = spots.split_off(w * (share as usize / place));
+        devices.push(XdpDevice {
+            sockets,
+            umem: umem.clone(),
+            free,
+            own: w as u64 * share..(w as u64 + 1) * share,
+            share,
+            batch: Vec::new(),
+            now: Timestamp::ZERO,
+            number: 0,
+            desks: (0..workers).map(|_| None).collect(),
+            inboxes: Vec::new(),
+            bell: Arc::new(Bell::new().map_err(|e| failed("eventfd", e))?),
+            asleep: Arc::new(AtomicBool::new(false)),
+            turn: 0,
+            traffic: Traffic::default(),
+        });
+    }
+    devices.reverse();
+    join(&mut devices, o.ring as usize * 6 * queues.div_ceil(workers));
+    for d in &mut devices {
+        d.supply();
+    }
+    Ok(devices)
+}
+
+/// Lays rings from each worker to each other; `places` is what one may hold of another's.
+fn join(devices: &mut [XdpDevice], places: usize) {
+    for from in 0..devices.len() {
+        for to in (0..devices.len()).filter(|to| *to != from) {
+            let (frames, frames_out) = RingBuffer::new(HANDED_MAX);
+            let (home, home_out) = RingBuffer::new(places);
+            let (bell, asleep) = (devices[to].bell.clone(), devices[to].asleep.clone());
+            devices[to].inboxes.push(Inbox { frames: frames_out, home: home_out });
+            devices[from].desks[to] = Some(Desk { frames, home, bell, asleep, rung: false });
+        }
+    }
+}
+
+/// Tries again while the queue is held.
+fn patiently<T>(mut bind: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let since = Instant::now();
+    loop {
+        match bind() {
+            Err(e) if e.raw_os_error() == Some(libc::EBUSY) && since.elapsed() < BUSY_FOR => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            done => return done,
+        }
+    }
+}
+
+impl XdpDevice {
+    /// The descriptors to put into the program's table: queue, port, socket.
+    pub fn descriptors(&self, worker: usize, workers: usize) -> impl Iterator<Item = (usize, usize, BorrowedFd<'_>)> {
+        let by_queue = self.sockets.iter().enumerate();
+        by_queue.flat_map(move |(i, pair)| {
+            let queue = worker + i * workers;
+            pair.iter().enumerate().map(move |(port, s)| (queue, port, s.as_fd()))
+        })
+    }
+
+    /// Whether the driver gives its frames without a copy.
+    pub fn zero_copy(&self) -> bool {
+        self.sockets.iter().flatten().all(Socket::zero_copy)
+    }
+
+    fn supply(&mut self) {
+        for s in self.sockets.iter_mut().flatten() {
+            s.reap(&mut self.free);
+        }
+        for inbox in &mut self.inboxes {
+            while let Ok(spot) = inbox.home.pop() {
+                self.free.push(spot);
+            }
+        }
+        let XdpDevice { sockets, free, own, desks, share, .. } = self;
+        // Places of other workers go home.
+        let mut i = 0;
+        while desks.len() > 1 && i < free.len() {
+            if own.contains(&free[i].offset()) {
+                i += 1;
+                continue;
+            }
+            let spot = free.swap_remove(i);
+            let home = (spot.offset() / *share) as usize;
+            if let Some(Some(desk)) = desks.get_mut(home)
+                && let Err(rtrb::PushError::Full(_)) = desk.home.push(spot)
+            {
+                // Cannot be: the ring has room for every place there is.
+                break;
+            }
+        }
+        for s in sockets.iter_mut().flatten() {
+            s.supply(free);
+        }
+    }
+
+    /// Takes what has arrived. No wait.
+    fn take(&mut self, max: usize) {
+        let XdpDevice { sockets, inboxes, batch, traffic, turn, .. } = self;
+        for inbox in inboxes.iter_mut() {
+            while batch.len() < max
+                && let Ok((chunk, port)) = inbox.frames.pop()
+            {
+                traffic.taken += 1;
+                batch.push(Taken { chunk: Some(chunk), port });
+            }
+        }
+        let n = 2 * sockets.len();
+        *turn = (*turn + 1) % n.max(1);
+        for i in 0..n {
+            let at = (*turn + i) % n;
+            let (left, shares) = (max.saturating_sub(batch.len()), n - i);
+            let Some(pair) = sockets.get_mut(at / 2) else { continue };
+            let Some(socket) = pair.get_mut(at % 2) else { continue };
+            // Each gets its share first; what one leaves is the others'.
+            let got = socket.receive(left.div_ceil(shares), |chunk| {
+                batch.push(Taken { chunk: Some(chunk), port: (at % 2) as u8 });
+            });
+            traffic.received += got as u64;
+        }
+    }
+
+    fn sleep(&mut self, wait: Duration) -> Result<(), Error> {
+        self.asleep.store(true, Ordering::SeqCst);
+        let waiting = self.inboxes.iter().any(|i| !i.frames.is_empty());
+        if !waiting {
+            let mut fds: Vec<BorrowedFd<'_>> = Vec::with_capacity(2 * self.sockets.len() + 1);
+            fds.extend(self.sockets.iter().flatten().map(Socket::as_fd));
+            fds.push(self.bell.as_fd());
+            let done = xsk::wait(&fds, wait.as_millis().min(1_000) as i32);
+            done.map_err(|source| Error::Live { what: "waiting for frames".into(), source })?;
+            self.bell.still();
+        }
+        self.asleep.store(false, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn send(&mut self, port: usize, chunk: Chunk) -> bool {
+        // The first of our queues: what leaves has been received there, or by a worker that shares with us.
+        let Some(pair) = self.sockets.first_mut() else { return false };
+        let Some(socket) = pair.get_mut(port & 1) else { return false };
+        let chunk = match socket.send(chunk) {
+            Ok(()) => return true,
+            Err(chunk) => chunk,
+        };
+        let _ = socket.kick();
+        socket.reap(&mut self.free);
+        match socket.send(chunk) {
+            Ok(()) => true,
+            Err(chunk) => {
+                self.traffic.unsent += 1;
+                self.free.push(self.umem.clear(chunk));
+                false
+            }
+        }
+    }
+}
+
+impl Live for XdpDevice {
+    fn receive(&mut self, max: usize, wait: Duration) -> Result<usize, Error> {
+        let XdpDevice { batch, free, umem, .. } = self;
+        free.extend(batch.drain(..).filter_map(|t| t.chunk).map(|c| umem.clear(c)));
+        self.supply();
+        self.take(max);
+        if self.batch.is_empty() && !wait.is_zero() {
+            self.sleep(wait)?;
+            self.supply();
+            self.take(max);
+        }
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.now = self.now.max(Timestamp::from_nanos(since.as_nanos() as u64));
+        self.number += self.batch.len() as u64;
+        Ok(self.batch.len())
+    }
+
+    fn frames<'d>(&'d self, into: &mut Vec<Frame<'d>>) {
+        let first = self.number - self.batch.len() as u64;
+        into.extend(self.batch.iter().zip(first + 1..).map(|(t, number)| {
+            let data = t.chunk.as_ref().map_or(&[][..], |c| self.umem.bytes(c));
+            Frame {
+                ts: self.now,
+                number,
+                link: LinkType::ETHERNET,
+                port: PortId(t.port.into()),
+                data,
+                wire_len: data.len() as u32,
+            }
+        }));
+    }
+
+    fn forward(&mut self, i: usize) {
+        let Some(taken) = self.batch.get_mut(i) else { return };
+        let Some(chunk) = taken.chunk.take() else { return };
+        let port = usize::from(taken.port) ^ 1;
+        self.traffic.forwarded += u64::from(self.send(port, chunk));
+    }
+
+    fn replace(&mut self, i: usize, data: &[u8]) {
+        let Some(taken) = self.batch.get_mut(i) else { return };
+        let Some(chunk) = taken.chunk.take() else { return };
+        let port = usize::from(taken.port) ^ 1;
+        match self.umem.write(self.umem.clear(chunk), data) {
+            Ok(chunk) => self.traffic.forwarded += u64::from(self.send(port, chunk)),
+            Err(spot) => {
+                self.traffic.unsent += 1;
+                self.free.push(spot);
+            }
+        }
+    }
+
+    fn discard(&mut self, i: usize) {
+        if let Some(chunk) = self.batch.get_mut(i).and_then(|t| t.chunk.take()) {
+            self.traffic.discarded += 1;
+            self.free.push(self.umem.clear(chunk));
+        }
+    }
+
+    fn hand_over(&mut self, i: usize, worker: usize) -> bool {
+        let Some(Some(desk)) = self.desks.get_mut(worker) else { return false };
+        let Some(taken) = self.batch.get_mut(i) else { return false };
+        let Some(chunk) = taken.chunk.take() else { return true };
+        match desk.frames.push((chunk, taken.port)) {
+            Ok(()) => {
+                desk.rung = true;
+                self.traffic.handed += 1;
+                true
+            }
+            Err(rtrb::PushError::Full((chunk, _))) => {
+                taken.chunk = Some(chunk);
+                false
+            }
+        }
+    }
+
+    fn inject(&mut self, port: PortId, data: &[u8]) {
+        let sent = match self.free.pop().map(|spot| self.umem.write(spot, data)) {
+            Some(Ok(chunk)) => self.send(port.0.into(), chunk),
+            Some(Err(spot)) => {
+                self.free.push(spot);
+                self.traffic.unsent += 1;
+                false
+            }
+            None => {
+                self.traffic.unsent += 1;
+                false
+            }
+        };
+        self.traffic.injected += u64::from(sent);
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        for desk in self.desks.iter_mut().flatten() {
+            if std::mem::take(&mut desk.rung) && desk.asleep.load(Ordering::SeqCst) {
+                desk.bell.ring();
+            }
+        }
+        for socket in self.sockets.iter_mut().flatten() {
+            socket.kick().map_err(|source| Error::Live { what: "sending".into(), source })?;
+        }
+        Ok(())
+    }
+
+    fn throw_away(&mut self) {
+        loop {
+            let before = self.batch.len();
+            self.take(before + 4096);
+            let got = self.batch.len() - before;
+            for i in before..self.batch.len() {
+                if let Some(chunk) = self.batch.get_mut(i).and_then(|t| t.chunk.take()) {
+                    self.free.push(self.umem.clear(chunk));
+                }
+            }
+            self.batch.truncate(before);
+            self.traffic.stale += got as u64;
+            if got == 0 {
+                break;
+            }
+        }
+        self.supply();
+    }
+
+    fn traffic(&self) -> Traffic {
+        let lost = self.sockets.iter().flatten().map(Socket::lost).sum();
+        Traffic { lost, ..self.traffic }
+    }
+}
