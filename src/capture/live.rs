@@ -61,5 +61,6 @@ pub trait Live: Send {
     /// Throws away all that has arrived unread: after a stall it is too old to be sent.
     fn throw_away(&mut self);
 
+    /// Asked after every batch: no system call. What the kernel lost may be a few batches old.
     fn traffic(&self) -> Traffic;
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
+  stopgap run --inline eth0:eth1 -S 'rules/*.rules' -l /var/log/stopgap
+      a transparent IPS between two ports
   stopgap replay -S 'rules/*.rules' -l out capture.pcap
       alerts of a capture, in out/eve.json
   stopgap replay --inline -S 'rules/*.rules' -l out -w forwarded.pcapng capture.pcap
@@ -30,6 +32,15 @@ pub enum Command {
     /// Run captures through the engine: alerts, and inline also verdicts
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(ReplayArgs),
+    /// Stand on the wire: a transparent IPS between two ports, or a watcher of mirror ports
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(RunArgs),
+    /// Talk to a run: what it does, new rules, everything through
+    #[command(after_help = CTL_EXAMPLES)]
+    Ctl(CtlArgs),
+    /// Take the kernel's program off a pair's ports: no more forwarding between them
+    #[command(after_help = "Example:\n  stopgap detach eth0:eth1")]
+    Detach(DetachArgs),
     /// Run a capture with Suricata's options and configuration
     #[command(after_help = SURICATA_EXAMPLES)]
     Suricata(crate::suricata::args::SuricataArgs),
@@ -90,6 +101,136 @@ pub struct ReplayArgs {
     pub json: bool,
 }
 
+const RUN_EXAMPLES: &str = "\
+Examples:
+  stopgap run --inline eth0:eth1 -S 'rules/*.rules' -l /var/log/stopgap
+      a transparent IPS between two ports; drop, reject and replace take effect
+  stopgap run --tap eth2 -S 'rules/*.rules' -l /var/log/stopgap
+      watch a mirror port
+  stopgap run --inline eth0:eth1 --fail closed -c /etc/stopgap/gateway.yaml -l /var/log/stopgap
+      while the engine does not answer, nothing passes
+
+The kernel forwards between the ports by itself before the rules have loaded, after a crash, and when the run ends,
+unless told otherwise; `stopgap detach A:B` (or --detach) ends that.";
+
+/// A live run.
+#[derive(Args, Clone, Debug)]
+pub struct RunArgs {
+    /// Be the wire between these two ports; may be given several times
+    #[arg(long, value_name = "A:B", value_parser = crate::run::plan::pair)]
+    pub inline: Vec<(String, String)>,
+    /// Watch this mirror port; may be given several times
+    #[arg(long, value_name = "PORT")]
+    pub tap: Vec<String>,
+    #[command(flatten)]
+    pub rules: RuleArgs,
+    /// Write eve.json into this directory, which is made if missing
+    #[arg(short = 'l', long = "log-dir", value_name = "DIR")]
+    pub log_dir: Option<PathBuf>,
+    /// Workers of each pair [default: one for each queue, at most one for each core]
+    #[arg(short = 'j', long = "jobs", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub jobs: Option<u16>,
+    /// Event types to log, such as alert,drop,http [default: all but netflow]
+    #[arg(long, value_name = "TYPES", value_delimiter = ',')]
+    pub events: Option<Vec<String>>,
+    /// Verify checksums of all packets, or of none
+    #[arg(short = 'k', long = "checksums", value_name = "WHICH")]
+    pub checksums: Option<ChecksumArg>,
+    /// How frames come in
+    #[arg(long, value_name = "HOW")]
+    pub capture: Option<CaptureArg>,
+    /// What happens to frames while the engine does not answer [default: open]
+    #[arg(long, value_name = "HOW")]
+    pub fail: Option<FailArg>,
+    /// The same before the rules have loaded [default: open]
+    #[arg(long, value_name = "HOW")]
+    pub until_ready: Option<FailArg>,
+    /// Where `stopgap ctl` finds this run [default: /run/stopgap/control.sock]
+    #[arg(long, value_name = "PATH")]
+    pub control: Option<PathBuf>,
+    /// When the run ends, take the kernel's program off the ports: nothing is forwarded any more
+    #[arg(long)]
+    pub detach: bool,
+    /// The data plane of one lane; only the supervisor says this
+    #[arg(long, hide = true, value_name = "LANE")]
+    pub data_plane: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CaptureArg {
+    /// AF_XDP where it can be, else AF_PACKET
+    Auto,
+    AfXdp,
+    AfPacket,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FailArg {
+    /// They are forwarded uninspected
+    Open,
+    /// They are dropped
+    Closed,
+}
+
+const CTL_EXAMPLES: &str = "\
+Examples:
+  stopgap ctl status
+      what runs, since when, and whether the kernel forwards by itself
+  stopgap ctl stats | jq .lanes
+      every counter, as JSON
+  stopgap ctl reload
+      rules and configuration anew; returns when every worker runs them, or says what is wrong and changes nothing
+  stopgap ctl bypass on eth0:eth1
+      everything through uninspected, until `bypass off`
+
+Exit code: 0 done; 1 the run refused; 2 there is no run.";
+
+#[derive(Args, Debug)]
+pub struct CtlArgs {
+    /// The run's control socket
+    #[arg(long, value_name = "PATH", default_value = "/run/stopgap/control.sock")]
+    pub control: PathBuf,
+    #[command(subcommand)]
+    pub command: CtlCommand,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum CtlCommand {
+    /// What runs, in words
+    Status {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Every counter, as JSON
+    Stats,
+    /// Rules and configuration anew
+    Reload {
+        /// Take what loads, even if some rules do not
+        #[arg(long)]
+        partial: bool,
+    },
+    /// Everything through uninspected, or not any more
+    Bypass {
+        state: Switch,
+        /// Of this pair alone
+        #[arg(value_name = "A:B")]
+        pair: Option<String>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    On,
+    Off,
+}
+
+#[derive(Args, Debug)]
+pub struct DetachArgs {
+    #[arg(value_name = "A:B", value_parser = crate::run::plan::pair)]
+    pub pair: (String, String),
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ChecksumArg {
     None,
@@ -106,7 +247,7 @@ Examples:
       do configuration and rules load: exit code 0 or 1";
 
 /// Where rules and what they refer to come from.
-#[derive(Args, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct RuleArgs {
     /// Rule file or pattern such as 'rules/*.rules'; may be given several times
     #[arg(short = 'S', long = "rules", value_name = "FILES")]
@@ -115,7 +256,7 @@ pub struct RuleArgs {
     pub settings: SettingArgs,
 }
 
-#[derive(Args, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct SettingArgs {
     /// Configuration file (YAML)
     #[arg(short = 'c', long = "config", value_name = "FILE")]

@@ -4,10 +4,13 @@ mod cli;
 mod console;
 mod keywords;
 mod lists;
+mod outputs;
 mod replay;
 mod rules;
 mod ruleset;
+mod run;
 mod suricata;
+mod workers;
 
 use clap::Parser;
 use cli::{Command, ConfigCommand, RulesCommand};
@@ -26,6 +29,9 @@ fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     let run = AssertUnwindSafe(|| match cli.command {
         Command::Replay(args) => replay::run(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Ctl(args) => run::ctl::run(&args),
+        Command::Detach(args) => run::detach(&args),
         Command::Suricata(args) => suricata::run(&args),
         Command::Config(ConfigCommand::Import(args)) => suricata::import(&args),
         Command::Rules(RulesCommand::Check(args)) => rules::check(&args),

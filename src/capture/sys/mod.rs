@@ -1,4 +1,5 @@
 //! System calls and memory shared with the kernel. The one room of `capture` where `unsafe` is.
 
 pub mod bpf;
+pub mod host;
 pub mod xsk;

@@ -217,6 +217,13 @@ impl Bump {
         self.rules().ready.store(yes.into(), Ordering::Release);
     }
 
+    /// The engine goes away: what holds while it does not answer holds at once.
+    pub fn unready(&self) {
+        let s = self.rules();
+        s.unready.store(s.fail.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.ready(false);
+    }
+
     pub fn is_ready(&self) -> bool {
         self.rules().ready.load(Ordering::Acquire) != 0
     }

@@ -6,6 +6,7 @@
 pub mod lists;
 pub mod outputs;
 mod resolve;
+pub mod run;
 mod schema;
 mod spelled;
 pub mod suricata;

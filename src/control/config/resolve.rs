@@ -3,6 +3,7 @@
 use super::Error;
 use super::lists::Lists;
 use super::outputs::{self, Outputs};
+use super::run::Run;
 use super::schema::{Checksums, Document, ProtoTimeouts};
 use super::values::{Causes, Hosts, Size};
 use engine::applayer::files::Hashes;
@@ -92,6 +93,7 @@ pub struct Config {
     pub outputs: Outputs,
     pub file_store: Option<FileStore>,
     pub action_order: ActionOrder,
+    pub run: Run,
     causes: Causes,
 }
 
@@ -122,6 +124,7 @@ impl Config {
         c.rule_files = d.rules.files.clone().unwrap_or_default();
         c.off = switched_off(d, &c.proto);
         c.causes = d.exception_policies.clone();
+        c.run = Run::of(&d.run)?;
         if let Some(words) = &d.action_order {
             c.action_order = ActionOrder::from_words(words.iter().map(String::as_str)).map_err(|why| Error {
                 origin: "configuration".into(),

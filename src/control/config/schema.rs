@@ -4,6 +4,7 @@
 
 use super::lists::Sets;
 use super::outputs::written::Outputs;
+use super::run::RunSection;
 use super::values::{
     AfterHandshake, Causes, Fingerprints, Groups, Hosts, NetSeconds, Overlap, PortList, Ports, Size, StreamOs, Urgent,
 };
@@ -77,6 +78,7 @@ section! {
         data_dir: Option<String>,
         datasets: Datasets,
         reputation: Reputation,
+        run: RunSection,
     }
 }
 

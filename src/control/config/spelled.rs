@@ -1,7 +1,7 @@
 //! Values back into their spelling, so that a document can be written: what is written reads as what was read.
 
 use super::values::{
-    AfterHandshake, Causes, Fingerprints, Groups, Hosts, NetSeconds, Overlap, PortList, Ports, Size, StreamOs, Urgent,
+    AfterHandshake, Causes, Fingerprints, Groups, Hosts, NetSeconds, Nets, Overlap, PortList, Ports, Size, StreamOs, Urgent,
 };
 use engine::decode::{self, OverlapPolicy};
 use engine::proto::Fingerprint;
@@ -69,6 +69,12 @@ impl Serialize for Hosts {
             map.serialize_entry(of_one.first().map_or("", |h| h.0.as_str()), &nets)?;
         }
         map.end()
+    }
+}
+
+impl Serialize for Nets {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_seq(self.0.iter().map(|(net, prefix)| format!("{net}/{prefix}")))
     }
 }
 

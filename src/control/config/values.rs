@@ -339,6 +339,17 @@ impl<'de> Deserialize<'de> for NetSeconds {
     }
 }
 
+/// Address ranges.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Nets(pub Vec<(IpAddr, u8)>);
+
+impl<'de> Deserialize<'de> for Nets {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let all = Vec::<Net>::deserialize(d)?;
+        Ok(Nets(all.into_iter().map(|Net(net, prefix)| (net, prefix)).collect()))
+    }
+}
+
 struct Net(IpAddr, u8);
 
 impl<'de> Deserialize<'de> for Net {

@@ -27,9 +27,9 @@ pub struct EveFile {
 }
 
 impl EveFile {
-    /// Creates or empties `path`.
-    pub fn create(path: &Path, style: Style) -> Result<Self, WriteError> {
-        match File::create(path) {
+    /// Creates `path`, or empties it, or goes on at its end.
+    pub fn create(path: &Path, style: Style, append: bool) -> Result<Self, WriteError> {
+        match File::options().create(true).write(true).append(append).truncate(!append).open(path) {
             Ok(file) => Ok(EveFile::to(path, style, Box::new(file))),
             Err(source) => Err(WriteError { path: path.into(), source }),
         }
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn a_full_disk_is_said_with_the_file() {
         let path = Path::new("/dev/full");
-        let Ok(mut log) = EveFile::create(path, Style::default()) else { return };
+        let Ok(mut log) = EveFile::create(path, Style::default(), false) else { return };
         let mut records = Records::new(1 << 12);
         records.write(&Head::new(Kind::Stats, Timestamp::ZERO, 1), |_| {});
         log.write(&records.iter().next().unwrap(), None).unwrap();
@@ -91,6 +91,6 @@ mod tests {
 
     #[test]
     fn a_directory_is_refused() {
-        assert!(EveFile::create(&std::env::temp_dir(), Style::default()).is_err());
+        assert!(EveFile::create(&std::env::temp_dir(), Style::default(), false).is_err());
     }
 }

@@ -5,13 +5,13 @@
 //! end at the same packets, in the order they began.
 
 use super::divide::Divider;
-use super::outputs::{Outputs, Part};
 use super::turnstile::Turnstile;
 use crate::console::Failure;
-use engine::applayer::ProtocolCounts;
+use crate::outputs::{Outputs, Part};
+use crate::workers::Tally;
 use engine::decode::{Frame, LinkType, PortId};
 use engine::detect::compile::Ruleset;
-use engine::types::{Cause, Counters, Policies, Timestamp};
+use engine::types::Timestamp;
 use engine::worker::{Config, FrameVerdict, HostTable, Injected, Moment, Output, Shared, Worker};
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
 use std::collections::VecDeque;
@@ -29,20 +29,6 @@ pub struct Shape {
     pub jobs: usize,
     /// Frames a worker takes at once.
     pub batch: usize,
-}
-
-/// What workers counted.
-#[derive(Clone, Debug)]
-pub struct Tally {
-    pub counters: Counters,
-    /// By row of the decode events.
-    pub decode_events: Vec<u64>,
-    pub stream_events: Vec<u64>,
-    pub protocols: ProtocolCounts,
-    pub exceptions: [u64; Cause::COUNT],
-    pub policies: Policies,
-    pub first: Timestamp,
-    pub now: Timestamp,
 }
 
 pub struct Crew {
@@ -207,24 +193,10 @@ impl Crew {
             Hands::One { mut worker, mut out, .. } => {
                 worker.finish(&mut out);
                 outputs.endings(&[out.records.take(Vec::new())])?;
-                Ok(Tally { first, now, ..tally(&worker) })
+                Ok(Tally { first, now, ..Tally::of(&worker) })
             }
             Hands::Many(many) => Ok(Tally { first, now, ..many.finish(outputs)? }),
         }
-    }
-}
-
-fn tally(w: &Worker) -> Tally {
-    let decode_events = w.decode_events().to_vec();
-    Tally {
-        counters: w.counters().clone(),
-        decode_events,
-        stream_events: w.stream_events().to_vec(),
-        protocols: w.protocols().clone(),
-        exceptions: *w.exceptions(),
-        policies: w.policies().clone(),
-        first: Timestamp::ZERO,
-        now: w.now(),
     }
 }
 
@@ -277,7 +249,7 @@ impl Hand {
         // Others may still have flows to end.
         self.turn.at(Moment { number: u64::MAX, ending: u64::MAX });
         let records = self.out.records.take(Vec::new());
-        Answer::Finished { records, tally: Box::new(tally(&self.worker)) }
+        Answer::Finished { records, tally: Box::new(Tally::of(&self.worker)) }
     }
 }
 
@@ -389,18 +361,5 @@ impl Many {
         }
         outputs.endings(&records)?;
         all.ok_or_else(|| Failure(STOPPED.into()))
-    }
-}
-
-impl Tally {
-    fn add(&mut self, other: &Tally) {
-        self.counters.merge(&other.counters);
-        self.decode_events.iter_mut().zip(&other.decode_events).for_each(|(a, b)| *a += b);
-        self.stream_events.iter_mut().zip(&other.stream_events).for_each(|(a, b)| *a += b);
-        self.protocols.merge(&other.protocols);
-        for (a, b) in self.exceptions.iter_mut().zip(other.exceptions) {
-            *a += b;
-        }
-        self.now = self.now.max(other.now);
     }
 }

@@ -5,27 +5,27 @@
 
 mod crew;
 mod divide;
-mod outputs;
 mod progress;
 mod summary;
 mod turnstile;
 
 use crate::cli::{ChecksumArg, ReplayArgs};
 use crate::console::{DONE, Failure, Outcome, PARTLY, error, note, print, warning};
+use crate::outputs::Outputs;
 use crate::ruleset::{self, Loaded, Reading};
+use crate::workers;
 use capture::{Reader, Receive};
 use control::config::outputs::{EveLog, union};
 use control::config::{self, Config};
 use crew::Crew;
 pub use crew::Shape;
 use divide::Divider;
-use engine::decode::{Frame, HostPolicies, OverlapPolicy};
+use engine::decode::Frame;
 use engine::detect::compile::Ruleset;
 use engine::detect::lang::Severity;
 use engine::record::{self, RulesRead};
 use engine::types::Cause;
 use engine::worker;
-use outputs::Outputs;
 use progress::Progress;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -164,31 +164,13 @@ struct Replay {
 }
 
 impl Replay {
-    fn worker_config(&self, input: usize) -> worker::Config {
-        let c = &self.config;
-        let mut decode = c.decode.clone();
-        if self.inline && !c.defrag_policy_chosen {
-            // What the receiver may see is what was inspected.
-            decode.defrag.hosts = HostPolicies::all(OverlapPolicy::First);
-        }
-        worker::Config {
-            mode: if self.inline { worker::Mode::Inline } else { worker::Mode::Ids },
-            decode,
-            flow: c.flow,
-            stream: c.stream.clone(),
-            proto: c.proto.clone(),
-            limits: c.limits.clone(),
-            policies: c.policies(self.inline),
-            keep_files: c.file_store.as_ref().map(|s| worker::KeepFiles { all: s.all }),
-            records: self.switches.clone(),
+    fn crew(&self, input: usize, paths: &[PathBuf]) -> Result<Crew, Failure> {
+        let config = worker::Config {
             paced: true,
             input: u32::try_from(input).unwrap_or(u32::MAX),
-            ..worker::Config::default()
-        }
-    }
-
-    fn crew(&self, input: usize, paths: &[PathBuf]) -> Result<Crew, Failure> {
-        let config = Arc::new(self.worker_config(input));
+            ..workers::config(&self.config, self.inline, &self.switches)
+        };
+        let config = Arc::new(config);
         let divider = self.divider(&config, paths);
         Crew::new(self.shape, &config, &self.ruleset, divider)
     }

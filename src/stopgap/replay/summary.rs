@@ -1,7 +1,7 @@
 //! What a replay came to, for people and for machines.
 
-use super::crew::Tally;
-use super::outputs::{Outputs, records_lost};
+use crate::outputs::Outputs;
+use crate::workers::Tally;
 use engine::types::{Cause, Counter};
 use owo_colors::OwoColorize;
 use std::collections::BTreeMap;
@@ -43,7 +43,7 @@ impl Summary {
     /// Adds what the workers of one capture counted.
     pub fn add(&mut self, t: &Tally) {
         self.flows += t.counters.of(Counter::FlowNew);
-        self.records_lost += records_lost(t);
+        self.records_lost += t.records_lost();
         self.panics += t.counters.of(Counter::Panics);
         for (counter, name) in VERDICTS {
             *self.verdicts.entry(name).or_default() += t.counters.of(counter);

@@ -1,7 +1,7 @@
-//! What a replay writes: the log, the frames that leave; and what it counts while writing.
+//! What a run writes: the log, of a replay also the frames that leave; and what it counts while writing.
 
-use super::crew::Tally;
 use crate::console::{Failure, warning};
+use crate::workers::Tally;
 use capture::{Outgoing, Transmit, Writer};
 use control::config::FileStore as StoreConfig;
 use control::config::outputs::{self, EveLog, TextLog};
@@ -32,8 +32,8 @@ pub struct Outputs {
     writer: Option<Writer>,
     /// The capture as the caller named it.
     input: String,
-    /// Numbers of the capture's packets begin after this.
-    base: u64,
+    /// Numbers of the capture's packets begin after this; on the wire packets have none.
+    base: Option<u64>,
     /// By sid: how many, and the rule's message.
     pub alerts: BTreeMap<u64, (u64, String)>,
     /// By reason.
@@ -41,8 +41,22 @@ pub struct Outputs {
 }
 
 impl Outputs {
+    /// The logs of a live run, each going on where an earlier run left it.
+    pub fn live(log_dir: Option<&Path>, logs: &outputs::Outputs) -> Result<Self, Failure> {
+        Ok(Outputs { base: None, ..Self::create(log_dir, None, logs, true)? })
+    }
+
     /// Creates what was asked for; the directory too. Without one there are no logs.
     pub fn open(log_dir: Option<&Path>, write: Option<&Path>, logs: &outputs::Outputs) -> Result<Self, Failure> {
+        Self::create(log_dir, write, logs, false)
+    }
+
+    fn create(
+        log_dir: Option<&Path>,
+        write: Option<&Path>,
+        logs: &outputs::Outputs,
+        append: bool,
+    ) -> Result<Self, Failure> {
         let (all, _) = outputs::union(&logs.eve);
         let mut eve = Vec::new();
         let (mut fast, mut table) = (None, None);
@@ -56,10 +70,10 @@ impl Outputs {
                     version: log.version.then(|| concat!("stopgap ", env!("CARGO_PKG_VERSION")).to_string()),
                     hidden: log.hidden(&all),
                 };
-                eve.push((log.clone(), EveFile::create(&dir.join(&log.file), style)?));
+                eve.push((log.clone(), EveFile::create(&dir.join(&log.file), style, append)?));
             }
-            fast = logs.fast.as_ref().map(|log| TextFile::open(dir, log)).transpose()?;
-            table = logs.stats.as_ref().map(|log| TextFile::open(dir, log)).transpose()?;
+            fast = logs.fast.as_ref().map(|log| TextFile::open(dir, log, append)).transpose()?;
+            table = logs.stats.as_ref().map(|log| TextFile::open(dir, log, append)).transpose()?;
         }
         Ok(Outputs {
             eve,
@@ -68,7 +82,7 @@ impl Outputs {
             store: None,
             writer: write.map(Writer::create).transpose()?,
             input: String::new(),
-            base: 0,
+            base: Some(0),
             alerts: BTreeMap::new(),
             drops: BTreeMap::new(),
         })
@@ -85,7 +99,7 @@ impl Outputs {
 
     pub fn begin_input(&mut self, path: &Path, base: u64) {
         self.input = path.display().to_string();
-        self.base = base;
+        self.base = Some(base);
     }
 
     /// Writes a round, in the order of packets whoever processed them.
@@ -104,6 +118,11 @@ impl Outputs {
         let mut records: Vec<Record<'_>> = parts.iter().flat_map(|p| Record::all(p.records)).collect();
         records.sort_by_key(|r| (r.head.order, r.head.sequence));
         records.iter().try_for_each(|r| self.record(r))
+    }
+
+    /// Writes records as they come.
+    pub fn records(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        Record::all(bytes).try_for_each(|r| self.record(&r))
     }
 
     /// Writes what flows left at their end, in the order of their time.
@@ -136,7 +155,8 @@ impl Outputs {
             let Some(stats) = &log.settings.stats else { continue };
             let shown = if stats.null_values { &all } else { &counted };
             for r in shown.iter() {
-                file.write(&r, log.pcap_file.then_some(self.input.as_str()))?;
+                let input = self.base.filter(|_| log.pcap_file).map(|_| self.input.as_str());
+                file.write(&r, input)?;
             }
         }
         Ok(())
@@ -192,7 +212,7 @@ impl Outputs {
             entry.0 += 1;
         }
         if let Some(store) = &mut self.store {
-            store.take(r, Some(&self.input));
+            store.take(r, self.base.map(|_| self.input.as_str()));
             if let Some(e) = store.take_error() {
                 warning(&e);
             }
@@ -209,9 +229,13 @@ impl Outputs {
         if self.eve.is_empty() {
             return Ok(());
         }
-        let renumbered = r.renumbered(self.base);
+        let mut renumbered = r.renumbered(self.base.unwrap_or_default());
+        if self.base.is_none() {
+            renumbered.head.number = None;
+        }
         for (log, file) in self.eve.iter_mut().filter(|(log, _)| log.has(r.head.kind, r.head.event_type())) {
-            file.write(&renumbered, log.pcap_file.then_some(self.input.as_str()))?;
+            let input = self.base.filter(|_| log.pcap_file).map(|_| self.input.as_str());
+            file.write(&renumbered, input)?;
         }
         Ok(())
     }
@@ -224,9 +248,10 @@ struct TextFile {
 }
 
 impl TextFile {
-    fn open(dir: &Path, log: &TextLog) -> Result<Self, Failure> {
+    fn open(dir: &Path, log: &TextLog, append: bool) -> Result<Self, Failure> {
+        let append = append || log.append;
         let path = dir.join(&log.file);
-        let file = File::options().create(true).write(true).append(log.append).truncate(!log.append).open(&path);
+        let file = File::options().create(true).write(true).append(append).truncate(!append).open(&path);
         let file = file.map_err(|e| Failure(format!("{}: cannot write: {e}", path.display())))?;
         Ok(TextFile { path, file: BufWriter::new(file) })
     }
@@ -269,9 +294,4 @@ impl FieldSink for AlertSeen {
     fn begin_object(&mut self, _: &str) {}
     fn begin_array(&mut self, _: &str) {}
     fn end(&mut self) {}
-}
-
-/// Records the engine found no room for.
-pub fn records_lost(tally: &Tally) -> u64 {
-    tally.counters.of(Counter::RecordsLost)
 }

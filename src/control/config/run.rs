@@ -1,0 +1,218 @@
+//! How a live run stands on the wire: capture, what happens while the engine does not answer, what never reaches it.
+
+use super::Error;
+use super::schema::{Overlay, section};
+use super::values::{Nets, Size};
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How frames come in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CaptureKind {
+    /// AF_XDP where it can be, else AF_PACKET.
+    #[default]
+    Auto,
+    AfXdp,
+    AfPacket,
+}
+
+/// Where the XDP program runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum XdpWish {
+    /// In the driver where it can, but for virtual ports, whose driver delivers only to peers that poll.
+    #[default]
+    Auto,
+    Native,
+    Generic,
+}
+
+/// What happens to frames while the engine does not answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fail {
+    /// They are forwarded uninspected.
+    #[default]
+    Open,
+    /// They are dropped.
+    Closed,
+}
+
+/// What happens to frames that are no IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkAction {
+    /// Forwarded by the kernel.
+    Through,
+    Drop,
+    /// Decoded by the engine.
+    Inspect,
+}
+
+section! {
+    /// A live run.
+    RunSection {
+        capture: Option<CaptureKind>,
+        xdp: Option<XdpWish>,
+        fail: Option<Fail>,
+        /// The same before the rules have loaded.
+        until_ready: Option<Fail>,
+        /// Milliseconds without a finished batch after which a worker does not answer.
+        stale_ms: Option<u32>,
+        /// Seconds after which a data plane that does not answer is killed and started anew.
+        stall_seconds: Option<u32>,
+        /// Frames of each receive and transmit ring: a power of two.
+        ring: Option<Size>,
+        /// Always copy frames out of the driver's memory.
+        copy: Option<bool>,
+        /// Microseconds that a receive call polls the driver; 0 is off.
+        busy_poll_us: Option<u32>,
+        /// Seconds after a start or an opening in which connections are taken up midstream.
+        resync_seconds: Option<u32>,
+        /// Networks whose traffic is forwarded uninspected.
+        trusted: Option<Nets>,
+        link: LinkSection,
+        /// Where `stopgap ctl` finds the run.
+        control: Option<String>,
+        /// Seconds between `stats` records; 0 writes one at the end alone.
+        stats_seconds: Option<u32>,
+    }
+}
+
+section! {
+    /// Frames that are no IP.
+    LinkSection {
+        arp: Option<LinkAction>,
+        lldp: Option<LinkAction>,
+        /// LACP and its kin (IEEE 802.3 slow protocols).
+        slow: Option<LinkAction>,
+        /// Frames to the bridges' group address.
+        stp: Option<LinkAction>,
+        eapol: Option<LinkAction>,
+        ptp: Option<LinkAction>,
+        pause: Option<LinkAction>,
+        mpls: Option<LinkAction>,
+        pppoe: Option<LinkAction>,
+        /// Other frames with a length instead of an EtherType.
+        llc: Option<LinkAction>,
+        unknown: Option<LinkAction>,
+    }
+}
+
+/// A live run, resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    pub capture: CaptureKind,
+    pub xdp: XdpWish,
+    pub fail: Fail,
+    pub until_ready: Fail,
+    pub stale: Duration,
+    pub stall: Duration,
+    pub ring: u32,
+    pub copy: bool,
+    pub busy_poll_us: u32,
+    pub resync: Duration,
+    pub trusted: Vec<(IpAddr, u8)>,
+    /// By class of frame, in the order of [`LinkSection`].
+    pub link: [LinkAction; 11],
+    pub control: PathBuf,
+    /// Zero: only at the end.
+    pub stats: Duration,
+}
+
+impl Default for Run {
+    fn default() -> Self {
+        use LinkAction::{Inspect, Through};
+        Run {
+            capture: CaptureKind::Auto,
+            xdp: XdpWish::Auto,
+            fail: Fail::Open,
+            until_ready: Fail::Open,
+            stale: Duration::from_millis(100),
+            stall: Duration::from_secs(2),
+            ring: 4096,
+            copy: false,
+            busy_poll_us: 0,
+            resync: Duration::from_secs(60),
+            trusted: Vec::new(),
+            // What may carry IP is looked into.
+            link: [
+                Through, Through, Through, Through, Through, Through, Through, Inspect, Inspect, Through, Through,
+            ],
+            control: "/run/stopgap/control.sock".into(),
+            stats: Duration::from_secs(8),
+        }
+    }
+}
+
+impl Run {
+    pub fn of(s: &RunSection) -> Result<Run, Error> {
+        let mut r = Run::default();
+        let of = |slot: &mut u32, name: &str, value: Option<u32>, range: std::ops::RangeInclusive<u32>| {
+            let Some(v) = value else { return Ok(()) };
+            if !range.contains(&v) {
+                let (a, b) = (range.start(), range.end());
+                return Err(wrong(format!("run.{name}: {v} is outside of {a} to {b}")));
+            }
+            *slot = v;
+            Ok(())
+        };
+        let (mut stale, mut stall, mut resync, mut stats) = (100, 2, 60, 8);
+        of(&mut stale, "stale-ms", s.stale_ms, 40..=10_000)?;
+        of(&mut stall, "stall-seconds", s.stall_seconds, 1..=3_600)?;
+        of(&mut resync, "resync-seconds", s.resync_seconds, 0..=86_400)?;
+        of(&mut stats, "stats-seconds", s.stats_seconds, 0..=86_400)?;
+        of(&mut r.busy_poll_us, "busy-poll-us", s.busy_poll_us, 0..=1_000)?;
+        (r.stale, r.stall) = (Duration::from_millis(stale.into()), Duration::from_secs(stall.into()));
+        (r.resync, r.stats) = (Duration::from_secs(resync.into()), Duration::from_secs(stats.into()));
+        if let Some(Size(v)) = s.ring {
+            let fits = u32::try_from(v).ok().filter(|v| v.is_power_of_two() && (64..=32_768).contains(v));
+            r.ring = fits.ok_or_else(|| wrong(format!("run.ring: {v} is no power of two from 64 to 32768")))?;
+        }
+        r.capture = s.capture.unwrap_or(r.capture);
+        r.xdp = s.xdp.unwrap_or(r.xdp);
+        r.fail = s.fail.unwrap_or(r.fail);
+        r.until_ready = s.until_ready.unwrap_or(r.until_ready);
+        r.copy = s.copy.unwrap_or(r.copy);
+        r.trusted = s.trusted.clone().map(|n| n.0).unwrap_or_default();
+        let l = &s.link;
+        let links =
+            [l.arp, l.lldp, l.slow, l.stp, l.eapol, l.ptp, l.pause, l.mpls, l.pppoe, l.llc, l.unknown];
+        for (slot, value) in r.link.iter_mut().zip(links) {
+            *slot = value.unwrap_or(*slot);
+        }
+        if let Some(path) = &s.control {
+            r.control = path.into();
+        }
+        Ok(r)
+    }
+}
+
+fn wrong(message: String) -> Error {
+    Error { origin: "configuration".into(), place: None, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_checked_where_they_stand() {
+        let sets = |s: &[&str]| crate::config::load(None, &s.iter().map(|s| s.to_string()).collect::<Vec<_>>());
+        let run = sets(&["run.fail=closed", "run.ring=1KiB", "run.trusted=[10.0.0.0/8]", "run.link.lldp=drop"]).unwrap().run;
+        assert_eq!((run.fail, run.ring, run.trusted.len()), (Fail::Closed, 1024, 1));
+        assert_eq!((run.link[0], run.link[1]), (LinkAction::Through, LinkAction::Drop));
+        for (bad, said) in [
+            ("run.ring=1000", "no power of two"),
+            ("run.stale-ms=5", "outside of 40 to 10000"),
+            ("run.fail=ajar", "ajar"),
+            ("run.trusted=[10.0.0.0/40]", "not an address range"),
+        ] {
+            let e = sets(&[bad]).unwrap_err().to_string();
+            assert!(e.contains(said), "{bad}: {e}");
+        }
+    }
+}

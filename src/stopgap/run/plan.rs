@@ -1,0 +1,118 @@
+//! What a live run is to do, from the command line and the configuration: the same for the supervisor and for each data
+//! plane it starts.
+
+use crate::cli::{CaptureArg, ChecksumArg, FailArg, RunArgs};
+use crate::console::Failure;
+use control::config::outputs::EveLog;
+use control::config::run::{CaptureKind, Fail};
+use control::config::{self, Config};
+use std::path::{Path, PathBuf};
+
+/// Traffic that one data plane carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// A bump in the wire between two ports.
+    Pair(String, String),
+    /// Mirror ports, watched.
+    Taps(Vec<String>),
+}
+
+impl Lane {
+    pub fn name(&self) -> String {
+        match self {
+            Lane::Pair(a, b) => format!("{a}:{b}"),
+            Lane::Taps(all) => all.join(","),
+        }
+    }
+
+    pub fn inline(&self) -> bool {
+        !matches!(self, Lane::Taps(_))
+    }
+}
+
+/// `eth0:eth1`. Names of interfaces hold no colon unless they are aliases, which have no queues.
+pub fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once(':') {
+        Some((a, b)) if !a.is_empty() && !b.is_empty() && !b.contains(':') => Ok((a.into(), b.into())),
+        _ => Err("write the two ports of the pair as A:B, such as eth0:eth1".into()),
+    }
+}
+
+pub struct Plan<'a> {
+    pub args: &'a RunArgs,
+    pub config: Config,
+    pub lanes: Vec<Lane>,
+    pub log_dir: Option<&'a Path>,
+    pub control: PathBuf,
+}
+
+impl<'a> Plan<'a> {
+    pub fn of(args: &'a RunArgs) -> Result<Plan<'a>, Failure> {
+        let config = read(args)?;
+        let mut lanes: Vec<Lane> = args.inline.iter().map(|(a, b)| Lane::Pair(a.clone(), b.clone())).collect();
+        if !args.tap.is_empty() {
+            lanes.push(Lane::Taps(args.tap.clone()));
+        }
+        if lanes.is_empty() {
+            return Err(Failure("nothing to watch: say --inline A:B or --tap PORT".into()));
+        }
+        let mut ports: Vec<&str> = Vec::new();
+        for lane in &lanes {
+            match lane {
+                Lane::Pair(a, b) => ports.extend([a.as_str(), b.as_str()]),
+                Lane::Taps(all) => ports.extend(all.iter().map(String::as_str)),
+            }
+        }
+        ports.sort_unstable();
+        if let Some(twice) = ports.windows(2).find(|w| w[0] == w[1]) {
+            return Err(Failure(format!("{}: is named twice; a port belongs to one pair or tap", twice[0])));
+        }
+        let control = args.control.clone().unwrap_or_else(|| config.run.control.clone());
+        Ok(Plan { args, config, lanes, log_dir: args.log_dir.as_deref(), control })
+    }
+}
+
+/// The configuration with the command line laid over it; read anew on reload.
+pub fn read(args: &RunArgs) -> Result<Config, Failure> {
+    let settings = &args.rules.settings;
+    let mut config = config::load(settings.config.as_deref(), &settings.set)?;
+    if let Some(k) = args.checksums {
+        config.decode.verify_checksums = k == ChecksumArg::All;
+    }
+    if let Some(names) = &args.events {
+        config.outputs.eve = vec![EveLog::of_events(names).map_err(Failure)?];
+    }
+    if args.log_dir.is_none() {
+        config.outputs = Default::default();
+    }
+    let fail = |f: FailArg| match f {
+        FailArg::Open => Fail::Open,
+        FailArg::Closed => Fail::Closed,
+    };
+    config.run.fail = args.fail.map_or(config.run.fail, fail);
+    config.run.until_ready = args.until_ready.map_or(config.run.until_ready, fail);
+    config.run.capture = args.capture.map_or(config.run.capture, |c| match c {
+        CaptureArg::Auto => CaptureKind::Auto,
+        CaptureArg::AfXdp => CaptureKind::AfXdp,
+        CaptureArg::AfPacket => CaptureKind::AfPacket,
+    });
+    Ok(config)
+}
+
+/// Rule files: those of the command line, else the configuration's.
+pub fn rule_files(args: &RunArgs, config: &Config) -> Vec<String> {
+    if args.rules.rules.is_empty() { config.rule_files.clone() } else { args.rules.rules.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_two_names() {
+        assert_eq!(pair("eth0:eth1"), Ok(("eth0".into(), "eth1".into())));
+        for bad in ["eth0", "eth0:", ":eth1", "a:b:c", ""] {
+            assert!(pair(bad).is_err(), "{bad}");
+        }
+    }
+}

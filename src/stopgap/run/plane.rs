@@ -1,0 +1,409 @@
+//! A data plane: the process that sees packets. One carries one lane; the supervisor starts it and talks to it over its
+//! standard input, and outlives it.
+//!
+//! Threads: this one, which answers the supervisor; the workers, which never wait; one that writes the log; for the time
+//! of a reload one that compiles, at the lowest priority. Everything that needs a privilege happens before the first
+//! packet is taken.
+
+use super::devices;
+use super::heart::Heart;
+use super::messages::{self, Answer, Ask, Request, Say};
+use super::plan::{self, Lane, Plan};
+use super::worker::{Hand, Mailbox, Outbox, Shown};
+use crate::cli::RunArgs;
+use crate::console::{DONE, Failure, Outcome};
+use crate::outputs::Outputs;
+use crate::ruleset::{self, Loaded, Reading};
+use crate::workers::{self, Tally};
+use capture::xdp::{Bump, monotonic_ns};
+use control::config::Config;
+use control::config::outputs::union;
+use engine::detect::lang::Severity;
+use engine::record::RulesRead;
+use engine::types::{Counter, Timestamp};
+use engine::worker::{HostTable, Output, Shared, Worker};
+use rtrb::RingBuffer;
+use serde_json::{Value, json};
+use std::io::BufReader;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Buffers of records between a worker and the writer.
+const OUTBOX: usize = 64;
+/// How often the workers' beats are looked at, and word is given to the supervisor.
+const WATCH: Duration = Duration::from_millis(250);
+/// A worker adopts a ruleset between two batches; one that has not by then is stuck.
+const ADOPT: Duration = Duration::from_secs(10);
+/// Diagnostics of rules that are told; `rules check` shows all.
+const SHOWN_MAX: usize = 20;
+
+pub fn run(plan: &Plan<'_>, lane: usize, supervisor: UnixStream) -> Outcome {
+    let lane = plan.lanes.get(lane).ok_or_else(|| Failure("no such lane".into()))?;
+    let started = Instant::now();
+    let loaded = load(plan.args, &plan.config)?;
+    let plane = Plane::start(plan, lane, &loaded)?;
+    let seconds = started.elapsed().as_secs_f64();
+    plane.say(&Say::Ready(json!({
+        "lane": lane.name(), "rules": loaded.stats.loaded, "refused": loaded.stats.refused,
+        "seconds": seconds, "workers": plane.mail.len(), "capture": plane.capture,
+    })));
+    drop(loaded);
+    plane.serve(plan.args, supervisor)
+}
+
+fn load(args: &RunArgs, config: &Config) -> Result<Loaded, Failure> {
+    let reading = Reading { quiet: true, ..Reading::default() };
+    ruleset::load(&plan::rule_files(args, config), config, &args.rules.settings, reading)
+}
+
+/// What is wrong with a ruleset, as text; empty where nothing is.
+pub fn complaints(l: &Loaded) -> String {
+    let errors = l.diagnostics.iter().filter(|d| d.severity == Severity::Error);
+    let mut text: Vec<String> = l.unread.iter().map(|u| format!("error: {u}")).collect();
+    text.extend(errors.clone().take(SHOWN_MAX).map(|d| d.render(false).trim_end().to_string()));
+    let more = errors.count().saturating_sub(SHOWN_MAX);
+    if more > 0 {
+        text.push(format!("{more} more rules were refused: `stopgap rules check` shows them"));
+    }
+    text.join("\n")
+}
+
+struct Plane {
+    to: Arc<Mutex<UnixStream>>,
+    mail: Vec<Arc<Mailbox>>,
+    beats: Vec<Arc<AtomicU64>>,
+    workers: Vec<JoinHandle<()>>,
+    writer: Option<JoinHandle<Result<(), Failure>>>,
+    writing: Arc<Writing>,
+    bump: Option<Arc<Bump>>,
+    /// The word for how frames come in.
+    capture: String,
+    /// Of the ruleset last sent.
+    number: u64,
+    stall: Duration,
+    inline: bool,
+}
+
+/// What the writer looks at.
+struct Writing {
+    stop: AtomicBool,
+    rules: Mutex<RulesRead>,
+    /// Why the log is not written any more.
+    failed: Mutex<Option<String>>,
+}
+
+impl Plane {
+    fn start(plan: &Plan<'_>, lane: &Lane, loaded: &Loaded) -> Result<Plane, Failure> {
+        let to = std::io::stdin();
+        let to = std::os::fd::AsFd::as_fd(&to).try_clone_to_owned()?;
+        let to = Arc::new(Mutex::new(UnixStream::from(to)));
+        let (switches, shown) = union(&plan.config.outputs.eve);
+        let mut config = plan.config.clone();
+        config.proto.log = shown;
+        let mut outputs = Outputs::live(plan.log_dir, &config.outputs)?;
+        if let Some(store) = &config.file_store {
+            outputs.keep_files(store, plan.log_dir)?;
+        }
+        let opened = devices::open(plan, lane)?;
+        let seed = seed();
+        let told = engine::worker::Config { seed, ..workers::config(&config, lane.inline(), &switches) };
+        let told = Arc::new(told);
+        let hosts = Arc::new(HostTable::new(&told.limits, seed[0]));
+        let writing = Arc::new(Writing {
+            stop: AtomicBool::new(false),
+            rules: Mutex::new(loaded.rules_read()),
+            failed: Mutex::new(None),
+        });
+        let (mut hands, mut inboxes, mut mail, mut beats) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (n, device) in opened.devices.into_iter().enumerate() {
+            let shared = Shared { hosts: hosts.clone(), turn: None };
+            let worker = Worker::sharing(told.clone(), loaded.ruleset.clone(), shared)?;
+            let (records, records_out) = RingBuffer::new(OUTBOX);
+            let (spare_in, spare) = RingBuffer::new(OUTBOX);
+            inboxes.push((records_out, spare_in));
+            let beat = Arc::new(AtomicU64::new(monotonic_ns()));
+            beats.push(beat.clone());
+            let letters = Arc::new(Mailbox::default());
+            mail.push(letters.clone());
+            hands.push(Hand {
+                worker,
+                device,
+                out: Output::new(told.records_max),
+                heart: Heart::new(beat, opened.bump.clone().map(|b| (b, n))),
+                mail: letters,
+                outbox: Outbox { records, spare },
+                stale: plan.config.run.stale,
+                first: Timestamp::ZERO,
+                stalls: 0,
+            });
+        }
+        let (letters, watched) = (mail.clone(), writing.clone());
+        let every = plan.config.run.stats;
+        let writer = std::thread::Builder::new().name("log".into()).spawn(move || {
+            let done = Writer { outputs, inboxes, mail: letters, writing: watched.clone(), every }.write();
+            if let Err(Failure(why)) = &done {
+                *watched.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.clone());
+            }
+            done
+        })?;
+        let mut workers = Vec::new();
+        for (n, hand) in hands.into_iter().enumerate() {
+            workers.push(std::thread::Builder::new().name(format!("worker {n}")).spawn(move || hand.work())?);
+        }
+        if let Some(bump) = &opened.bump {
+            bump.ready(true);
+        }
+        Ok(Plane {
+            to,
+            mail,
+            beats,
+            workers,
+            writer: Some(writer),
+            writing,
+            bump: opened.bump,
+            capture: opened.capture,
+            number: 0,
+            stall: plan.config.run.stall,
+            inline: lane.inline(),
+        })
+    }
+
+    fn say(&self, message: &Say) {
+        say(&self.to, message);
+    }
+
+    /// Answers the supervisor until it says stop or is gone.
+    fn serve(mut self, args: &RunArgs, supervisor: UnixStream) -> Outcome {
+        let (events, inbox) = mpsc::sync_channel(16);
+        let requests = events.clone();
+        std::thread::Builder::new().name("ears".into()).spawn(move || {
+            let mut from = BufReader::new(supervisor);
+            while let Ok(Some(request)) = messages::receive::<Request>(&mut from) {
+                if requests.send(Event::Request(request)).is_err() {
+                    return;
+                }
+            }
+            let _ = requests.send(Event::Gone);
+        })?;
+        loop {
+            match inbox.recv_timeout(WATCH) {
+                Ok(Event::Request(Request { id, ask })) => match ask {
+                    Ask::Stop => {
+                        self.finish();
+                        self.say(&Say::Answer { id, answer: Answer::Done(Value::Null) });
+                        return Ok(DONE);
+                    }
+                    Ask::Reload { partial } => self.compile(args, id, partial, &events),
+                    Ask::Stats | Ask::Status => {
+                        let answer = Answer::Done(self.stats());
+                        self.say(&Say::Answer { id, answer });
+                    }
+                    Ask::Bypass { .. } => {
+                        let answer = Answer::Failed("the supervisor does that".into());
+                        self.say(&Say::Answer { id, answer });
+                    }
+                },
+                Ok(Event::Compiled { id, result }) => {
+                    let answer = result.and_then(|c| self.adopt(*c));
+                    let answer = answer.map_or_else(Answer::Failed, Answer::Done);
+                    self.say(&Say::Answer { id, answer });
+                }
+                Ok(Event::Gone) | Err(RecvTimeoutError::Disconnected) => {
+                    self.finish();
+                    return Ok(DONE);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            self.watch()?;
+        }
+    }
+
+    /// Says that we live, if every worker does.
+    fn watch(&mut self) -> Result<(), Failure> {
+        let now = monotonic_ns();
+        let since = |b: &Arc<AtomicU64>| Duration::from_nanos(now.saturating_sub(b.load(Ordering::Acquire)));
+        if self.beats.iter().all(|b| since(b) < self.stall) {
+            self.say(&Say::Alive);
+        }
+        for m in &self.mail {
+            if let Some(why) = m.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                return Err(Failure(why));
+            }
+        }
+        if let Some(why) = self.writing.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            self.say(&Say::Alarm(format!("the log is not written any more: {why}")));
+        }
+        Ok(())
+    }
+
+    /// Compiles in a thread of its own, whose end comes back as an event.
+    fn compile(&mut self, args: &RunArgs, id: u64, partial: bool, events: &mpsc::SyncSender<Event>) {
+        let (args, events) = (args.clone(), events.clone());
+        let spawned = std::thread::Builder::new().name("compile".into()).spawn(move || {
+            capture::idle_priority();
+            let result = (|| {
+                let config = plan::read(&args).map_err(|Failure(why)| why)?;
+                let loaded = load(&args, &config).map_err(|Failure(why)| why)?;
+                let wrong = complaints(&loaded);
+                if !wrong.is_empty() && !partial {
+                    return Err(format!("{wrong}\nnothing was changed"));
+                }
+                Ok(Box::new(loaded))
+            })();
+            let _ = events.send(Event::Compiled { id, result });
+        });
+        if let Err(e) = spawned {
+            let answer = Answer::Failed(format!("no thread to compile in: {e}"));
+            self.say(&Say::Answer { id, answer });
+        }
+    }
+
+    /// Has every worker run the new ruleset.
+    fn adopt(&mut self, loaded: Loaded) -> Result<Value, String> {
+        self.number += 1;
+        for m in &self.mail {
+            m.send_rules(self.number, loaded.ruleset.clone());
+        }
+        let until = Instant::now() + ADOPT;
+        while self.mail.iter().any(|m| m.running() != self.number) {
+            if Instant::now() > until {
+                return Err("a worker did not take the new ruleset in time".into());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if let Some(bump) = &self.bump {
+            // What the old rules had the kernel do is void.
+            bump.new_epoch();
+        }
+        *self.writing.rules.lock().unwrap_or_else(PoisonError::into_inner) = loaded.rules_read();
+        Ok(json!({
+            "rules": loaded.stats.loaded,
+            "refused": loaded.stats.refused,
+            "complaints": complaints(&loaded),
+        }))
+    }
+
+    fn stats(&self) -> Value {
+        let shown: Vec<Shown> = self.mail.iter().filter_map(|m| m.shown(WATCH)).collect();
+        let of = |f: fn(&Shown) -> u64| shown.iter().map(f).sum::<u64>();
+        let engine = sum(&shown).map(|t| {
+            Counter::ALL.iter().map(|c| (c.name().to_string(), t.counters.of(*c).into())).collect()
+        });
+        let engine: serde_json::Map<String, Value> = engine.unwrap_or_default();
+        json!({
+            "capture": self.capture,
+            "inline": self.inline,
+            "workers": self.mail.len(),
+            "ruleset": self.number,
+            "received": of(|s| s.traffic.received),
+            "forwarded": of(|s| s.traffic.forwarded),
+            "dropped": of(|s| s.traffic.discarded),
+            "injected": of(|s| s.traffic.injected),
+            "lost": of(|s| s.traffic.lost),
+            "unsent": of(|s| s.traffic.unsent),
+            "handed": of(|s| s.traffic.handed),
+            "taken": of(|s| s.traffic.taken),
+            "stale": of(|s| s.traffic.stale),
+            "stalls": of(|s| s.stalls),
+            "engine": engine,
+        })
+    }
+
+    /// Every flow ends, and everything is in the log.
+    fn finish(&mut self) {
+        for m in &self.mail {
+            m.stop.store(true, Ordering::Relaxed);
+        }
+        for w in self.workers.drain(..) {
+            let _ = w.join();
+        }
+        self.writing.stop.store(true, Ordering::Release);
+        if let Some(Ok(Err(Failure(why)))) = self.writer.take().map(JoinHandle::join) {
+            self.say(&Say::Alarm(format!("the log is incomplete: {why}")));
+        }
+    }
+}
+
+enum Event {
+    Request(Request),
+    Compiled { id: u64, result: Result<Box<Loaded>, String> },
+    /// The supervisor is no more.
+    Gone,
+}
+
+fn say(to: &Arc<Mutex<UnixStream>>, message: &Say) {
+    // One that is gone is noticed where it is listened to.
+    let _ = messages::send(&mut *to.lock().unwrap_or_else(PoisonError::into_inner), message);
+}
+
+fn sum(shown: &[Shown]) -> Option<Tally> {
+    let (first, rest) = shown.split_first()?;
+    let mut all = first.tally.clone();
+    rest.iter().for_each(|s| all.add(&s.tally));
+    Some(all)
+}
+
+/// Keys of the hashes, which nobody outside knows.
+fn seed() -> [u64; 2] {
+    use std::hash::{BuildHasher, RandomState};
+    [RandomState::new().hash_one(0u8), RandomState::new().hash_one(1u8)]
+}
+
+/// The thread that writes the log.
+struct Writer {
+    outputs: Outputs,
+    inboxes: Vec<(rtrb::Consumer<Vec<u8>>, rtrb::Producer<Vec<u8>>)>,
+    mail: Vec<Arc<Mailbox>>,
+    writing: Arc<Writing>,
+    every: Duration,
+}
+
+/// How long a record may wait in the writer's buffers.
+const FLUSH: Duration = Duration::from_millis(200);
+
+impl Writer {
+    fn write(mut self) -> Result<(), Failure> {
+        let (mut flushed, mut counted) = (Instant::now(), Instant::now());
+        let mut dirty = false;
+        loop {
+            // Asked first: what came before it was set is written yet.
+            let stop = self.writing.stop.load(Ordering::Acquire);
+            let mut idle = true;
+            for (records, spare) in &mut self.inboxes {
+                while let Ok(bytes) = records.pop() {
+                    self.outputs.records(&bytes)?;
+                    (idle, dirty) = (false, true);
+                    let _ = spare.push(bytes);
+                }
+            }
+            if !self.every.is_zero() && counted.elapsed() >= self.every || stop && idle {
+                self.stats()?;
+                (counted, dirty) = (Instant::now(), true);
+            }
+            if dirty && (flushed.elapsed() >= FLUSH || stop && idle) {
+                self.outputs.finish()?;
+                (flushed, dirty) = (Instant::now(), false);
+            }
+            if idle {
+                if stop {
+                    return Ok(());
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+
+    fn stats(&mut self) -> Result<(), Failure> {
+        let shown: Vec<Shown> = self.mail.iter().filter_map(|m| m.shown(Duration::from_millis(50))).collect();
+        let Some(mut tally) = sum(&shown) else { return Ok(()) };
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        tally.now = Timestamp::from_nanos(now.as_nanos() as u64);
+        let rules = *self.writing.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        self.outputs.stats(&tally, &rules)
+    }
+}
+

@@ -1,0 +1,530 @@
+//! The supervisor: the kernel's program, the control socket, and the data planes' lives.
+//!
+//! One loop over events: what data planes say, what operators ask, signals, and a tick. A data plane that ends, or says
+//! nothing for as long as `run.stall-seconds`, is started anew, later and later while it keeps failing; meanwhile the
+//! kernel forwards or drops as `--fail` says, and other lanes go on.
+
+use super::messages::{self, Answer, Ask, Request, Say};
+use super::plan::{Lane, Plan};
+use super::{control, devices};
+use crate::console::{DONE, Failure, Outcome, note, warning};
+use capture::xdp::layout::Count;
+use capture::xdp::{Bump, Kept, Policy, Terms};
+use ::control::config::run::{Fail, LinkAction, Run, XdpWish};
+use serde_json::{Value, json};
+use std::io::BufReader;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::time::{Duration, Instant};
+
+const TICK: Duration = Duration::from_millis(100);
+/// A data plane may load rules for so long before it is taken for stuck.
+const LOADING: Duration = Duration::from_secs(600);
+/// It may take so long to end when told to.
+const ENDING: Duration = Duration::from_secs(10);
+/// The first wait before a data plane is started anew, and the longest.
+const BACKOFF: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(5)];
+/// Openings are told at most so often.
+const ALARM: Duration = Duration::from_secs(1);
+
+pub enum Event {
+    Signal(i32),
+    Asked(Ask, SyncSender<Answer>),
+    /// From the data plane of a lane, in its nth life.
+    Said(usize, u64, Say),
+    Ended(usize, u64),
+}
+
+/// A data plane while it lives.
+struct Life {
+    child: Child,
+    to: UnixStream,
+    since: Instant,
+    /// It has last said so.
+    alive: Instant,
+    ready: Option<Value>,
+}
+
+struct LaneState {
+    lane: Lane,
+    bump: Option<Bump>,
+    life: Option<Life>,
+    /// How many there have been.
+    lives: u64,
+    /// When the next begins.
+    next: Instant,
+    wait: Duration,
+    /// Frames that the kernel forwarded uninspected, as last told.
+    opened: u64,
+    alarmed: Instant,
+}
+
+/// A question that data planes are working on.
+struct Job {
+    ask: Ask,
+    waiting: Vec<(usize, u64)>,
+    answers: Vec<(String, Answer)>,
+    reply: SyncSender<Answer>,
+}
+
+struct Supervisor<'a> {
+    plan: &'a Plan<'a>,
+    lanes: Vec<LaneState>,
+    jobs: Vec<Job>,
+    next_id: u64,
+    events: SyncSender<Event>,
+    started: Instant,
+    ending: bool,
+}
+
+pub fn run(plan: &Plan<'_>) -> Outcome {
+    let (events, inbox) = mpsc::sync_channel(256);
+    let socket = control::Socket::bind(&plan.control)?;
+    signals(events.clone())?;
+    let mut lanes = Vec::new();
+    for lane in &plan.lanes {
+        let bump = match lane {
+            Lane::Pair(a, b) => Some(bump(a, b, &plan.config.run)?),
+            Lane::Taps(_) => None,
+        };
+        let now = Instant::now();
+        lanes.push(LaneState {
+            lane: lane.clone(),
+            bump,
+            life: None,
+            lives: 0,
+            next: now,
+            wait: BACKOFF[0],
+            opened: 0,
+            alarmed: now,
+        });
+    }
+    socket.listen(events.clone())?;
+    let mut s =
+        Supervisor { plan, lanes, jobs: Vec::new(), next_id: 0, events, started: Instant::now(), ending: false };
+    for lane in &mut s.lanes {
+        lane.opened = lane.opened_now();
+    }
+    s.go(&inbox)?;
+    drop(socket);
+    Ok(DONE)
+}
+
+/// Puts the program on a pair's ports, or takes over the one that is there.
+fn bump(a: &str, b: &str, run: &Run) -> Result<Bump, Failure> {
+    let ports = [devices::port(a)?.0, devices::port(b)?.0];
+    let policy = |f: Fail| if f == Fail::Open { Policy::Open } else { Policy::Closed };
+    let terms = Terms {
+        stale: run.stale,
+        ring_limit: run.ring / 4 * 3,
+        workers: 1,
+        fail: policy(run.fail),
+        unready: policy(run.until_ready),
+        to_stack: false,
+    };
+    let native = run.xdp == XdpWish::Native;
+    let (mut bump, kept) = Bump::put_on(ports, native, &terms)?;
+    bump.trust(&run.trusted)?;
+    for (class, action) in (1u32..).zip(run.link) {
+        let action = match action {
+            LinkAction::Through => 0,
+            LinkAction::Drop => 1,
+            LinkAction::Inspect => 2,
+        };
+        bump.link_policy(class, action)?;
+    }
+    let how = match kept {
+        Kept::Fresh => "program attached",
+        Kept::TakenOver => "program taken over",
+    };
+    note(&format!("{a}:{b}: {how}, {} until the rules have loaded", word(run.until_ready)));
+    Ok(bump)
+}
+
+fn word(f: Fail) -> &'static str {
+    match f {
+        Fail::Open => "open",
+        Fail::Closed => "closed",
+    }
+}
+
+fn signals(events: SyncSender<Event>) -> Result<(), Failure> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let mut signals = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        for signal in signals.forever() {
+            if events.send(Event::Signal(signal)).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok(())
+}
+
+impl LaneState {
+    fn opened_now(&self) -> u64 {
+        self.count(|c| c.opened())
+    }
+
+    fn count(&self, which: fn(Count) -> bool) -> u64 {
+        let Some(bump) = &self.bump else { return 0 };
+        let both = [bump.counts(0), bump.counts(1)];
+        both.iter().flat_map(|port| Count::ALL.iter().zip(port)).filter(|(c, _)| which(**c)).map(|(_, n)| n).sum()
+    }
+
+    fn state(&self) -> &'static str {
+        match &self.life {
+            None => "not running, to be started again",
+            Some(Life { ready: None, .. }) => "loading",
+            Some(life) if life.alive.elapsed() > Duration::from_secs(1) => "not answering",
+            Some(_) if self.bump.as_ref().is_some_and(Bump::bypassed) => "bypassed by the operator",
+            Some(_) => "inspecting",
+        }
+    }
+
+    /// The program's counters, by port.
+    fn kernel(&self) -> Value {
+        let Some(bump) = &self.bump else { return Value::Null };
+        let port = |i: usize| -> serde_json::Map<String, Value> {
+            Count::ALL.iter().zip(bump.counts(i)).map(|(c, n)| (c.name().to_string(), n.into())).collect()
+        };
+        json!({ bump.ports()[0].name.clone(): port(0), bump.ports()[1].name.clone(): port(1) })
+    }
+}
+
+impl Supervisor<'_> {
+    fn go(&mut self, inbox: &Receiver<Event>) -> Result<(), Failure> {
+        let mut ticked = Instant::now();
+        loop {
+            match inbox.recv_timeout(TICK) {
+                Ok(Event::Signal(signal_hook::consts::SIGHUP)) => self.hang_up(),
+                Ok(Event::Signal(_)) => return self.end(inbox),
+                Ok(Event::Asked(ask, reply)) => self.asked(ask, reply),
+                Ok(Event::Said(lane, life, say)) => self.said(lane, life, say),
+                Ok(Event::Ended(lane, life)) => self.ended(lane, life),
+                Err(_) => {}
+            }
+            let since = ticked.elapsed();
+            if since >= TICK {
+                // Asleep ourselves, we have heard nobody: they get their time anew.
+                let slept = since > TICK * 10;
+                self.tick(slept);
+                ticked = Instant::now();
+            }
+        }
+    }
+
+    fn tick(&mut self, slept: bool) {
+        let stall = self.plan.config.run.stall;
+        for i in 0..self.lanes.len() {
+            let lane = &mut self.lanes[i];
+            let name = lane.lane.name();
+            match &mut lane.life {
+                None if Instant::now() >= lane.next => self.start(i),
+                None => {}
+                Some(life) => {
+                    if slept {
+                        life.alive = Instant::now();
+                    }
+                    let patience = if life.ready.is_some() { stall } else { LOADING };
+                    if life.alive.elapsed() > patience {
+                        warning(&format!("{name}: the data plane does not answer; it is killed and started anew"));
+                        let _ = life.child.kill();
+                        life.alive = Instant::now();
+                    } else if life.since.elapsed() > BACKOFF[1] * 4 {
+                        lane.wait = BACKOFF[0];
+                    }
+                }
+            }
+            self.lanes[i].alarm();
+        }
+    }
+
+    fn start(&mut self, i: usize) {
+        let lane = &mut self.lanes[i];
+        lane.lives += 1;
+        lane.next = Instant::now() + lane.wait;
+        lane.wait = (lane.wait * 2).min(BACKOFF[1]);
+        match spawn(i, lane.lives, self.events.clone()) {
+            Ok((child, to)) => {
+                let now = Instant::now();
+                lane.life = Some(Life { child, to, since: now, alive: now, ready: None });
+            }
+            Err(e) => warning(&format!("{}: the data plane cannot be started: {e}", lane.lane.name())),
+        }
+    }
+
+    fn said(&mut self, i: usize, life: u64, say: Say) {
+        let Some(lane) = self.lanes.get_mut(i).filter(|l| l.lives == life) else { return };
+        let name = lane.lane.name();
+        let Some(life) = &mut lane.life else { return };
+        life.alive = Instant::now();
+        match say {
+            Say::Alive => {}
+            Say::Ready(value) => {
+                let of = |key: &str| value.get(key).map_or(String::new(), ToString::to_string);
+                note(&format!(
+                    "{name}: inspecting after {:.2} s, {} rules, {} workers, {}",
+                    value.get("seconds").and_then(Value::as_f64).unwrap_or_default(),
+                    of("rules"),
+                    of("workers"),
+                    value.get("capture").and_then(Value::as_str).unwrap_or_default(),
+                ));
+                life.ready = Some(value);
+            }
+            Say::Alarm(text) => warning(&format!("{name}: {text}")),
+            Say::Answer { id, answer } => self.answered(i, id, answer),
+        }
+    }
+
+    /// A data plane's process has ended.
+    fn ended(&mut self, i: usize, life: u64) {
+        let Some(lane) = self.lanes.get_mut(i).filter(|l| l.lives == life) else { return };
+        if let Some(mut life) = lane.life.take() {
+            let how = life.child.wait().map_or_else(|e| e.to_string(), |s| s.to_string());
+            if !self.ending {
+                warning(&format!("{}: the data plane ended ({how}); it is started anew", lane.lane.name()));
+                lane.next = lane.next.max(Instant::now());
+            }
+        }
+        let open: Vec<u64> =
+            self.jobs.iter().flat_map(|j| &j.waiting).filter(|(l, _)| *l == i).map(|(_, id)| *id).collect();
+        for id in open {
+            self.answered(i, id, Answer::Failed("the data plane ended".into()));
+        }
+    }
+
+    fn asked(&mut self, ask: Ask, reply: SyncSender<Answer>) {
+        match ask {
+            Ask::Status => {
+                let _ = reply.send(Answer::Done(self.status()));
+            }
+            Ask::Bypass { on, pair } => {
+                let _ = reply.send(self.bypass(on, pair.as_deref()));
+            }
+            Ask::Stop => {
+                let _ = reply.send(Answer::Failed("end the run by a signal".into()));
+            }
+            Ask::Stats | Ask::Reload { .. } => self.put(ask, reply),
+        }
+    }
+
+    /// Hands a question to every data plane.
+    fn put(&mut self, ask: Ask, reply: SyncSender<Answer>) {
+        let mut job = Job { ask: ask.clone(), waiting: Vec::new(), answers: Vec::new(), reply };
+        for (i, lane) in self.lanes.iter_mut().enumerate() {
+            let name = lane.lane.name();
+            match lane.life.as_mut().filter(|l| l.ready.is_some()) {
+                Some(life) => {
+                    self.next_id += 1;
+                    let request = Request { id: self.next_id, ask: ask.clone() };
+                    match messages::send(&mut life.to, &request) {
+                        Ok(()) => job.waiting.push((i, self.next_id)),
+                        Err(e) => job.answers.push((name, Answer::Failed(e.to_string()))),
+                    }
+                }
+                None => job.answers.push((name, Answer::Failed(format!("the data plane is {}", lane.state())))),
+            }
+        }
+        self.jobs.push(job);
+        self.settle();
+    }
+
+    fn answered(&mut self, lane: usize, id: u64, answer: Answer) {
+        let name = self.lanes.get(lane).map(|l| l.lane.name()).unwrap_or_default();
+        if let Some(job) = self.jobs.iter_mut().find(|j| j.waiting.contains(&(lane, id))) {
+            job.waiting.retain(|w| *w != (lane, id));
+            job.answers.push((name, answer));
+        }
+        self.settle();
+    }
+
+    /// Answers the questions that all data planes have answered.
+    fn settle(&mut self) {
+        let (done, open): (Vec<Job>, Vec<Job>) =
+            std::mem::take(&mut self.jobs).into_iter().partition(|j| j.waiting.is_empty());
+        self.jobs = open;
+        for job in done {
+            let answer = match job.ask {
+                Ask::Reload { .. } => self.reloaded(&job.answers),
+                _ => self.stats(&job.answers),
+            };
+            let _ = job.reply.send(answer);
+        }
+    }
+
+    fn reloaded(&self, answers: &[(String, Answer)]) -> Answer {
+        let failed: Vec<String> = answers
+            .iter()
+            .filter_map(|(name, a)| match a {
+                Answer::Failed(why) => Some(format!("{name}: the rules were not taken\n{why}")),
+                Answer::Done(_) => None,
+            })
+            .collect();
+        if !failed.is_empty() {
+            return Answer::Failed(failed.join("\n"));
+        }
+        let lanes: serde_json::Map<String, Value> = answers
+            .iter()
+            .filter_map(|(name, a)| match a {
+                Answer::Done(v) => Some((name.clone(), v.clone())),
+                Answer::Failed(_) => None,
+            })
+            .collect();
+        let rules = lanes.values().filter_map(|v| v.get("rules")).filter_map(Value::as_u64).max().unwrap_or_default();
+        Answer::Done(json!({ "said": format!("{rules} rules run on every worker"), "lanes": lanes }))
+    }
+
+    fn stats(&self, answers: &[(String, Answer)]) -> Answer {
+        let lane = |l: &LaneState| {
+            let name = l.lane.name();
+            let plane = answers.iter().find(|(n, _)| *n == name).map(|(_, a)| match a {
+                Answer::Done(v) => v.clone(),
+                Answer::Failed(why) => json!({ "unavailable": why }),
+            });
+            json!({
+                "name": name,
+                "state": l.state(),
+                "restarts": l.lives.saturating_sub(1),
+                "kernel": l.kernel(),
+                "plane": plane,
+            })
+        };
+        Answer::Done(json!({
+            "uptime": self.started.elapsed().as_secs(),
+            "lanes": self.lanes.iter().map(lane).collect::<Vec<_>>(),
+        }))
+    }
+
+    fn status(&self) -> Value {
+        let lane = |l: &LaneState| {
+            let of = |key: &str| l.life.as_ref().and_then(|x| x.ready.as_ref()).and_then(|v| v.get(key)).cloned();
+            json!({
+                "name": l.lane.name(),
+                "state": l.state(),
+                "pid": l.life.as_ref().map(|x| x.child.id()),
+                "capture": of("capture"),
+                "workers": of("workers"),
+                "rules": of("rules"),
+                "restarts": l.lives.saturating_sub(1),
+                "fail": word(self.plan.config.run.fail),
+                "bypass": l.bump.as_ref().is_some_and(Bump::bypassed),
+                "uninspected": l.opened_now(),
+            })
+        };
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "pid": std::process::id(),
+            "uptime": self.started.elapsed().as_secs(),
+            "lanes": self.lanes.iter().map(lane).collect::<Vec<_>>(),
+        })
+    }
+
+    fn bypass(&mut self, on: bool, pair: Option<&str>) -> Answer {
+        let mut changed = Vec::new();
+        for l in self.lanes.iter().filter(|l| pair.is_none_or(|p| p == l.lane.name())) {
+            if let Some(bump) = &l.bump {
+                bump.bypass(on);
+                changed.push(l.lane.name());
+            }
+        }
+        let what = if on { "everything passes uninspected" } else { "inspected again" };
+        match changed.is_empty() {
+            true => Answer::Failed("there is no such pair".into()),
+            false => {
+                note(&format!("{}: {what}", changed.join(", ")));
+                Answer::Done(json!({ "said": format!("{}: {what}", changed.join(", ")) }))
+            }
+        }
+    }
+
+    /// SIGHUP: what came of it is told where the run's own words go.
+    fn hang_up(&mut self) {
+        let (reply, answer) = mpsc::sync_channel(1);
+        self.put(Ask::Reload { partial: false }, reply);
+        let told = std::thread::Builder::new().name("reload".into()).spawn(move || match answer.recv() {
+            Ok(Answer::Done(v)) => note(&format!("reload: {}", v.get("said").and_then(Value::as_str).unwrap_or("done"))),
+            Ok(Answer::Failed(why)) => warning(&format!("reload: {why}")),
+            Err(_) => {}
+        });
+        if let Err(e) = told {
+            warning(&format!("reload: {e}"));
+        }
+    }
+
+    /// Ends every data plane. The program stays, unless it is to go.
+    fn end(&mut self, inbox: &Receiver<Event>) -> Result<(), Failure> {
+        self.ending = true;
+        for lane in &mut self.lanes {
+            if let Some(bump) = &lane.bump {
+                // At once, not when the beats have become stale.
+                bump.unready();
+            }
+            if let Some(life) = &mut lane.life {
+                let _ = messages::send(&mut life.to, &Request { id: 0, ask: Ask::Stop });
+            }
+        }
+        let until = Instant::now() + ENDING;
+        while self.lanes.iter().any(|l| l.life.is_some()) && Instant::now() < until {
+            match inbox.recv_timeout(TICK) {
+                Ok(Event::Ended(lane, life)) => self.ended(lane, life),
+                Ok(Event::Said(lane, life, say)) => self.said(lane, life, say),
+                _ => {}
+            }
+        }
+        for lane in &mut self.lanes {
+            if let Some(life) = &mut lane.life {
+                let _ = life.child.kill();
+                let _ = life.child.wait();
+            }
+            let Some(bump) = &lane.bump else { continue };
+            let (name, fail) = (lane.lane.name(), word(self.plan.config.run.fail));
+            if self.plan.args.detach {
+                for port in bump.ports() {
+                    Bump::take_off(port)?;
+                }
+                note(&format!("{name}: detached"));
+            } else {
+                note(&format!("{name}: the kernel's program stays, {fail}; `stopgap detach {name}` takes it off"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl LaneState {
+    /// Tells of frames that went by uninspected.
+    fn alarm(&mut self) {
+        if self.alarmed.elapsed() < ALARM {
+            return;
+        }
+        self.alarmed = Instant::now();
+        let now = self.opened_now();
+        if now > self.opened && self.life.as_ref().is_some_and(|l| l.ready.is_some()) {
+            warning(&format!("{}: {} frames were forwarded uninspected", self.lane.name(), now - self.opened));
+        }
+        self.opened = now;
+    }
+}
+
+/// Starts the data plane of a lane and a thread that listens to it.
+fn spawn(lane: usize, life: u64, events: SyncSender<Event>) -> std::io::Result<(Child, UnixStream)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let mut command = Command::new("/proc/self/exe");
+    command.args(std::env::args_os().skip(1)).arg("--data-plane").arg(lane.to_string());
+    command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null()).process_group(0);
+    let child = command.spawn()?;
+    let mut from = BufReader::new(ours.try_clone()?);
+    std::thread::Builder::new().name(format!("lane {lane}")).spawn(move || {
+        while let Ok(Some(say)) = messages::receive::<Say>(&mut from) {
+            if events.send(Event::Said(lane, life, say)).is_err() {
+                return;
+            }
+        }
+        let _ = events.send(Event::Ended(lane, life));
+    })?;
+    Ok((child, ours))
+}

@@ -1,0 +1,229 @@
+//! A worker thread: frames from its device through the engine and back, batch after batch.
+//!
+//! After each finished batch, and so at least every [`IDLE`] when nothing comes, the worker says that it lives, in the
+//! row that the kernel's program looks at. It waits for nobody: records that find no room in the ring to the writer stay,
+//! bounded and counted, and mail is looked at between batches.
+
+use super::heart::Heart;
+use crate::workers::Tally;
+use capture::{Live, Traffic};
+use engine::decode::{Frame, PortId};
+use engine::detect::compile::Ruleset;
+use engine::types::{Timestamp, Verdict};
+use engine::worker::{Output, Worker};
+use rtrb::{Consumer, Producer};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Frames taken at once.
+const BATCH: usize = 256;
+/// The longest wait for a frame.
+const IDLE: Duration = Duration::from_millis(10);
+/// How often counts are shown to who asks for them.
+const SHOWN: Duration = Duration::from_secs(1);
+
+/// What a worker counted, as it last showed it.
+#[derive(Clone)]
+pub struct Shown {
+    pub tally: Tally,
+    pub traffic: Traffic,
+    /// Batches thrown away because they were too old to be sent.
+    pub stalls: u64,
+}
+
+/// Where others leave word for a worker, and it for them.
+#[derive(Default)]
+pub struct Mailbox {
+    /// The ruleset to run, with its number.
+    rules: Mutex<Option<(u64, Arc<Ruleset>)>>,
+    /// The number of the latest one there; and of the one that runs.
+    sent: AtomicU64,
+    taken: AtomicU64,
+    pub stop: AtomicBool,
+    /// Counts are wanted at once.
+    wanted: AtomicU64,
+    answered: AtomicU64,
+    shown: Mutex<Option<Shown>>,
+    /// Why the worker ended before it was told to.
+    pub failed: Mutex<Option<String>>,
+}
+
+impl Mailbox {
+    pub fn send_rules(&self, number: u64, rules: Arc<Ruleset>) {
+        *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = Some((number, rules));
+        self.sent.store(number, Ordering::Release);
+    }
+
+    /// The number of the ruleset that runs.
+    pub fn running(&self) -> u64 {
+        self.taken.load(Ordering::Acquire)
+    }
+
+    /// Counts no older than this call, or the last ones where the worker does not answer in time.
+    pub fn shown(&self, within: Duration) -> Option<Shown> {
+        let number = self.wanted.fetch_add(1, Ordering::AcqRel) + 1;
+        let since = Instant::now();
+        while self.answered.load(Ordering::Acquire) < number && since.elapsed() < within {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Records on their way to the writer, and emptied buffers back.
+pub struct Outbox {
+    pub records: Producer<Vec<u8>>,
+    pub spare: Consumer<Vec<u8>>,
+}
+
+impl Outbox {
+    /// Hands on what there is, where there is room.
+    fn send(&mut self, out: &mut Output) {
+        if out.records.is_empty() || self.records.slots() == 0 {
+            return;
+        }
+        let spare = self.spare.pop().unwrap_or_default();
+        // There is room, and nobody else puts anything there.
+        let _ = self.records.push(out.records.take(spare));
+    }
+}
+
+pub struct Hand {
+    pub worker: Worker,
+    pub device: Box<dyn Live>,
+    pub out: Output,
+    pub heart: Heart,
+    pub mail: Arc<Mailbox>,
+    pub outbox: Outbox,
+    /// A batch older than this is not sent.
+    pub stale: Duration,
+    pub first: Timestamp,
+    pub stalls: u64,
+}
+
+impl Hand {
+    /// Works until told to stop, then ends every flow.
+    pub fn work(mut self) {
+        let mut spare: Vec<Frame<'static>> = Vec::with_capacity(BATCH);
+        let mut shown = Instant::now();
+        self.heart.begin();
+        while !self.mail.stop.load(Ordering::Relaxed) {
+            let received = match self.device.receive(BATCH, IDLE) {
+                Ok(n) => n,
+                Err(e) => {
+                    *self.mail.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(e.to_string());
+                    break;
+                }
+            };
+            if self.heart.since() > self.stale {
+                // The kernel has gone on without us; what lies here is older than what it has sent since.
+                self.stalled();
+                continue;
+            }
+            if received > 0 {
+                spare = self.batch(spare);
+            } else {
+                self.worker.advance(wall(), 0, &mut self.out);
+            }
+            self.outbox.send(&mut self.out);
+            self.beat();
+            self.mail(&mut shown);
+        }
+        self.worker.finish(&mut self.out);
+        self.show();
+        // The writer takes what is left before it ends.
+        let until = Instant::now() + SHOWN;
+        while !self.out.records.is_empty() && Instant::now() < until {
+            self.outbox.send(&mut self.out);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn batch(&mut self, spare: Vec<Frame<'static>>) -> Vec<Frame<'static>> {
+        let mut frames = emptied(spare);
+        self.device.frames(&mut frames);
+        if self.first == Timestamp::ZERO {
+            self.first = frames.first().map_or(Timestamp::ZERO, |f| f.ts);
+        }
+        self.worker.process(&frames, &mut self.out);
+        let spare = emptied(frames);
+        if self.heart.since() > self.stale {
+            self.stalled();
+            return spare;
+        }
+        self.settle();
+        spare
+    }
+
+    /// What has arrived is too old to be sent.
+    fn stalled(&mut self) {
+        self.stalls += 1;
+        self.device.throw_away();
+        self.beat();
+    }
+
+    fn beat(&mut self) {
+        let t = self.device.traffic();
+        self.heart.beat(t.received + t.lost);
+    }
+
+    /// Verdicts, then frames of our own, each after the one that caused it.
+    fn settle(&mut self) {
+        let mut injected = self.out.injected.iter().peekable();
+        for (i, v) in self.out.frames.iter().enumerate() {
+            match (&v.verdict, &v.rewritten) {
+                (Verdict::Forward, None) => self.device.forward(i),
+                (Verdict::Forward, Some(data)) => self.device.replace(i, data),
+                _ => self.device.discard(i),
+            }
+            while let Some(x) = injected.next_if(|x| x.after as usize <= i) {
+                self.device.inject(PortId(x.port.0), &x.data);
+            }
+        }
+        // What cannot be sent now is sent with the next batch.
+        let _ = self.device.flush();
+    }
+
+    fn mail(&mut self, shown: &mut Instant) {
+        let sent = self.mail.sent.load(Ordering::Acquire);
+        if sent != self.mail.running() {
+            let rules = self.mail.rules.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some((number, rules)) = rules
+                && self.worker.adopt(rules).is_ok()
+            {
+                self.mail.taken.store(number, Ordering::Release);
+            }
+        }
+        if self.mail.wanted.load(Ordering::Acquire) != self.mail.answered.load(Ordering::Relaxed)
+            || shown.elapsed() >= SHOWN
+        {
+            self.show();
+            *shown = Instant::now();
+        }
+    }
+
+    fn show(&mut self) {
+        let wanted = self.mail.wanted.load(Ordering::Acquire);
+        let tally = Tally { first: self.first, ..Tally::of(&self.worker) };
+        let shown = Shown { tally, traffic: self.device.traffic(), stalls: self.stalls };
+        if let Ok(mut slot) = self.mail.shown.try_lock() {
+            *slot = Some(shown);
+            self.mail.answered.store(wanted, Ordering::Release);
+        }
+    }
+}
+
+/// Now, as frames are stamped.
+fn wall() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_nanos(since.as_nanos() as u64)
+}
+
+/// The list without its frames, its memory kept while the borrow it names changes.
+// `filter` would keep the old borrow in the type.
+#[allow(clippy::unnecessary_filter_map)]
+fn emptied<'b>(mut frames: Vec<Frame<'_>>) -> Vec<Frame<'b>> {
+    frames.clear();
+    frames.into_iter().filter_map(|_| None).collect()
+}

@@ -1,0 +1,77 @@
+//! What workers are told and what they counted, whoever drives them.
+
+use control::config::Config;
+use engine::applayer::ProtocolCounts;
+use engine::decode::{HostPolicies, OverlapPolicy};
+use engine::record;
+use engine::types::{Cause, Counter, Counters, Policies, Timestamp};
+use engine::worker::{self, Worker};
+
+/// What each worker is told, from a configuration.
+pub fn config(c: &Config, inline: bool, switches: &record::Settings) -> worker::Config {
+    let mut decode = c.decode.clone();
+    if inline && !c.defrag_policy_chosen {
+        // What the receiver may see is what was inspected.
+        decode.defrag.hosts = HostPolicies::all(OverlapPolicy::First);
+    }
+    worker::Config {
+        mode: if inline { worker::Mode::Inline } else { worker::Mode::Ids },
+        decode,
+        flow: c.flow,
+        stream: c.stream.clone(),
+        proto: c.proto.clone(),
+        limits: c.limits.clone(),
+        policies: c.policies(inline),
+        keep_files: c.file_store.as_ref().map(|s| worker::KeepFiles { all: s.all }),
+        records: switches.clone(),
+        ..worker::Config::default()
+    }
+}
+
+/// What workers counted.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    pub counters: Counters,
+    /// By row of the decode events.
+    pub decode_events: Vec<u64>,
+    pub stream_events: Vec<u64>,
+    pub protocols: ProtocolCounts,
+    pub exceptions: [u64; Cause::COUNT],
+    pub policies: Policies,
+    pub first: Timestamp,
+    pub now: Timestamp,
+}
+
+impl Tally {
+    /// Records the engine found no room for.
+    pub fn records_lost(&self) -> u64 {
+        self.counters.of(Counter::RecordsLost)
+    }
+
+    /// Of one worker, so far.
+    pub fn of(w: &Worker) -> Tally {
+        let decode_events = w.decode_events().to_vec();
+        Tally {
+            counters: w.counters().clone(),
+            decode_events,
+            stream_events: w.stream_events().to_vec(),
+            protocols: w.protocols().clone(),
+            exceptions: *w.exceptions(),
+            policies: w.policies().clone(),
+            first: Timestamp::ZERO,
+            now: w.now(),
+        }
+    }
+
+    /// The sum over workers.
+    pub fn add(&mut self, other: &Tally) {
+        self.counters.merge(&other.counters);
+        self.decode_events.iter_mut().zip(&other.decode_events).for_each(|(a, b)| *a += b);
+        self.stream_events.iter_mut().zip(&other.stream_events).for_each(|(a, b)| *a += b);
+        self.protocols.merge(&other.protocols);
+        for (a, b) in self.exceptions.iter_mut().zip(other.exceptions) {
+            *a += b;
+        }
+        self.now = self.now.max(other.now);
+    }
+}
