@@ -3,10 +3,12 @@
 //! Programs are attached by rtnetlink, not by a link held in a file descriptor or pinned on a bpffs: such an attachment
 //! is the interface's own and needs no process, mount or mount namespace to live on.
 
+use super::netlink::Socket;
+use crate::netlink;
 use crate::xdp::layout::{FlowEntry, FlowKey, Settings, WorkerRow};
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 
 // SAFETY: plain bytes without padding or pointers (the test of layouts holds their sizes), copied to and from the kernel.
@@ -77,14 +79,11 @@ pub enum XdpMode {
     Generic,
 }
 
-const NLMSG: usize = 16;
-const IFINFO: usize = 16;
 const IFLA_XDP: u16 = 43;
 const IFLA_XDP_FD: u16 = 1;
 const IFLA_XDP_ATTACHED: u16 = 2;
 const IFLA_XDP_FLAGS: u16 = 3;
 const IFLA_XDP_PROG_ID: u16 = 4;
-const NESTED: u16 = 1 << 15;
 
 /// Puts `program` on the interface in place of what is there, or takes what is there away.
 pub fn attach(ifindex: u32, program: Option<BorrowedFd<'_>>, mode: XdpMode) -> io::Result<()> {
@@ -94,93 +93,27 @@ pub fn attach(ifindex: u32, program: Option<BorrowedFd<'_>>, mode: XdpMode) -> i
     };
     let fd = program.map_or(-1, |p| p.as_raw_fd());
     let mut inner = Vec::new();
-    attribute(&mut inner, IFLA_XDP_FD, &fd.to_ne_bytes());
-    attribute(&mut inner, IFLA_XDP_FLAGS, &flags.to_ne_bytes());
-    let mut attributes = Vec::new();
-    attribute(&mut attributes, IFLA_XDP | NESTED, &inner);
-    let reply = ask(libc::RTM_SETLINK, libc::NLM_F_ACK as u16, ifindex, &attributes)?;
-    error_of(&reply)
+    netlink::attribute(&mut inner, IFLA_XDP_FD, &fd.to_ne_bytes());
+    netlink::attribute(&mut inner, IFLA_XDP_FLAGS, &flags.to_ne_bytes());
+    let mut body = netlink::about_link(ifindex, 0, 0);
+    netlink::nested(&mut body, IFLA_XDP, &inner);
+    Socket::open(0)?.ask(libc::RTM_SETLINK, 0, &body, |_, _| {})
 }
 
 /// What is on the interface: its mode, and the program's id.
 pub fn attached(ifindex: u32) -> io::Result<Option<(XdpMode, u32)>> {
-    let reply = ask(libc::RTM_GETLINK, 0, ifindex, &[])?;
-    error_of(&reply)?;
-    let Some(attributes) = reply.get(NLMSG + IFINFO..) else { return Ok(None) };
-    let Some(xdp) = find(attributes, IFLA_XDP) else { return Ok(None) };
-    let mode = match find(xdp, IFLA_XDP_ATTACHED).and_then(|v| v.first()) {
-        Some(1) => XdpMode::Native,
-        Some(2) => XdpMode::Generic,
-        _ => return Ok(None),
-    };
-    let id = find(xdp, IFLA_XDP_PROG_ID).and_then(|v| v.first_chunk()).map(|b| u32::from_ne_bytes(*b));
-    Ok(id.map(|id| (mode, id)))
-}
-
-fn attribute(to: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    to.extend_from_slice(&((value.len() + 4) as u16).to_ne_bytes());
-    to.extend_from_slice(&kind.to_ne_bytes());
-    to.extend_from_slice(value);
-    to.resize(to.len().next_multiple_of(4), 0);
-}
-
-/// The value of the first attribute of this kind.
-fn find(mut attributes: &[u8], kind: u16) -> Option<&[u8]> {
-    while let Some(([a, b, c, d], _)) = attributes.split_first_chunk::<4>() {
-        let len = usize::from(u16::from_ne_bytes([*a, *b]));
-        let value = attributes.get(4..len)?;
-        if u16::from_ne_bytes([*c, *d]) & !NESTED == kind {
-            return Some(value);
-        }
-        attributes = attributes.get(len.next_multiple_of(4)..)?;
-    }
-    None
-}
-
-/// One request of rtnetlink about an interface, and its first answer.
-fn ask(kind: u16, flags: u16, ifindex: u32, attributes: &[u8]) -> io::Result<Vec<u8>> {
-    // SAFETY: plain call; the result is checked.
-    let fd = unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::NETLINK_ROUTE) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: a fresh descriptor that nobody else owns.
-    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
-    let mut message = Vec::with_capacity(NLMSG + IFINFO + attributes.len());
-    message.extend_from_slice(&((NLMSG + IFINFO + attributes.len()) as u32).to_ne_bytes());
-    message.extend_from_slice(&kind.to_ne_bytes());
-    message.extend_from_slice(&(flags | libc::NLM_F_REQUEST as u16).to_ne_bytes());
-    message.extend_from_slice(&[0; 8]);
-    message.extend_from_slice(&[0; 4]);
-    message.extend_from_slice(&ifindex.to_ne_bytes());
-    message.extend_from_slice(&[0; 8]);
-    message.extend_from_slice(attributes);
-    // SAFETY: the buffer is ours and its length is passed.
-    let sent = unsafe { libc::send(socket.as_raw_fd(), message.as_ptr().cast(), message.len(), 0) };
-    if sent < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let mut reply = vec![0u8; 32 << 10];
-    // SAFETY: as above.
-    let got = unsafe { libc::recv(socket.as_raw_fd(), reply.as_mut_ptr().cast(), reply.len(), 0) };
-    if got < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    reply.truncate(got as usize);
-    Ok(reply)
-}
-
-/// The error that a reply tells of.
-fn error_of(reply: &[u8]) -> io::Result<()> {
-    let kind = reply.get(4..6).map(|b| u16::from_ne_bytes([b[0], b[1]]));
-    if kind != Some(libc::NLMSG_ERROR as u16) {
-        return Ok(());
-    }
-    match reply.get(NLMSG..).and_then(|b| b.first_chunk()).map(|b| i32::from_ne_bytes(*b)) {
-        Some(0) => Ok(()),
-        Some(e) => Err(io::Error::from_raw_os_error(-e)),
-        None => Err(io::ErrorKind::InvalidData.into()),
-    }
+    let mut there = None;
+    Socket::open(0)?.ask(libc::RTM_GETLINK, 0, &netlink::about_link(ifindex, 0, 0), |_, body| {
+        let Some(xdp) = netlink::find(netlink::link_attributes(body), IFLA_XDP) else { return };
+        let mode = match netlink::find(xdp, IFLA_XDP_ATTACHED).and_then(|v| v.first()) {
+            Some(1) => XdpMode::Native,
+            Some(2) => XdpMode::Generic,
+            _ => return,
+        };
+        let id = netlink::find(xdp, IFLA_XDP_PROG_ID).and_then(|v| v.first_chunk()).map(|b| u32::from_ne_bytes(*b));
+        there = id.map(|id| (mode, id));
+    })?;
+    Ok(there)
 }
 
 /// Nanoseconds of CLOCK_MONOTONIC, as the program's clock counts them.

@@ -1,5 +1,7 @@
 //! System calls and memory shared with the kernel. The one room of `capture` where `unsafe` is.
 
 pub mod bpf;
+pub mod ethtool;
 pub mod host;
+pub mod netlink;
 pub mod xsk;

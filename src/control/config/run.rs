@@ -139,9 +139,7 @@ impl Default for Run {
             resync: Duration::from_secs(60),
             trusted: Vec::new(),
             // What may carry IP is looked into.
-            link: [
-                Through, Through, Through, Through, Through, Through, Through, Inspect, Inspect, Through, Through,
-            ],
+            link: [Through, Through, Through, Through, Through, Through, Through, Inspect, Inspect, Through, Through],
             control: "/run/stopgap/control.sock".into(),
             stats: Duration::from_secs(8),
         }
@@ -179,8 +177,7 @@ impl Run {
         r.copy = s.copy.unwrap_or(r.copy);
         r.trusted = s.trusted.clone().map(|n| n.0).unwrap_or_default();
         let l = &s.link;
-        let links =
-            [l.arp, l.lldp, l.slow, l.stp, l.eapol, l.ptp, l.pause, l.mpls, l.pppoe, l.llc, l.unknown];
+        let links = [l.arp, l.lldp, l.slow, l.stp, l.eapol, l.ptp, l.pause, l.mpls, l.pppoe, l.llc, l.unknown];
         for (slot, value) in r.link.iter_mut().zip(links) {
             *slot = value.unwrap_or(*slot);
         }
@@ -202,7 +199,8 @@ mod tests {
     #[test]
     fn keys_are_checked_where_they_stand() {
         let sets = |s: &[&str]| crate::config::load(None, &s.iter().map(|s| s.to_string()).collect::<Vec<_>>());
-        let run = sets(&["run.fail=closed", "run.ring=1KiB", "run.trusted=[10.0.0.0/8]", "run.link.lldp=drop"]).unwrap().run;
+        let run =
+            sets(&["run.fail=closed", "run.ring=1KiB", "run.trusted=[10.0.0.0/8]", "run.link.lldp=drop"]).unwrap().run;
         assert_eq!((run.fail, run.ring, run.trusted.len()), (Fail::Closed, 1024, 1));
         assert_eq!((run.link[0], run.link[1]), (LinkAction::Through, LinkAction::Drop));
         for (bad, said) in [

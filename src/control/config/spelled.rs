@@ -1,7 +1,8 @@
 //! Values back into their spelling, so that a document can be written: what is written reads as what was read.
 
 use super::values::{
-    AfterHandshake, Causes, Fingerprints, Groups, Hosts, NetSeconds, Nets, Overlap, PortList, Ports, Size, StreamOs, Urgent,
+    AfterHandshake, Causes, Fingerprints, Groups, Hosts, NetSeconds, Nets, Overlap, PortList, Ports, Size, StreamOs,
+    Urgent,
 };
 use engine::decode::{self, OverlapPolicy};
 use engine::proto::Fingerprint;

@@ -50,7 +50,13 @@ fn status(value: &Value) -> String {
         Some(other) => other.to_string(),
         None => "-".into(),
     };
-    let _ = writeln!(o, "stopgap {}, process {}, up {} s", text(value, "version"), text(value, "pid"), text(value, "uptime"));
+    let _ = writeln!(
+        o,
+        "stopgap {}, process {}, up {} s",
+        text(value, "version"),
+        text(value, "pid"),
+        text(value, "uptime")
+    );
     for lane in value.get("lanes").and_then(Value::as_array).into_iter().flatten() {
         let _ = writeln!(o, "{:<20} {}", text(lane, "name"), text(lane, "state"));
         for key in ["capture", "workers", "rules", "restarts", "fail", "bypass", "uninspected"] {

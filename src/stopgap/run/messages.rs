@@ -14,9 +14,14 @@ pub enum Ask {
     Status,
     Stats,
     /// Rules and configuration anew. `partial`: take what loads even if some of it does not.
-    Reload { partial: bool },
+    Reload {
+        partial: bool,
+    },
     /// Everything through uninspected, of one pair or of all.
-    Bypass { on: bool, pair: Option<String> },
+    Bypass {
+        on: bool,
+        pair: Option<String>,
+    },
     /// Flush what is open and end.
     Stop,
 }
@@ -44,7 +49,10 @@ pub enum Say {
     Ready(Value),
     /// Every worker has finished a batch lately.
     Alive,
-    Answer { id: u64, answer: Answer },
+    Answer {
+        id: u64,
+        answer: Answer,
+    },
     /// For the operator's eyes.
     Alarm(String),
 }

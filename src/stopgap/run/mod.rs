@@ -9,8 +9,8 @@ pub mod ctl;
 mod devices;
 mod heart;
 mod messages;
-mod plane;
 pub mod plan;
+mod plane;
 mod supervisor;
 mod worker;
 

@@ -290,9 +290,8 @@ impl Plane {
     fn stats(&self) -> Value {
         let shown: Vec<Shown> = self.mail.iter().filter_map(|m| m.shown(WATCH)).collect();
         let of = |f: fn(&Shown) -> u64| shown.iter().map(f).sum::<u64>();
-        let engine = sum(&shown).map(|t| {
-            Counter::ALL.iter().map(|c| (c.name().to_string(), t.counters.of(*c).into())).collect()
-        });
+        let engine = sum(&shown)
+            .map(|t| Counter::ALL.iter().map(|c| (c.name().to_string(), t.counters.of(*c).into())).collect());
         let engine: serde_json::Map<String, Value> = engine.unwrap_or_default();
         json!({
             "capture": self.capture,
@@ -330,7 +329,10 @@ impl Plane {
 
 enum Event {
     Request(Request),
-    Compiled { id: u64, result: Result<Box<Loaded>, String> },
+    Compiled {
+        id: u64,
+        result: Result<Box<Loaded>, String>,
+    },
     /// The supervisor is no more.
     Gone,
 }
@@ -406,4 +408,3 @@ impl Writer {
         self.outputs.stats(&tally, &rules)
     }
 }
-

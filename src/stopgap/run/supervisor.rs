@@ -8,9 +8,9 @@ use super::messages::{self, Answer, Ask, Request, Say};
 use super::plan::{Lane, Plan};
 use super::{control, devices};
 use crate::console::{DONE, Failure, Outcome, note, warning};
+use ::control::config::run::{Fail, LinkAction, Run, XdpWish};
 use capture::xdp::layout::Count;
 use capture::xdp::{Bump, Kept, Policy, Terms};
-use ::control::config::run::{Fail, LinkAction, Run, XdpWish};
 use serde_json::{Value, json};
 use std::io::BufReader;
 use std::os::fd::OwnedFd;
@@ -446,7 +446,9 @@ impl Supervisor<'_> {
         let (reply, answer) = mpsc::sync_channel(1);
         self.put(Ask::Reload { partial: false }, reply);
         let told = std::thread::Builder::new().name("reload".into()).spawn(move || match answer.recv() {
-            Ok(Answer::Done(v)) => note(&format!("reload: {}", v.get("said").and_then(Value::as_str).unwrap_or("done"))),
+            Ok(Answer::Done(v)) => {
+                note(&format!("reload: {}", v.get("said").and_then(Value::as_str).unwrap_or("done")))
+            }
             Ok(Answer::Failed(why)) => warning(&format!("reload: {why}")),
             Err(_) => {}
         });
