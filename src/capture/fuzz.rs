@@ -1,5 +1,6 @@
-//! Fuzz entries: any bytes as a capture file.
+//! Fuzz entries: any bytes as a capture file, or as the kernel's messages about links.
 
+use super::netlink::{Address, Attributes, Link, Messages, error_number};
 use super::{FRAME_BYTES_MAX, Reader, Receive, open_stream};
 use std::io::Cursor;
 
@@ -13,6 +14,21 @@ pub fn fuzz_target(data: &[u8]) {
 /// Reads `data` with whatever compression it claims.
 pub fn fuzz_compressed(data: &[u8]) {
     read(open_stream("fuzz", Box::new(Cursor::new(data.to_vec()))).ok(), 64);
+}
+
+/// Reads `data` as messages of rtnetlink, and each as whatever it may be.
+pub fn fuzz_netlink(data: &[u8]) {
+    let mut walked = 0;
+    for m in Messages(data) {
+        walked += m.body.len();
+        let _ = (Address::of(m.body), error_number(m.body));
+        if let Some(link) = Link::of(m.body) {
+            assert!(link.name.len() <= 3 * m.body.len());
+        }
+        Attributes(m.body).for_each(|(_, value)| assert!(value.len() < m.body.len()));
+    }
+    assert!(walked <= data.len());
+    super::links::about_any(data, |ifindex| ifindex == 1);
 }
 
 /// Frames, a sum over them, and whether the end was clean; at most 100,000 frames.

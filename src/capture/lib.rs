@@ -9,6 +9,7 @@ mod blocks;
 mod classic;
 mod error;
 pub mod fuzz;
+pub mod links;
 mod live;
 mod memory;
 mod netlink;

@@ -7,7 +7,7 @@
 mod check;
 mod prepare;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use crate::sys::ethtool::{Channels, Feature, Rings};
 pub use check::{Capture, Findings, check_pair, check_tap};

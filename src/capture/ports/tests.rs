@@ -15,6 +15,8 @@ fn facts(name: &str) -> Facts {
     }
 }
 
+type Change = fn(&mut Facts);
+
 fn feature(name: &str, fixed: bool) -> Feature {
     Feature { name: name.into(), on: true, fixed }
 }
@@ -34,7 +36,7 @@ fn a_plain_port_has_nothing_against_it() {
 
 #[test]
 fn what_is_refused_says_how_to_mend_it() {
-    let cases: [(&str, fn(&mut Facts), &str); 5] = [
+    let cases: [(&str, Change, &str); 5] = [
         ("enslaved", |f| f.master = Some("br0".into()), "`ip link set dev eth0 nomaster`"),
         (
             "an address",
@@ -62,7 +64,7 @@ fn what_can_be_switched_off_is_not_held_against_a_port() {
 
 #[test]
 fn the_rest_is_a_warning() {
-    let cases: [fn(&mut Facts); 7] = [
+    let cases: [Change; 7] = [
         |f| f.up = false,
         |f| f.carrier = false,
         |f| f.ethernet = false,

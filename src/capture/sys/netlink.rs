@@ -72,6 +72,15 @@ impl Socket {
         Err(io::ErrorKind::InvalidData.into())
     }
 
+    /// What has come unasked; `None` where nothing has. The error ENOBUFS says that some was lost.
+    pub fn told(&self, room: &mut [u8]) -> io::Result<Option<usize>> {
+        match self.read(room, libc::MSG_DONTWAIT) {
+            Ok(n) => Ok(Some(n)),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
     fn read(&self, room: &mut [u8], flags: i32) -> io::Result<usize> {
         loop {
             // SAFETY: the buffer is ours and its length is passed.
