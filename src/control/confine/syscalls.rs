@@ -171,8 +171,8 @@ fn conditional(pid: u32) -> Vec<Row> {
         Row { number: libc::SYS_tgkill, when: any(0, &[pid.into()]) },
         // How large a stack may be is read; no limit is set.
         Row { number: libc::SYS_prlimit64, when: When::AnyOf(vec![(2, Qword, Eq, 0)]) },
-        // A thread's name.
-        Row { number: libc::SYS_prctl, when: any(0, &[libc::PR_SET_NAME as u64]) },
+        // The names of a thread, and of the allocator's memory.
+        Row { number: libc::SYS_prctl, when: any(0, &[libc::PR_SET_NAME as u64, libc::PR_SET_VMA as u64]) },
         // A connection that does not wait; whether this is a terminal.
         Row { number: libc::SYS_ioctl, when: any(1, &[libc::FIONBIO, libc::FIONREAD, libc::TCGETS, libc::TIOCGWINSZ]) },
         // Flows that the XDP program forwards or drops by itself, in maps that are open: look up, update, delete, next
