@@ -156,3 +156,21 @@ fn absurd_documents_end() {
         fuzz_target(text.as_bytes());
     }
 }
+
+/// What is put before people loads, and says no more than there is.
+#[test]
+fn the_sample_configurations_load() {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/samples");
+    let mut loaded = 0;
+    for entry in std::fs::read_dir(&dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "yaml") {
+            let c = load(Some(&path), &[]).unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(c.rule_files, ["/etc/stopgap/rules/*.rules"]);
+            assert!(c.stream.midstream && c.vars.addresses["HOME_NET"] != Vars::default().addresses["HOME_NET"]);
+            assert!(path.with_extension("env").exists(), "{}", path.display());
+            loaded += 1;
+        }
+    }
+    assert_eq!(loaded, 3);
+}
