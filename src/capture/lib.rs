@@ -9,6 +9,7 @@ mod blocks;
 mod classic;
 mod error;
 pub mod fuzz;
+pub mod l2;
 pub mod links;
 mod live;
 mod memory;

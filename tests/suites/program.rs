@@ -170,3 +170,16 @@ fn a_full_disk_is_said() {
     assert!(matches!(done.code, Some(1 | 2)), "{:?} {}", done.code, done.stderr);
     assert!(done.stderr.contains("eve.json") && done.stderr.to_lowercase().contains("space"), "{}", done.stderr);
 }
+
+/// A class of frames that is no IP is a key of the configuration, and stands there where the kernel's program has it.
+#[test]
+fn every_class_of_frames_has_its_key() {
+    use capture::l2::Class;
+    use control::config::run::{LinkAction, Run};
+    for (i, class) in Class::ALL[1..].iter().enumerate() {
+        let mut expected = Run::default();
+        expected.link[i] = LinkAction::Drop;
+        let set = format!("run.link.{}=drop", class.name());
+        assert_eq!(control::config::load(None, &[set]).unwrap().run, expected, "{class:?}");
+    }
+}
