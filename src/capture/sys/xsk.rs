@@ -63,6 +63,11 @@ impl Umem {
         }
     }
 
+    /// Of so many places.
+    pub const fn bytes_of(&self, places: usize) -> u64 {
+        places as u64 * self.place
+    }
+
     pub fn bytes<'a>(&'a self, chunk: &'a Chunk) -> &'a [u8] {
         let (at, len) = (chunk.addr as usize, chunk.len as usize);
         assert!(at + len <= self.bytes);
@@ -259,8 +264,8 @@ impl Socket {
             }
         }
         // A call may send a whole ring where the kernel can be told so (6.17); it is called again where not.
-        const XDP_MAX_TX_SKB_BUDGET: i32 = 9;
-        let _ = option(fd.as_fd(), XDP_MAX_TX_SKB_BUDGET, &b.ring);
+        const XDP_TX_BUDGET: i32 = 9;
+        let _ = option(fd.as_fd(), XDP_TX_BUDGET, &b.ring);
         let offsets = offsets(fd.as_fd())?;
         let desc = size_of::<libc::xdp_desc>();
         let map = |page, o, entry| Ring::map(fd.as_fd(), page, o, b.ring, entry);

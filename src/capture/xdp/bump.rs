@@ -37,6 +37,8 @@ pub enum BumpError {
     Taken { port: String },
     #[error("reading what is attached to {port}: {source}")]
     Ask { port: String, source: io::Error },
+    #[error("{0} trusted networks are more than the {TRUSTED_MAX} there is room for")]
+    Trusted(usize),
     #[error("memory of the XDP program's tables: {0}")]
     Memory(#[from] io::Error),
 }
@@ -276,11 +278,14 @@ impl Bump {
 
     /// Traffic from or to these networks is forwarded uninspected. Prefix lengths are of the address's own family.
     pub fn trust(&mut self, networks: &[(IpAddr, u8)]) -> Result<(), BumpError> {
+        if networks.len() > TRUSTED_MAX {
+            return Err(BumpError::Trusted(networks.len()));
+        }
         let old: Vec<_> = self.trusted.keys().filter_map(Result::ok).collect();
         for key in old {
             self.trusted.remove(&key)?;
         }
-        for (addr, prefix) in networks.iter().take(TRUSTED_MAX) {
+        for (addr, prefix) in networks {
             let mapped = if addr.is_ipv4() { 96 } else { 0 };
             self.trusted.insert(&Key::new(u32::from(*prefix) + mapped, octets(*addr)), 1, 0)?;
         }
@@ -329,5 +334,56 @@ impl Maps {
             }
         }
         Err(BumpError::Missing(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::layout::FLOWS_MAX;
+    use super::*;
+
+    /// The program and its tables, on no port; `None` where this process may not load it.
+    fn loaded(test: &str) -> Option<(Ebpf, Bump)> {
+        let mut object = match Ebpf::load(OBJECT) {
+            Ok(object) => object,
+            Err(e) => {
+                eprintln!("skipped: {test} wants to load an XDP program, which needs root: {e}");
+                return None;
+            }
+        };
+        let program: &mut Xdp = object.program_mut(NAME).unwrap().try_into().unwrap();
+        program.load().unwrap();
+        let info = program.info().unwrap();
+        let port = |name: &str| Port { name: name.into(), ifindex: 0 };
+        let bump = Bump::of(&info, [port("a"), port("b")], XdpMode::Generic).unwrap();
+        Some((object, bump))
+    }
+
+    #[test]
+    fn the_least_recent_flows_make_room() {
+        let Some((_object, mut bump)) = loaded("the_least_recent_flows_make_room") else { return };
+        let addr = |i: u32| (IpAddr::from(std::net::Ipv4Addr::from(0x0a00_0000 + i)), 80);
+        let key = |i: u32| FlowKey::new(addr(i), addr(0), 6, &[], 0).unwrap();
+        for i in 0..FLOWS_MAX as u32 + 5_000 {
+            bump.keep_flow(&key(i), FlowAction::Drop, 0).unwrap();
+        }
+        let kept = bump.kept_flows().count();
+        assert!((FLOWS_MAX / 2..=FLOWS_MAX).contains(&kept), "{kept}");
+        let last = bump.release_flow(&key(FLOWS_MAX as u32 + 4_999)).unwrap();
+        assert_eq!(last.action, FlowAction::Drop as u32);
+        assert!(bump.release_flow(&key(FLOWS_MAX as u32 + 4_999)).is_none());
+    }
+
+    #[test]
+    fn too_many_trusted_networks_are_refused_and_change_nothing() {
+        let Some((_object, mut bump)) = loaded("too_many_trusted_networks") else { return };
+        let nets = |n: usize| -> Vec<(IpAddr, u8)> {
+            (0..n as u32).map(|i| (IpAddr::from(std::net::Ipv4Addr::from(i << 12)), 20)).collect()
+        };
+        bump.trust(&nets(TRUSTED_MAX)).unwrap();
+        assert!(matches!(bump.trust(&nets(TRUSTED_MAX + 1)), Err(BumpError::Trusted(_))));
+        assert_eq!(bump.trusted.keys().count(), TRUSTED_MAX);
+        bump.trust(&nets(1)).unwrap();
+        assert_eq!(bump.trusted.keys().count(), 1);
     }
 }

@@ -48,6 +48,12 @@ impl Opening {
     pub fn place(&self) -> Option<usize> {
         [2048, 4096].into_iter().find(|p| self.frame_max + HEADROOM <= *p)
     }
+
+    /// Queues and workers, as many as there can be.
+    fn shape(&self) -> (usize, usize) {
+        let queues = self.queues.clamp(1, QUEUES_MAX);
+        (queues, self.workers.clamp(1, WORKERS_MAX).min(queues))
+    }
 }
 
 /// A frame of the batch.
@@ -100,8 +106,7 @@ pub fn open(o: &Opening) -> Result<Vec<XdpDevice>, Error> {
     let place = o.place().ok_or_else(|| {
         failed("AF_XDP: frames of this size do not fit", io::Error::from(io::ErrorKind::InvalidInput))
     })?;
-    let workers = o.workers.clamp(1, WORKERS_MAX).min(o.queues.max(1));
-    let queues = o.queues.clamp(1, QUEUES_MAX);
+    let (queues, workers) = o.shape();
     // A socket's places are in its fill ring, in its transmit ring, and in a batch or another worker's hands.
     let per_queue = 2 * 3 * o.ring as usize;
     let (umem, mut spots) = Umem::new(queues * per_queue, place).map_err(|e| failed("memory for frames", e))?;
@@ -120,27 +125,11 @@ pub fn open(o: &Opening) -> Result<Vec<XdpDevice>, Error> {
         parts[queue % workers].push([a, b]);
         queue += 1;
     }
-    let share = (spots.len() / workers) as u64 * place as u64;
+    let places = spots.len() / workers;
     let mut devices: Vec<XdpDevice> = Vec::new();
     for (w, sockets) in parts.into_iter().enumerate().rev() {
-        let free = spots.split_off(w * (share as usize / place));
-        devices.push(XdpDevice {
-            sockets,
-            umem: umem.clone(),
-            free,
-            own: w as u64 * share..(w as u64 + 1) * share,
-            share,
-            batch: Vec::new(),
-            now: Timestamp::ZERO,
-            number: 0,
-            desks: (0..workers).map(|_| None).collect(),
-            inboxes: Vec::new(),
-            bell: Arc::new(Bell::new().map_err(|e| failed("eventfd", e))?),
-            asleep: Arc::new(AtomicBool::new(false)),
-            turn: 0,
-            receives: 0,
-            traffic: Traffic::default(),
-        });
+        let device = XdpDevice::new(sockets, umem.clone(), spots.split_off(w * places), w, workers);
+        devices.push(device.map_err(|e| failed("eventfd", e))?);
     }
     devices.reverse();
     join(&mut devices, o.ring as usize * 6 * queues.div_ceil(workers));
@@ -177,6 +166,34 @@ fn patiently<T>(mut bind: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 }
 
 impl XdpDevice {
+    /// Worker `w` of `workers`, with its own places, of which all have equally many.
+    fn new(
+        sockets: Vec<[Socket; 2]>,
+        umem: Arc<Umem>,
+        free: Vec<Spot>,
+        w: usize,
+        workers: usize,
+    ) -> io::Result<XdpDevice> {
+        let share = umem.bytes_of(free.len());
+        Ok(XdpDevice {
+            sockets,
+            umem,
+            free,
+            own: w as u64 * share..(w as u64 + 1) * share,
+            share,
+            batch: Vec::new(),
+            now: Timestamp::ZERO,
+            number: 0,
+            desks: (0..workers).map(|_| None).collect(),
+            inboxes: Vec::new(),
+            bell: Arc::new(Bell::new()?),
+            asleep: Arc::new(AtomicBool::new(false)),
+            turn: 0,
+            receives: 0,
+            traffic: Traffic::default(),
+        })
+    }
+
     /// The descriptors to put into the program's table: queue, port, socket.
     pub fn descriptors(&self, worker: usize, workers: usize) -> impl Iterator<Item = (usize, usize, BorrowedFd<'_>)> {
         let by_queue = self.sockets.iter().enumerate();
@@ -413,5 +430,81 @@ impl Live for XdpDevice {
 
     fn traffic(&self) -> Traffic {
         self.traffic
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Devices without sockets, which share memory and hand frames to each other.
+    fn devices(n: usize, places: usize) -> Vec<XdpDevice> {
+        let (umem, mut spots) = Umem::new(n * places, 2048).unwrap();
+        let mut all: Vec<XdpDevice> = (0..n)
+            .rev()
+            .map(|w| XdpDevice::new(Vec::new(), umem.clone(), spots.split_off(w * places), w, n).unwrap())
+            .collect();
+        all.reverse();
+        join(&mut all, places);
+        all
+    }
+
+    /// Puts `n` frames into the batch of a device, as if they had come in on port 0.
+    fn arrive(d: &mut XdpDevice, n: usize) {
+        for i in 0..n {
+            let spot = d.free.pop().unwrap();
+            let chunk = d.umem.write(spot, &(i as u32).to_be_bytes()).unwrap();
+            d.batch.push(Taken { chunk: Some(chunk), port: 0 });
+        }
+    }
+
+    #[test]
+    fn what_another_worker_has_no_room_for_stays_to_be_settled() {
+        let mut all = devices(2, HANDED_MAX + 8);
+        arrive(&mut all[0], HANDED_MAX + 1);
+        for i in 0..HANDED_MAX {
+            assert!(all[0].hand_over(i, 1));
+        }
+        assert!(!all[0].hand_over(HANDED_MAX, 1));
+        assert!(!all[0].hand_over(HANDED_MAX, 0) && !all[0].hand_over(HANDED_MAX, 7));
+        all[0].discard(HANDED_MAX);
+        let t = all[0].traffic();
+        assert_eq!((t.handed, t.discarded), (HANDED_MAX as u64, 1));
+    }
+
+    #[test]
+    fn frames_arrive_where_they_lie_and_their_places_go_home() {
+        let mut all = devices(2, 16);
+        arrive(&mut all[0], 3);
+        (0..3).for_each(|i| assert!(all[0].hand_over(i, 1)));
+        assert_eq!(all[1].receive(8, Duration::ZERO).unwrap(), 3);
+        let mut frames = Vec::new();
+        all[1].frames(&mut frames);
+        assert_eq!(frames.iter().map(|f| f.data[3]).collect::<Vec<_>>(), [0, 1, 2]);
+        drop(frames);
+        (0..3).for_each(|i| all[1].discard(i));
+        assert_eq!((all[0].free.len(), all[1].free.len()), (13, 19));
+        all[1].supply();
+        all[0].supply();
+        assert_eq!((all[0].free.len(), all[1].free.len()), (16, 16));
+    }
+
+    #[test]
+    fn unsettled_frames_are_gone_with_the_next_batch() {
+        let mut all = devices(1, 16);
+        arrive(&mut all[0], 5);
+        assert_eq!(all[0].receive(8, Duration::ZERO).unwrap(), 0);
+        assert_eq!((all[0].free.len(), all[0].traffic().forwarded), (16, 0));
+    }
+
+    #[test]
+    fn no_more_queues_and_workers_than_the_tables_hold() {
+        let opening = |queues, workers| {
+            let o =
+                Opening { ifindex: [1, 2], frame_max: 1522, queues, workers, ring: 64, copy: false, busy_poll_us: 0 };
+            o.shape()
+        };
+        assert_eq!(opening(1000, 1000), (QUEUES_MAX, WORKERS_MAX));
+        assert_eq!([opening(0, 0), opening(4, 2), opening(1, 8)], [(1, 1), (4, 2), (1, 1)]);
     }
 }

@@ -355,10 +355,13 @@ fn seed() -> [u64; 2] {
     [RandomState::new().hash_one(0u8), RandomState::new().hash_one(1u8)]
 }
 
+/// Records of a worker, and the way back for emptied buffers.
+type Inbox = (rtrb::Consumer<Vec<u8>>, rtrb::Producer<Vec<u8>>);
+
 /// The thread that writes the log.
 struct Writer {
     outputs: Outputs,
-    inboxes: Vec<(rtrb::Consumer<Vec<u8>>, rtrb::Producer<Vec<u8>>)>,
+    inboxes: Vec<Inbox>,
     mail: Vec<Arc<Mailbox>>,
     writing: Arc<Writing>,
     every: Duration,
