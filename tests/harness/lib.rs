@@ -10,6 +10,7 @@ pub mod craft;
 pub mod dialogue;
 pub mod engine;
 pub mod fuzz;
+pub mod netns;
 pub mod parity;
 pub mod replay;
 pub mod verdicts;

@@ -9,8 +9,10 @@ use super::plan::{Lane, Plan};
 use super::{control, devices};
 use crate::console::{DONE, Failure, Outcome, note, warning};
 use ::control::config::run::{Fail, LinkAction, Run, XdpWish};
+use ::control::service::{Service, State};
+use capture::ports;
 use capture::xdp::layout::Count;
-use capture::xdp::{Bump, Kept, Policy, Terms};
+use capture::xdp::{Bump, Kept, Policy, Terms, monotonic_ns};
 use serde_json::{Value, json};
 use std::io::BufReader;
 use std::os::fd::OwnedFd;
@@ -78,6 +80,8 @@ struct Supervisor<'a> {
     events: SyncSender<Event>,
     started: Instant,
     ending: bool,
+    service: Service,
+    told_ready: bool,
 }
 
 pub fn run(plan: &Plan<'_>) -> Outcome {
@@ -103,8 +107,17 @@ pub fn run(plan: &Plan<'_>) -> Outcome {
         });
     }
     socket.listen(events.clone())?;
-    let mut s =
-        Supervisor { plan, lanes, jobs: Vec::new(), next_id: 0, events, started: Instant::now(), ending: false };
+    let mut s = Supervisor {
+        plan,
+        lanes,
+        jobs: Vec::new(),
+        next_id: 0,
+        events,
+        started: Instant::now(),
+        ending: false,
+        service: Service::of_environment()?,
+        told_ready: false,
+    };
     for lane in &mut s.lanes {
         lane.opened = lane.opened_now();
     }
@@ -115,6 +128,19 @@ pub fn run(plan: &Plan<'_>) -> Outcome {
 
 /// Puts the program on a pair's ports, or takes over the one that is there.
 fn bump(a: &str, b: &str, run: &Run) -> Result<Bump, Failure> {
+    let found = ports::check_pair(a, b, ports::Capture::AfXdp);
+    if !found.refusals.is_empty() {
+        return Err(Failure(found.refusals.join("\nerror: ")));
+    }
+    found.warnings.iter().for_each(|w| warning(w));
+    for name in [a, b] {
+        let prepared = ports::prepare(name, &ports::Wishes { gro_off: false, silent: true });
+        let prepared = prepared.map_err(|e| Failure(format!("{name}: cannot be prepared: {e}")))?;
+        if !prepared.changed.is_empty() {
+            note(&format!("{name}: set {}", prepared.changed.join(", ")));
+        }
+        prepared.stayed.iter().for_each(|s| warning(&format!("{name}: {s}")));
+    }
     let ports = [devices::port(a)?.0, devices::port(b)?.0];
     let policy = |f: Fail| if f == Fail::Open { Policy::Open } else { Policy::Closed };
     let terms = Terms {
@@ -241,6 +267,16 @@ impl Supervisor<'_> {
             }
             self.lanes[i].alarm();
         }
+        if !self.told_ready && self.lanes.iter().all(|l| l.life.as_ref().is_some_and(|x| x.ready.is_some())) {
+            self.told_ready = true;
+            self.tell(State::Ready);
+        }
+        self.tell(State::Watchdog);
+    }
+
+    /// A service manager that cannot be told now is told with the next tick.
+    fn tell(&self, state: State<'_>) {
+        let _ = self.service.say(state, monotonic_ns());
     }
 
     fn start(&mut self, i: usize) {
@@ -460,6 +496,7 @@ impl Supervisor<'_> {
     /// Ends every data plane. The program stays, unless it is to go.
     fn end(&mut self, inbox: &Receiver<Event>) -> Result<(), Failure> {
         self.ending = true;
+        self.tell(State::Stopping);
         for lane in &mut self.lanes {
             if let Some(bump) = &lane.bump {
                 // At once, not when the beats have become stale.

@@ -1,0 +1,296 @@
+//! The program on a wire: a real client and a real server, each in a namespace of its own, and the program between them.
+//!
+//! Wants root, for the namespaces; says that it skipped where it has not.
+
+use harness::netns::{At, Bed, PORTS, SERVER};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const RULES: &str = "\
+drop http any any -> any any (msg:\"exploit\"; http.uri; content:\"/exploit\"; sid:1;)\n\
+drop tcp any any -> any 80 (msg:\"header\"; flow:established,to_server; content:\"X-Evil|3a|\"; sid:2;)\n";
+
+/// The program between the ports of a bed.
+struct Live {
+    child: Child,
+    dir: PathBuf,
+    lines: std::sync::mpsc::Receiver<String>,
+    said: Vec<String>,
+}
+
+impl Live {
+    fn start(bed: &Bed, test: &str, more: &[&str]) -> Live {
+        let dir = std::env::temp_dir().join(format!("stopgap-live-{test}-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("x.rules"), RULES).unwrap();
+        let program = harness::program().expect("the program is built before the tests run");
+        let mut c = bed.command(At::Middle, program.to_str().unwrap());
+        c.arg("run").args(["--inline", &PORTS.join(":"), "-S"]).arg(dir.join("x.rules")).arg("-l").arg(&dir);
+        c.arg("--control").arg(dir.join("sock")).args(more);
+        let mut child = c.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let err = BufReader::new(child.stderr.take().unwrap());
+        let (to, lines) = std::sync::mpsc::channel();
+        std::thread::spawn(move || err.lines().map_while(Result::ok).try_for_each(|l| to.send(l)));
+        let mut live = Live { child, dir, lines, said: Vec::new() };
+        live.until("inspecting after");
+        live
+    }
+
+    /// Waits for a line with this in it.
+    fn until(&mut self, what: &str) {
+        let end = Instant::now() + Duration::from_secs(20);
+        loop {
+            match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(line) if line.contains(what) => return self.said.push(line),
+                Ok(line) => self.said.push(line),
+                Err(_) => panic!("it never said `{what}`, but:\n{}", self.said.join("\n")),
+            }
+        }
+    }
+
+    fn ctl(&self, args: &[&str]) -> (Option<i32>, String) {
+        let program = harness::program().unwrap();
+        let out =
+            Command::new(program).args(["ctl", "--control"]).arg(self.dir.join("sock")).args(args).output().unwrap();
+        let text = [out.stdout, out.stderr].concat();
+        (out.status.code(), String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// The processes: supervisor and data plane.
+    fn pids(&self) -> Vec<u32> {
+        let mine = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{mine}/task/{mine}/children")).unwrap_or_default();
+        std::iter::once(mine).chain(children.split_whitespace().filter_map(|p| p.parse().ok())).collect()
+    }
+
+    fn signal(&self, which: &str, pids: &[u32]) {
+        let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
+        assert!(Command::new("kill").arg(which).args(pids).status().unwrap().success());
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        let pids = self.pids();
+        for which in ["-CONT", "-KILL"] {
+            let pids = pids.iter().map(u32::to_string);
+            let _ = Command::new("kill").arg(which).args(pids).stderr(Stdio::null()).status();
+        }
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+fn bed(test: &str) -> Option<Bed> {
+    let bed = Bed::new();
+    if bed.is_none() {
+        harness::skip(test, "network namespaces are refused here");
+    }
+    bed
+}
+
+/// A web server inside, which tells every request line it was asked.
+struct Web {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Web {
+    fn start(bed: &Bed, dir: &Path) -> Web {
+        let www = dir.join("www");
+        std::fs::create_dir_all(&www).unwrap();
+        std::fs::write(www.join("exploit"), "the secret").unwrap();
+        let body: Vec<u8> = (0..300_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        std::fs::write(www.join("big"), body).unwrap();
+        let log = dir.join("access.log");
+        let mut c = bed.command(At::Server, "python3");
+        c.args(["-m", "http.server", "--bind", &SERVER.to_string(), "--directory"]).arg(&www).arg("80");
+        c.stdin(Stdio::null()).stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap());
+        let web = Web { child: c.spawn().unwrap(), log };
+        for _ in 0..100 {
+            let out =
+                bed.run(At::Server, "curl", &["-sS", "-m", "1", "-o", "/dev/null", &format!("http://{SERVER}/up")]);
+            if out.status.success() {
+                return web;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("the web server does not answer");
+    }
+
+    fn asked(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+}
+
+impl Drop for Web {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn get(bed: &Bed, path: &str, more: &[&str]) -> Option<Vec<u8>> {
+    let url = format!("http://{SERVER}/{path}");
+    let out = bed.run(At::Client, "curl", &[&["-sS", "-m", "2", url.as_str()], more].concat());
+    out.status.success().then_some(out.stdout)
+}
+
+/// How many of `n` pings 10 ms apart were answered, with something done at the third of them.
+fn pings(bed: &Bed, n: u32, act: impl FnOnce()) -> u32 {
+    let (count, server) = (n.to_string(), SERVER.to_string());
+    let mut ping = bed.spawn(At::Client, "ping", &["-q", "-i", "0.01", "-W", "1", "-c", &count, &server]);
+    std::thread::sleep(Duration::from_millis(u64::from(n) * 10 / 3));
+    act();
+    let mut text = String::new();
+    ping.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    let _ = ping.wait();
+    let received = text.split(" received").next().and_then(|t| t.rsplit(' ').next()).and_then(|t| t.parse().ok());
+    received.unwrap_or_else(|| panic!("ping said: {text}"))
+}
+
+#[test]
+fn benign_requests_are_answered_and_exploits_never_arrive() {
+    let Some(bed) = bed("benign_requests_are_answered_and_exploits_never_arrive") else { return };
+    let mut live = Live::start(&bed, "benign", &[]);
+    let web = Web::start(&bed, &live.dir);
+    let big = std::fs::read(live.dir.join("www/big")).unwrap();
+    assert!(get(&bed, "big", &[]).is_some_and(|got| got == big), "a benign body is not what was sent");
+    assert_eq!(get(&bed, "exploit", &[]), None);
+    assert_eq!(get(&bed, "big", &["-H", "X-Evil: 1"]), None);
+    // Cut so that no segment holds the whole of it.
+    let script = format!(
+        "import socket,time\ns=socket.create_connection(('{SERVER}',80));s.setsockopt(6,1,1)\n\
+         [(s.send(bytes([b])),time.sleep(.002)) for b in b'GET /exploit HTTP/1.0\\r\\n\\r\\n']"
+    );
+    bed.run(At::Client, "timeout", &["2", "python3", "-c", &script]);
+    assert!(get(&bed, "big", &[]).is_some_and(|got| got == big));
+    let asked = web.asked();
+    assert!(!asked.contains("/exploit") && asked.matches("GET /big").count() == 2, "{asked}");
+    let (code, status) = live.ctl(&["status"]);
+    assert!(code == Some(0) && status.contains("inspecting"), "{status}");
+    live.signal("-TERM", &[live.child.id()]);
+    live.until("the kernel's program stays");
+    assert!(live.child.wait().unwrap().success());
+    let eve = std::fs::read_to_string(live.dir.join("eve.json")).unwrap();
+    for sid in [1, 2] {
+        assert!(
+            eve.lines()
+                .any(|l| l.contains("\"event_type\":\"alert\"") && l.contains(&format!("\"signature_id\":{sid},")))
+        );
+    }
+    // The kernel goes on by itself, until it is told not to.
+    assert_eq!(pings(&bed, 20, || {}), 20);
+    let program = harness::program().unwrap();
+    let out = bed.run(At::Middle, program.to_str().unwrap(), &["detach", &PORTS.join(":")]);
+    assert!(out.status.success());
+    assert_eq!(pings(&bed, 5, || {}), 0);
+}
+
+#[test]
+fn killed_it_leaves_the_wire_and_a_start_takes_it_over() {
+    let Some(bed) = bed("killed_it_leaves_the_wire_and_a_start_takes_it_over") else { return };
+    let live = Live::start(&bed, "killed", &[]);
+    let answered = pings(&bed, 300, || live.signal("-KILL", &live.pids()));
+    assert!(answered >= 290, "{answered} of 300");
+    let again = Live::start(&bed, "killed-again", &[]);
+    assert!(again.said.iter().any(|l| l.contains("taken over")), "{:?}", again.said);
+    let web = Web::start(&bed, &again.dir);
+    assert_eq!(get(&bed, "exploit", &[]), None);
+    assert!(!web.asked().contains("/exploit"));
+}
+
+#[test]
+fn stopped_it_is_gone_around_and_then_works_again() {
+    let Some(bed) = bed("stopped_it_is_gone_around_and_then_works_again") else { return };
+    let live = Live::start(&bed, "stopped", &[]);
+    let answered = pings(&bed, 300, || {
+        live.signal("-STOP", &live.pids());
+        std::thread::sleep(Duration::from_millis(700));
+        live.signal("-CONT", &live.pids());
+    });
+    assert!(answered >= 288, "{answered} of 300");
+    let (_, stats) = live.ctl(&["stats"]);
+    let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
+    let kernel = &stats["lanes"][0]["kernel"];
+    assert!(kernel["port0"]["stale.forwarded"].as_u64().unwrap() > 10, "{kernel}");
+    let _web = Web::start(&bed, &live.dir);
+    assert_eq!(get(&bed, "exploit", &[]), None);
+}
+
+#[test]
+fn a_data_plane_that_does_not_answer_is_started_anew() {
+    let Some(bed) = bed("a_data_plane_that_does_not_answer_is_started_anew") else { return };
+    let mut live = Live::start(&bed, "anew", &["--set", "run.stall-seconds=1"]);
+    let plane = live.pids()[1];
+    let answered = pings(&bed, 200, || live.signal("-STOP", &[plane]));
+    live.until("killed and started anew");
+    live.until("inspecting after");
+    assert!(answered >= 188, "{answered} of 200");
+    assert_ne!(live.pids()[1], plane);
+}
+
+#[test]
+fn closed_it_lets_nothing_by() {
+    let Some(bed) = bed("closed_it_lets_nothing_by") else { return };
+    let live = Live::start(&bed, "closed", &["--fail", "closed"]);
+    assert_eq!(pings(&bed, 20, || {}), 20);
+    live.signal("-KILL", &live.pids());
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(pings(&bed, 10, || {}), 0);
+}
+
+#[test]
+fn reloads_lose_nothing_and_bad_rules_change_nothing() {
+    let Some(bed) = bed("reloads_lose_nothing_and_bad_rules_change_nothing") else { return };
+    let live = Live::start(&bed, "reload", &[]);
+    let web = Web::start(&bed, &live.dir);
+    let rules = live.dir.join("x.rules");
+    let answered = pings(&bed, 200, || {
+        for i in 0..10 {
+            let mut f = std::fs::File::options().append(true).open(&rules).unwrap();
+            writeln!(f, "drop http any any -> any any (msg:\"n\"; http.uri; content:\"/new{i}\"; sid:{};)", 10 + i)
+                .unwrap();
+            let (code, said) = live.ctl(&["reload"]);
+            assert!(code == Some(0) && said.contains(&format!("{} rules", 3 + i)), "{said}");
+        }
+    });
+    assert_eq!(answered, 200);
+    assert_eq!(get(&bed, "new9", &[]), None);
+    std::fs::write(&rules, "drop http any any -> any any (msg:\"bad\"; contentt:\"x\"; sid:1;)\n").unwrap();
+    let (code, said) = live.ctl(&["reload"]);
+    assert!(code == Some(1) && said.contains("x.rules:1:") && said.contains("nothing was changed"), "{said}");
+    assert_eq!(get(&bed, "new9", &[]), None);
+    assert!(!web.asked().contains("/new9"));
+}
+
+#[test]
+fn the_operator_has_everything_through() {
+    let Some(bed) = bed("the_operator_has_everything_through") else { return };
+    let live = Live::start(&bed, "bypass", &[]);
+    let _web = Web::start(&bed, &live.dir);
+    assert_eq!(get(&bed, "exploit", &[]), None);
+    assert_eq!(live.ctl(&["bypass", "on"]).0, Some(0));
+    assert_eq!(get(&bed, "exploit", &[]).as_deref(), Some(&b"the secret"[..]));
+    assert_eq!(live.ctl(&["bypass", "off"]).0, Some(0));
+    assert_eq!(get(&bed, "exploit", &[]), None);
+    assert_eq!(live.ctl(&["bypass", "on", "a:b"]).0, Some(1));
+}
+
+#[test]
+fn ports_that_cannot_be_a_pair_are_refused() {
+    let Some(bed) = bed("ports_that_cannot_be_a_pair_are_refused") else { return };
+    let program = harness::program().unwrap();
+    let program = program.to_str().unwrap();
+    for (at, pair, said) in
+        [(At::Middle, "port0:none", "none"), (At::Middle, "port0:port0", "twice"), (At::Client, "end0:lo", "address")]
+    {
+        let control = std::env::temp_dir().join(format!("stopgap-refused-{}", std::process::id()));
+        let out = bed.run(at, program, &["run", "--inline", pair, "--control", control.to_str().unwrap()]);
+        let text = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!(out.status.code(), Some(2), "{pair}: {text}");
+        assert!(text.contains(said), "{pair}: {text}");
+    }
+}
