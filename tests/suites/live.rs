@@ -220,6 +220,81 @@ fn stopped_it_is_gone_around_and_then_works_again() {
     assert_eq!(get(&bed, "exploit", &[]), None);
 }
 
+/// Keeps connections open, asks on each, waits for the word on standard input, asks again; at last for the exploit.
+const KEEPER: &str = "\
+import http.client, sys
+cs = [http.client.HTTPConnection(sys.argv[1], 80, timeout=2) for _ in range(30)]
+def asked(path, cs):
+    n = 0
+    for c in cs:
+        c.auto_open = 0
+        try:
+            c.request('GET', path)
+            r = c.getresponse()
+            r.read()
+            n += r.status == 200
+        except (OSError, http.client.HTTPException):
+            pass
+    return n
+for c in cs:
+    c.connect()
+print(asked('/big', cs), flush=True)
+for line in sys.stdin:
+    print(asked('/big', cs), flush=True)
+print(asked('/exploit', cs[:4]), flush=True)
+";
+
+/// A web server that keeps connections open.
+const KEPT: &str = "\
+import http.server, socketserver, sys, os
+os.chdir(sys.argv[2])
+class H(http.server.SimpleHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+class S(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+S((sys.argv[1], 80), H).serve_forever()
+";
+
+#[test]
+fn open_connections_live_through_a_restart_and_are_inspected_after() {
+    let Some(bed) = bed("open_connections_live_through_a_restart_and_are_inspected_after") else { return };
+    let live = Live::start(&bed, "kept", &["--set", "run.stall-seconds=30"]);
+    let mut web = Web::start(&bed, &live.dir);
+    let _ = web.child.kill();
+    let _ = web.child.wait();
+    let server = SERVER.to_string();
+    let mut c = bed.command(At::Server, "python3");
+    c.args(["-c", KEPT, &server]).arg(live.dir.join("www")).stdin(Stdio::null()).stderr(Stdio::null());
+    web.child = c.spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(700));
+    let mut c = bed.command(At::Client, "python3");
+    c.args(["-c", KEEPER, &server]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut keeper = c.spawn().unwrap();
+    let mut answers = BufReader::new(keeper.stdout.take().unwrap()).lines();
+    let mut to = keeper.stdin.take().unwrap();
+    let mut answer = || answers.next().unwrap().unwrap();
+    assert_eq!(answer(), "30");
+    // The kernel carries a round of requests that the engine never sees.
+    live.signal("-STOP", &live.pids());
+    std::thread::sleep(Duration::from_millis(300));
+    writeln!(to).unwrap();
+    assert_eq!(answer(), "30");
+    live.signal("-CONT", &live.pids());
+    std::thread::sleep(Duration::from_millis(300));
+    writeln!(to).unwrap();
+    assert_eq!(answer(), "30");
+    live.signal("-KILL", &live.pids());
+    let again = Live::start(&bed, "kept-again", &[]);
+    writeln!(to).unwrap();
+    assert_eq!(answer(), "30");
+    drop(to);
+    assert_eq!(answer(), "0");
+    let _ = keeper.wait();
+    let eve = std::fs::read_to_string(again.dir.join("eve.json")).unwrap();
+    assert_eq!(eve.lines().filter(|l| l.contains("\"signature_id\":1,") && l.contains("\"alert\"")).count(), 4);
+}
+
 #[test]
 fn a_data_plane_that_does_not_answer_is_started_anew() {
     let Some(bed) = bed("a_data_plane_that_does_not_answer_is_started_anew") else { return };

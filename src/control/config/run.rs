@@ -70,7 +70,7 @@ section! {
         copy: Option<bool>,
         /// Microseconds that a receive call polls the driver; 0 is off.
         busy_poll_us: Option<u32>,
-        /// Seconds after a start or an opening in which connections are taken up midstream.
+        /// Connections are taken up midstream; 0 leaves them to the exception policy.
         resync_seconds: Option<u32>,
         /// Networks whose traffic is forwarded uninspected.
         trusted: Option<Nets>,

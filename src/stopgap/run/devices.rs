@@ -3,6 +3,8 @@
 use super::plan::{Lane, Plan};
 use crate::console::Failure;
 use capture::Live;
+use capture::ports::Facts;
+use capture::xdp::layout::QUEUES_MAX;
 use capture::xdp::{self, Bump, Opening, Port};
 use std::sync::Arc;
 
@@ -29,17 +31,37 @@ pub fn open(plan: &Plan<'_>, lane: &Lane) -> Result<Opened, Failure> {
     }
 }
 
+/// Receive queues of each port. A queue that only one has would bring frames that nobody takes.
+fn queues(ports: &[Port; 2]) -> Result<usize, Failure> {
+    let of = |p: &Port| Facts::of(&p.name).map(|f| f.rx_queues).map_err(|e| Failure(format!("{}: {e}", p.name)));
+    let (a, b) = (of(&ports[0])?, of(&ports[1])?);
+    if a != b {
+        let (n, more) = (a.min(b), if a > b { &ports[0].name } else { &ports[1].name });
+        return Err(Failure(format!(
+            "the ports have {a} and {b} receive queues; give them equally many: `ethtool -L {more} combined {n}`"
+        )));
+    }
+    if a as usize > QUEUES_MAX {
+        return Err(Failure(format!(
+            "{a} receive queues are more than {QUEUES_MAX}: `ethtool -L PORT combined {QUEUES_MAX}`"
+        )));
+    }
+    Ok(a.max(1) as usize)
+}
+
 fn pair(plan: &Plan<'_>, a: &str, b: &str) -> Result<Opened, Failure> {
     let ((a, mtu), (b, _)) = (port(a)?, port(b)?);
     let ports = [a, b];
+    let queues = queues(&ports)?;
     let mut bump =
         Bump::find(ports.clone())?.ok_or_else(|| Failure("the kernel's program is not on the ports".into()))?;
     let run = &plan.config.run;
     let opening = Opening {
         ifindex: [ports[0].ifindex, ports[1].ifindex],
         frame_max: mtu + LINK_BYTES,
-        queues: 1,
-        workers: usize::from(plan.args.jobs.unwrap_or(1)),
+        queues,
+        // Both directions of a flow come to one worker: there is one.
+        workers: 1,
         ring: run.ring,
         copy: run.copy,
         busy_poll_us: run.busy_poll_us,

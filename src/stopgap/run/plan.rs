@@ -63,6 +63,15 @@ impl<'a> Plan<'a> {
                 Lane::Taps(all) => ports.extend(all.iter().map(String::as_str)),
             }
         }
+        if args.jobs.is_some_and(|n| n > 1) {
+            return Err(Failure("-j: a pair has one worker as yet; it serves every queue".into()));
+        }
+        if matches!(config.run.capture, CaptureKind::AfPacket) {
+            return Err(Failure("--capture af-packet: only AF_XDP is there as yet".into()));
+        }
+        if !args.tap.is_empty() {
+            return Err(Failure("--tap: only --inline is there as yet".into()));
+        }
         ports.sort_unstable();
         if let Some(twice) = ports.windows(2).find(|w| w[0] == w[1]) {
             return Err(Failure(format!("{}: is named twice; a port belongs to one pair or tap", twice[0])));
@@ -96,6 +105,10 @@ pub fn read(args: &RunArgs) -> Result<Config, Failure> {
         CaptureArg::AfXdp => CaptureKind::AfXdp,
         CaptureArg::AfPacket => CaptureKind::AfPacket,
     });
+    if !config.run.resync.is_zero() {
+        // What began before us, or while the kernel went on without us, is taken up where it stands.
+        config.stream.midstream = true;
+    }
     Ok(config)
 }
 

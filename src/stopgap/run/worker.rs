@@ -156,9 +156,11 @@ impl Hand {
         spare
     }
 
-    /// What has arrived is too old to be sent.
+    /// What has arrived is too old to be sent, and the kernel has gone on without us: what is known of connections no
+    /// longer holds. They are forgotten, and taken up where they stand.
     fn stalled(&mut self) {
         self.stalls += 1;
+        self.worker.finish(&mut self.out);
         self.device.throw_away();
         self.beat();
     }
