@@ -27,7 +27,7 @@ pub use live::{Live, Traffic};
 pub use memory::{Memory, OwnedFrame};
 pub use open::{Compression, open, open_stream};
 pub use reader::Reader;
-pub use sys::host::{idle_priority, interface};
+pub use sys::host::idle_priority;
 pub use writer::{Format, Writer};
 
 use engine::decode::{Frame, LinkType, PortId};

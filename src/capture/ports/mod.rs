@@ -16,6 +16,7 @@ pub use prepare::{Prepared, Wishes, prepare};
 use crate::netlink::{Address, Link, link_named};
 use crate::sys::ethtool::Ethtool;
 use crate::sys::netlink::Socket;
+use crate::xdp::Port;
 use std::io;
 use std::net::IpAddr;
 
@@ -84,6 +85,11 @@ impl Facts {
             to.push((a.addr, a.prefix));
         })?;
         Ok(facts)
+    }
+
+    /// As one of a pair.
+    pub fn port(&self) -> Port {
+        Port { name: self.name.clone(), ifindex: self.ifindex }
     }
 
     pub fn feature(&self, name: &str) -> Option<&Feature> {

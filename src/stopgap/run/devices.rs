@@ -5,7 +5,7 @@ use crate::console::Failure;
 use capture::Live;
 use capture::ports::Facts;
 use capture::xdp::layout::QUEUES_MAX;
-use capture::xdp::{self, Bump, Opening, Port};
+use capture::xdp::{self, Bump, Opening};
 use std::sync::Arc;
 
 pub struct Opened {
@@ -16,9 +16,8 @@ pub struct Opened {
 }
 
 /// The port by its name.
-pub fn port(name: &str) -> Result<(Port, usize), Failure> {
-    let (ifindex, mtu) = capture::interface(name).map_err(|e| Failure(format!("{name}: {e}")))?;
-    Ok((Port { name: name.into(), ifindex }, mtu))
+pub fn port(name: &str) -> Result<Facts, Failure> {
+    Facts::of(name).map_err(|e| Failure(format!("{name}: {e}")))
 }
 
 /// Bytes in front of what the MTU counts: the Ethernet header and two tags.
@@ -32,33 +31,31 @@ pub fn open(plan: &Plan<'_>, lane: &Lane) -> Result<Opened, Failure> {
 }
 
 /// Receive queues of each port. A queue that only one has would bring frames that nobody takes.
-fn queues(ports: &[Port; 2]) -> Result<usize, Failure> {
-    let of = |p: &Port| Facts::of(&p.name).map(|f| f.rx_queues).map_err(|e| Failure(format!("{}: {e}", p.name)));
-    let (a, b) = (of(&ports[0])?, of(&ports[1])?);
-    if a != b {
-        let (n, more) = (a.min(b), if a > b { &ports[0].name } else { &ports[1].name });
+fn queues(a: &Facts, b: &Facts) -> Result<usize, Failure> {
+    let (n, more) = if a.rx_queues > b.rx_queues { (b.rx_queues, &a.name) } else { (a.rx_queues, &b.name) };
+    if a.rx_queues != b.rx_queues {
         return Err(Failure(format!(
-            "the ports have {a} and {b} receive queues; give them equally many: `ethtool -L {more} combined {n}`"
+            "the ports have {} and {} receive queues; give them equally many: `ethtool -L {more} combined {n}`",
+            a.rx_queues, b.rx_queues
         )));
     }
-    if a as usize > QUEUES_MAX {
+    if n as usize > QUEUES_MAX {
         return Err(Failure(format!(
-            "{a} receive queues are more than {QUEUES_MAX}: `ethtool -L PORT combined {QUEUES_MAX}`"
+            "{n} receive queues are more than {QUEUES_MAX}: `ethtool -L PORT combined {QUEUES_MAX}`"
         )));
     }
-    Ok(a.max(1) as usize)
+    Ok(n as usize)
 }
 
 fn pair(plan: &Plan<'_>, a: &str, b: &str) -> Result<Opened, Failure> {
-    let ((a, mtu), (b, _)) = (port(a)?, port(b)?);
-    let ports = [a, b];
-    let queues = queues(&ports)?;
-    let mut bump =
-        Bump::find(ports.clone())?.ok_or_else(|| Failure("the kernel's program is not on the ports".into()))?;
+    let (a, b) = (port(a)?, port(b)?);
+    let queues = queues(&a, &b)?;
+    let ports = [a.port(), b.port()];
+    let mut bump = Bump::find(ports)?.ok_or_else(|| Failure("the kernel's program is not on the ports".into()))?;
     let run = &plan.config.run;
     let opening = Opening {
-        ifindex: [ports[0].ifindex, ports[1].ifindex],
-        frame_max: mtu + LINK_BYTES,
+        ifindex: [a.ifindex, b.ifindex],
+        frame_max: a.mtu as usize + LINK_BYTES,
         queues,
         // Both directions of a flow come to one worker: there is one.
         workers: 1,

@@ -33,8 +33,7 @@ pub fn run(args: &RunArgs) -> Outcome {
 pub fn detach(args: &DetachArgs) -> Outcome {
     let mut any = false;
     for name in [&args.pair.0, &args.pair.1] {
-        let (port, _) = devices::port(name)?;
-        any |= Bump::take_off(&port)?;
+        any |= Bump::take_off(&devices::port(name)?.port())?;
     }
     if !any {
         return Err(Failure(format!("{}:{}: there was no program on either port", args.pair.0, args.pair.1)));

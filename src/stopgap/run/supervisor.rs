@@ -4,9 +4,9 @@
 //! nothing for as long as `run.stall-seconds`, is started anew, later and later while it keeps failing; meanwhile the
 //! kernel forwards or drops as `--fail` says, and other lanes go on.
 
+use super::control;
 use super::messages::{self, Answer, Ask, Request, Say};
 use super::plan::{Lane, Plan};
-use super::{control, devices};
 use crate::console::{DONE, Failure, Outcome, note, warning};
 use ::control::config::run::{Fail, LinkAction, Run, XdpWish};
 use ::control::service::{Service, State};
@@ -133,15 +133,16 @@ fn bump(a: &str, b: &str, run: &Run) -> Result<Bump, Failure> {
         return Err(Failure(found.refusals.join("\nerror: ")));
     }
     found.warnings.iter().for_each(|w| warning(w));
-    for name in [a, b] {
+    let ready = |name: &str| {
         let prepared = ports::prepare(name, &ports::Wishes { gro_off: false, silent: true });
         let prepared = prepared.map_err(|e| Failure(format!("{name}: cannot be prepared: {e}")))?;
         if !prepared.changed.is_empty() {
             note(&format!("{name}: set {}", prepared.changed.join(", ")));
         }
         prepared.stayed.iter().for_each(|s| warning(&format!("{name}: {s}")));
-    }
-    let ports = [devices::port(a)?.0, devices::port(b)?.0];
+        Ok::<_, Failure>(prepared.facts.port())
+    };
+    let ports = [ready(a)?, ready(b)?];
     let policy = |f: Fail| if f == Fail::Open { Policy::Open } else { Policy::Closed };
     let terms = Terms {
         stale: run.stale,
