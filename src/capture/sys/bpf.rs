@@ -4,12 +4,12 @@
 //! is the interface's own and needs no process, mount or mount namespace to live on.
 
 use super::netlink::Socket;
+use super::pages::Pages;
 use crate::netlink;
 use crate::xdp::layout::{FlowEntry, FlowKey, Settings, WorkerRow};
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::ptr::NonNull;
 
 // SAFETY: plain bytes without padding or pointers (the test of layouts holds their sizes), copied to and from the kernel.
 unsafe impl aya::Pod for FlowKey {}
@@ -23,9 +23,8 @@ impl InMap for WorkerRow {}
 
 /// The rows of a memory-mapped array map.
 pub struct Mapped<T: InMap> {
-    at: NonNull<u8>,
+    pages: Pages,
     rows: usize,
-    bytes: usize,
     row: PhantomData<T>,
 }
 
@@ -38,35 +37,13 @@ impl<T: InMap> Mapped<T> {
     /// `rows`: of the map, each of T's size rounded up to eight bytes.
     pub fn new(map: BorrowedFd<'_>, rows: usize) -> io::Result<Self> {
         assert!(size_of::<T>().is_multiple_of(8));
-        let page = 4096;
-        let bytes = (rows * size_of::<T>()).div_ceil(page) * page;
-        // SAFETY: a fresh shared mapping of the map's pages; nothing else owns the address range.
-        let at = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                bytes,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED,
-                map.as_raw_fd(),
-                0,
-            )
-        };
-        match NonNull::new(at.cast::<u8>()) {
-            Some(at) if at.as_ptr().cast() != libc::MAP_FAILED => Ok(Mapped { at, rows, bytes, row: PhantomData }),
-            _ => Err(io::Error::last_os_error()),
-        }
+        let bytes = (rows * size_of::<T>()).next_multiple_of(4096);
+        Ok(Mapped { pages: Pages::shared(map, 0, bytes, 0)?, rows, row: PhantomData })
     }
 
     pub fn rows(&self) -> &[T] {
         // SAFETY: the mapping holds `rows` of T and lives as long as self; T is made of atomics, valid for any bytes.
-        unsafe { std::slice::from_raw_parts(self.at.as_ptr().cast::<T>(), self.rows) }
-    }
-}
-
-impl<T: InMap> Drop for Mapped<T> {
-    fn drop(&mut self) {
-        // SAFETY: our own mapping, unmapped once.
-        unsafe { libc::munmap(self.at.as_ptr().cast(), self.bytes) };
+        unsafe { std::slice::from_raw_parts(self.pages.at().as_ptr().cast::<T>(), self.rows) }
     }
 }
 
@@ -118,8 +95,6 @@ pub fn attached(ifindex: u32) -> io::Result<Option<(XdpMode, u32)>> {
 
 /// Nanoseconds of CLOCK_MONOTONIC, as the program's clock counts them.
 pub fn monotonic_ns() -> u64 {
-    let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `t` is ours and outlives the call.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut t) };
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
 }

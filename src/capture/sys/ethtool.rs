@@ -1,8 +1,9 @@
 //! Questions to a port's driver by the ioctl SIOCETHTOOL (`linux/ethtool.h`). It asks the network namespace of the
 //! process, whatever is mounted on /sys.
 
+use super::pages::socket;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 const GDRVINFO: u32 = 0x03;
 const GRINGPARAM: u32 = 0x10;
@@ -49,13 +50,7 @@ pub struct Ethtool {
 
 impl Ethtool {
     pub fn open() -> io::Result<Ethtool> {
-        // SAFETY: plain call; the result is checked.
-        let fd = unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: a fresh descriptor that nobody else owns.
-        Ok(Ethtool { socket: unsafe { OwnedFd::from_raw_fd(fd) } })
+        Ok(Ethtool { socket: socket(libc::AF_INET, libc::SOCK_DGRAM, 0)? })
     }
 
     /// `words` begins with the command and has room for all that the kernel writes for it.

@@ -4,4 +4,5 @@ pub mod bpf;
 pub mod ethtool;
 pub mod host;
 pub mod netlink;
+pub mod pages;
 pub mod xsk;

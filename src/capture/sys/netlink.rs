@@ -1,8 +1,9 @@
 //! Sockets of rtnetlink.
 
+use super::pages::socket;
 use crate::netlink::{Messages, error_number, request};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 /// Room for what one read gives: the kernel's messages about a link are a few KiB.
 pub const READ_BYTES: usize = 64 << 10;
@@ -14,13 +15,8 @@ pub struct Socket(OwnedFd);
 impl Socket {
     /// One that asks; with groups (`RTMGRP_…`), one that is told as well.
     pub fn open(groups: u32) -> io::Result<Socket> {
-        // SAFETY: plain call; the result is checked.
-        let fd = unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::NETLINK_ROUTE) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: a fresh descriptor that nobody else owns.
-        let socket = Socket(unsafe { OwnedFd::from_raw_fd(fd) });
+        let socket = Socket(socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE)?);
+        let fd = socket.0.as_raw_fd();
         let patience = libc::timeval { tv_sec: 5, tv_usec: 0 };
         let len = size_of::<libc::timeval>() as u32;
         // SAFETY: the option's value is ours and its length is passed.

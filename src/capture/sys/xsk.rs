@@ -4,8 +4,9 @@
 //! A piece of the shared memory is either the kernel's (in a fill or transmit ring) or ours, as a [`Chunk`] with a frame
 //! in it or as a free [`Spot`]. Neither can be copied, so no two hands ever reach the same bytes.
 
+use super::pages::{Pages, owned, socket};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -29,8 +30,7 @@ pub struct Chunk {
 
 /// Memory for frames, of places of equal size.
 pub struct Umem {
-    at: NonNull<u8>,
-    bytes: usize,
+    pages: Pages,
     place: u64,
 }
 
@@ -42,25 +42,8 @@ unsafe impl Sync for Umem {}
 impl Umem {
     /// `place`: bytes of each, 2048 or 4096. The places come with it.
     pub fn new(places: usize, place: usize) -> io::Result<(Arc<Umem>, Vec<Spot>)> {
-        let bytes = places * place;
-        // SAFETY: a fresh anonymous mapping.
-        let at = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                bytes,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE,
-                -1,
-                0,
-            )
-        };
-        match NonNull::new(at.cast::<u8>()) {
-            Some(at) if at.as_ptr().cast() != libc::MAP_FAILED => {
-                let umem = Umem { at, bytes, place: place as u64 };
-                Ok((Arc::new(umem), (0..places as u64).map(|i| Spot(i * place as u64)).collect()))
-            }
-            _ => Err(io::Error::last_os_error()),
-        }
+        let umem = Umem { pages: Pages::anonymous(places * place)?, place: place as u64 };
+        Ok((Arc::new(umem), (0..places as u64).map(|i| Spot(i * place as u64)).collect()))
     }
 
     /// Of so many places.
@@ -70,39 +53,35 @@ impl Umem {
 
     pub fn bytes<'a>(&'a self, chunk: &'a Chunk) -> &'a [u8] {
         let (at, len) = (chunk.addr as usize, chunk.len as usize);
-        assert!(at + len <= self.bytes);
+        assert!(at + len <= self.pages.bytes());
         // SAFETY: in bounds as asserted; the chunk is ours until it is given away, and it is borrowed meanwhile.
-        unsafe { std::slice::from_raw_parts(self.at.as_ptr().add(at), len) }
+        unsafe { std::slice::from_raw_parts(self.pages.at().as_ptr().add(at), len) }
     }
 
-    /// A frame of these bytes; `None` where they are more than a place holds.
+    /// A frame of these bytes; the place back where they are more than it holds.
     pub fn write(&self, spot: Spot, data: &[u8]) -> Result<Chunk, Spot> {
         let at = spot.0 as usize;
-        if data.len() as u64 > self.place || at + data.len() > self.bytes {
+        if data.len() as u64 > self.place || at + data.len() > self.pages.bytes() {
             return Err(spot);
         }
         // SAFETY: in bounds as checked; the spot is ours and nobody else's.
-        unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), self.at.as_ptr().add(at), data.len()) };
+        unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), self.pages.at().as_ptr().add(at), data.len()) };
         Ok(Chunk { addr: spot.0, len: data.len() as u32 })
     }
 
     /// The frame is done with.
     pub fn clear(&self, chunk: Chunk) -> Spot {
-        Spot(chunk.addr - chunk.addr % self.place)
+        self.spot_of(chunk.addr)
     }
-}
 
-impl Drop for Umem {
-    fn drop(&mut self) {
-        // SAFETY: our own mapping, unmapped once; sockets hold an Arc, so none uses it any more.
-        unsafe { libc::munmap(self.at.as_ptr().cast(), self.bytes) };
+    /// The place that an address lies in, which is ours again.
+    const fn spot_of(&self, addr: u64) -> Spot {
+        Spot(addr - addr % self.place)
     }
 }
 
 /// A ring shared with the kernel; one side of it is ours.
 struct Ring {
-    map: NonNull<u8>,
-    map_bytes: usize,
     producer: NonNull<AtomicU32>,
     consumer: NonNull<AtomicU32>,
     flags: NonNull<AtomicU32>,
@@ -111,6 +90,8 @@ struct Ring {
     /// Our side's count, and the kernel's as last read.
     ours: u32,
     theirs: u32,
+    /// What all of these point into.
+    _pages: Pages,
 }
 
 // SAFETY: a ring is used through &mut by one thread; what it shares with the kernel it reaches through atomics.
@@ -125,26 +106,11 @@ impl Ring {
         entry: usize,
     ) -> io::Result<Ring> {
         let bytes = offsets.desc as usize + size as usize * entry;
-        // SAFETY: a fresh mapping of the socket's ring.
-        let at = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                bytes,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED | libc::MAP_POPULATE,
-                fd.as_raw_fd(),
-                page,
-            )
-        };
-        let map = match NonNull::new(at.cast::<u8>()) {
-            Some(map) if map.as_ptr().cast() != libc::MAP_FAILED => map,
-            _ => return Err(io::Error::last_os_error()),
-        };
+        let pages = Pages::shared(fd, page, bytes, libc::MAP_POPULATE)?;
+        let map = pages.at();
         // SAFETY: the kernel's offsets lie in the mapping it gave, and the counters are aligned words.
         unsafe {
             Ok(Ring {
-                map,
-                map_bytes: bytes,
                 producer: map.add(offsets.producer as usize).cast(),
                 consumer: map.add(offsets.consumer as usize).cast(),
                 flags: map.add(offsets.flags as usize).cast(),
@@ -152,6 +118,7 @@ impl Ring {
                 size,
                 ours: 0,
                 theirs: 0,
+                _pages: pages,
             })
         }
     }
@@ -196,13 +163,6 @@ impl Ring {
     }
 }
 
-impl Drop for Ring {
-    fn drop(&mut self) {
-        // SAFETY: our own mapping, unmapped once.
-        unsafe { libc::munmap(self.map.as_ptr().cast(), self.map_bytes) };
-    }
-}
-
 /// How a socket is to be bound.
 #[derive(Clone, Copy, Debug)]
 pub struct Binding {
@@ -231,17 +191,11 @@ pub struct Socket {
 impl Socket {
     /// A socket on a queue, sharing the memory, which `first` registered if there is one.
     pub fn bind(umem: &Arc<Umem>, b: Binding, first: Option<&Socket>) -> io::Result<Socket> {
-        // SAFETY: plain call; the result is checked.
-        let fd = unsafe { libc::socket(libc::AF_XDP, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: a fresh descriptor that nobody else owns.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let fd = socket(libc::AF_XDP, libc::SOCK_RAW, 0)?;
         if first.is_none() {
             let register = libc::xdp_umem_reg {
-                addr: umem.at.as_ptr() as u64,
-                len: umem.bytes as u64,
+                addr: umem.pages.at().as_ptr() as u64,
+                len: umem.pages.bytes() as u64,
                 chunk_size: umem.place as u32,
                 headroom: 0,
                 flags: 0,
@@ -349,7 +303,7 @@ impl Socket {
             // SAFETY: an entry that the kernel has produced and we have not consumed.
             let addr = unsafe { self.done.entry::<u64>(self.done.ours).read() };
             self.done.ours = self.done.ours.wrapping_add(1);
-            free.push(Spot(addr - addr % self.umem.place));
+            free.push(self.umem.spot_of(addr));
         }
         if n > 0 {
             self.done.consumed();
@@ -446,12 +400,9 @@ fn offsets(fd: BorrowedFd<'_>) -> io::Result<libc::xdp_mmap_offsets> {
 }
 
 /// Waits until a descriptor can be read, at most so long.
-pub fn wait(fds: &[BorrowedFd<'_>], timeout_ms: i32) -> io::Result<()> {
+pub fn wait<'f>(fds: impl Iterator<Item = BorrowedFd<'f>>, timeout_ms: i32) -> io::Result<()> {
     let mut set = [libc::pollfd { fd: -1, events: libc::POLLIN, revents: 0 }; 2 * crate::xdp::layout::QUEUES_MAX + 1];
-    for (p, fd) in set.iter_mut().zip(fds) {
-        p.fd = fd.as_raw_fd();
-    }
-    let n = fds.len().min(set.len());
+    let n = set.iter_mut().zip(fds).map(|(p, fd)| p.fd = fd.as_raw_fd()).count();
     // SAFETY: the array holds `n` entries.
     if unsafe { libc::poll(set.as_mut_ptr(), n as u64, timeout_ms) } < 0 {
         let e = io::Error::last_os_error();
@@ -467,13 +418,8 @@ pub struct Bell(OwnedFd);
 
 impl Bell {
     pub fn new() -> io::Result<Bell> {
-        // SAFETY: plain call; the result is checked.
-        let fd = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: a fresh descriptor that nobody else owns.
-        Ok(Bell(unsafe { OwnedFd::from_raw_fd(fd) }))
+        // SAFETY: plain call, which opens what it returns.
+        unsafe { owned(libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC)) }.map(Bell)
     }
 
     pub fn ring(&self) {

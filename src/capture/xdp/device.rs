@@ -269,10 +269,8 @@ impl XdpDevice {
         self.asleep.store(true, Ordering::SeqCst);
         let waiting = self.inboxes.iter().any(|i| !i.frames.is_empty());
         if !waiting {
-            let mut fds: Vec<BorrowedFd<'_>> = Vec::with_capacity(2 * self.sockets.len() + 1);
-            fds.extend(self.sockets.iter().flatten().map(Socket::as_fd));
-            fds.push(self.bell.as_fd());
-            let done = xsk::wait(&fds, wait.as_millis().min(1_000) as i32);
+            let fds = self.sockets.iter().flatten().map(Socket::as_fd).chain([self.bell.as_fd()]);
+            let done = xsk::wait(fds, wait.as_millis().min(1_000) as i32);
             done.map_err(|source| Error::Live { what: "waiting for frames".into(), source })?;
             self.bell.still();
         }
