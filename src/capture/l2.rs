@@ -1,6 +1,8 @@
 //! What a frame is before anybody asks for IP: its class, by which policy lets it through, drops it or has it inspected
 //! (`run.link`). The XDP program in `bump.bpf.c` decides the same by the same numbers; this is for ways without it.
 
+use crate::named::named;
+
 /// What becomes of a class of frames. Numbers as in the program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u32)]
@@ -13,41 +15,23 @@ pub enum Action {
     Inspect = 2,
 }
 
-macro_rules! classes {
-    ($($name:ident $word:literal $doc:literal;)*) => {
-        /// Classes of frames. Numbers as in the program.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[repr(u32)]
-        pub enum Class { $(#[doc = $doc] $name),* }
-
-        impl Class {
-            pub const ALL: &[Class] = &[$(Class::$name),*];
-
-            /// As `run.link` names it; [`Class::Ip`] is none of its keys, for it is always inspected.
-            pub const fn name(self) -> &'static str {
-                match self { $(Class::$name => $word),* }
-            }
-
-            pub const fn doc(self) -> &'static str {
-                match self { $(Class::$name => $doc),* }
-            }
-        }
-    };
-}
-
-classes! {
-    Ip "ip" "IPv4, IPv6, and what has more tags than are looked through";
-    Arp "arp" "ARP and RARP";
-    Lldp "lldp" "the link layer discovery protocol";
-    Slow "slow" "IEEE 802.3 slow protocols: LACP and its kin";
-    Stp "stp" "frames to the bridges' group address: spanning trees";
-    Eapol "eapol" "IEEE 802.1X: who may use the port";
-    Ptp "ptp" "the precision time protocol on Ethernet";
-    Pause "pause" "MAC control: pause and priority flow control";
-    Mpls "mpls" "MPLS, which may carry IP";
-    Pppoe "pppoe" "PPP over Ethernet, which may carry IP";
-    Llc "llc" "other frames with a length instead of an EtherType";
-    Unknown "unknown" "any other EtherType";
+named! {
+    /// Classes of frames, by their names in `run.link`, but for [`Class::Ip`], which is always inspected. Numbers as in the
+    /// program.
+    Class {
+        Ip "ip" "IPv4, IPv6, and what has more tags than are looked through";
+        Arp "arp" "ARP and RARP";
+        Lldp "lldp" "the link layer discovery protocol";
+        Slow "slow" "IEEE 802.3 slow protocols: LACP and its kin";
+        Stp "stp" "frames to the bridges' group address: spanning trees";
+        Eapol "eapol" "IEEE 802.1X: who may use the port";
+        Ptp "ptp" "the precision time protocol on Ethernet";
+        Pause "pause" "MAC control: pause and priority flow control";
+        Mpls "mpls" "MPLS, which may carry IP";
+        Pppoe "pppoe" "PPP over Ethernet, which may carry IP";
+        Llc "llc" "other frames with a length instead of an EtherType";
+        Unknown "unknown" "any other EtherType";
+    }
 }
 
 /// The Ethernet header: two addresses and an EtherType.

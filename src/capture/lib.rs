@@ -13,6 +13,7 @@ pub mod l2;
 pub mod links;
 mod live;
 mod memory;
+mod named;
 mod netlink;
 mod ng;
 mod open;

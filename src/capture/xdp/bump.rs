@@ -4,6 +4,7 @@
 //! it is the one we were built with; another one is replaced, one port after the other, each without a gap.
 
 use super::layout::{Count, FlowAction, FlowEntry, FlowKey, Settings, TRUSTED_MAX, WORKERS_MAX, WorkerRow, octets};
+use crate::l2::{Action, Class};
 use crate::sys::bpf::{self, Mapped, XdpMode};
 use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, DevMap, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, XskMap};
@@ -126,28 +127,26 @@ impl Bump {
         bump.wire(&ours)?;
         bump.terms(terms);
         let fresh = there.iter().all(Option::is_none);
-        let put = |port: &Port, mode| bpf::attach(port.ifindex, ours.fd().ok().as_ref().map(|f| f.as_fd()), mode);
-        for i in 0..2 {
-            let attached = match put(&ports[i], mode) {
-                Err(_) if mode == XdpMode::Native && fresh => {
-                    // A driver that cannot: both ports in the generic path.
-                    mode = XdpMode::Generic;
-                    if i == 1 {
-                        let _ = bpf::attach(ports[0].ifindex, None, XdpMode::Native);
-                        put(&ports[0], mode).and_then(|()| put(&ports[1], mode))
-                    } else {
-                        put(&ports[0], mode)
-                    }
-                }
-                done => done,
-            };
-            attached.map_err(|source| BumpError::Attach { port: ports[i].name.clone(), source })?;
+        let program = ours.fd()?;
+        let put = |mode| {
+            ports.iter().try_for_each(|port| {
+                let put = bpf::attach(port.ifindex, Some(program.as_fd()), mode);
+                put.map_err(|source| BumpError::Attach { port: port.name.clone(), source })
+            })
+        };
+        let mut done = put(mode);
+        if done.is_err() && mode == XdpMode::Native && fresh {
+            // A driver that cannot: both ports in the generic path.
+            let _ = bpf::attach(ports[0].ifindex, None, mode);
+            mode = XdpMode::Generic;
+            done = put(mode);
         }
+        done?;
         bump.mode = mode;
         Ok((bump, Kept::Fresh))
     }
 
-    /// The program that is on both ports, if it is the one we were built with.
+    /// The program that is on both ports.
     pub fn find(ports: [Port; 2]) -> Result<Option<Bump>, BumpError> {
         match [on(&ports[0])?, on(&ports[1])?] {
             [Some((mode, a)), Some((_, b))] if a.id() == b.id() => Ok(Some(Bump::of(&a, ports, mode)?)),
@@ -226,10 +225,6 @@ impl Bump {
         self.ready(false);
     }
 
-    pub fn is_ready(&self) -> bool {
-        self.rules().ready.load(Ordering::Acquire) != 0
-    }
-
     /// The operator has everything through, or not.
     pub fn bypass(&self, on: bool) {
         self.rules().bypass.store(on.into(), Ordering::Relaxed);
@@ -294,8 +289,8 @@ impl Bump {
     }
 
     /// What becomes of frames of a class that is no IP.
-    pub fn link_policy(&mut self, class: u32, action: u32) -> Result<(), BumpError> {
-        Ok(self.links.set(class, action, 0)?)
+    pub fn link_policy(&mut self, class: Class, action: Action) -> Result<(), BumpError> {
+        Ok(self.links.set(class as u32, action as u32, 0)?)
     }
 
     /// What the program counted, by port.

@@ -83,8 +83,9 @@ pub struct XdpDevice {
     sockets: Vec<[Socket; 2]>,
     umem: Arc<Umem>,
     free: Vec<Spot>,
-    /// Offsets that are ours.
-    own: std::ops::Range<u64>,
+    /// Which worker this is.
+    worker: usize,
+    /// Bytes of places that each worker has.
     share: u64,
     batch: Vec<Taken>,
     now: Timestamp,
@@ -166,12 +167,12 @@ fn patiently<T>(mut bind: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 }
 
 impl XdpDevice {
-    /// Worker `w` of `workers`, with its own places, of which all have equally many.
+    /// `worker` of `workers`, with its own places, of which all have equally many.
     fn new(
         sockets: Vec<[Socket; 2]>,
         umem: Arc<Umem>,
         free: Vec<Spot>,
-        w: usize,
+        worker: usize,
         workers: usize,
     ) -> io::Result<XdpDevice> {
         let share = umem.bytes_of(free.len());
@@ -179,7 +180,7 @@ impl XdpDevice {
             sockets,
             umem,
             free,
-            own: w as u64 * share..(w as u64 + 1) * share,
+            worker,
             share,
             batch: Vec::new(),
             now: Timestamp::ZERO,
@@ -195,12 +196,11 @@ impl XdpDevice {
     }
 
     /// The descriptors to put into the program's table: queue, port, socket.
-    pub fn descriptors(&self, worker: usize, workers: usize) -> impl Iterator<Item = (usize, usize, BorrowedFd<'_>)> {
-        let by_queue = self.sockets.iter().enumerate();
-        by_queue.flat_map(move |(i, pair)| {
-            let queue = worker + i * workers;
-            pair.iter().enumerate().map(move |(port, s)| (queue, port, s.as_fd()))
-        })
+    pub fn descriptors(&self) -> impl Iterator<Item = (usize, usize, BorrowedFd<'_>)> {
+        let queues = (self.worker..).step_by(self.desks.len());
+        queues
+            .zip(&self.sockets)
+            .flat_map(|(queue, pair)| pair.iter().enumerate().map(move |(port, s)| (queue, port, s.as_fd())))
     }
 
     /// Whether the driver gives its frames without a copy.
@@ -217,21 +217,15 @@ impl XdpDevice {
                 self.free.push(spot);
             }
         }
-        let XdpDevice { sockets, free, own, desks, share, .. } = self;
-        // Places of other workers go home.
-        let mut i = 0;
-        while desks.len() > 1 && i < free.len() {
-            if own.contains(&free[i].offset()) {
-                i += 1;
-                continue;
-            }
-            let spot = free.swap_remove(i);
-            let home = (spot.offset() / *share) as usize;
-            if let Some(Some(desk)) = desks.get_mut(home)
-                && let Err(rtrb::PushError::Full(_)) = desk.home.push(spot)
-            {
-                // Cannot be: the ring has room for every place there is.
-                break;
+        let XdpDevice { sockets, free, worker, desks, share, .. } = self;
+        let home = |spot: &Spot| (spot.offset() / *share) as usize;
+        if desks.len() > 1 {
+            // Places of other workers go home.
+            for spot in free.extract_if(.., |spot| home(spot) != *worker) {
+                if let Some(Some(desk)) = desks.get_mut(home(&spot)) {
+                    // Never full: the ring has room for every place there is.
+                    let _ = desk.home.push(spot);
+                }
             }
         }
         for s in sockets.iter_mut().flatten() {
@@ -276,6 +270,18 @@ impl XdpDevice {
         }
         self.asleep.store(false, Ordering::SeqCst);
         Ok(())
+    }
+
+    /// These bytes, in that place, leave. Whether they did.
+    fn send_bytes(&mut self, port: usize, spot: Spot, data: &[u8]) -> bool {
+        match self.umem.write(spot, data) {
+            Ok(chunk) => self.send(port, chunk),
+            Err(spot) => {
+                self.traffic.unsent += 1;
+                self.free.push(spot);
+                false
+            }
+        }
     }
 
     fn send(&mut self, port: usize, chunk: Chunk) -> bool {
@@ -346,13 +352,8 @@ impl Live for XdpDevice {
         let Some(taken) = self.batch.get_mut(i) else { return };
         let Some(chunk) = taken.chunk.take() else { return };
         let port = usize::from(taken.port) ^ 1;
-        match self.umem.write(self.umem.clear(chunk), data) {
-            Ok(chunk) => self.traffic.forwarded += u64::from(self.send(port, chunk)),
-            Err(spot) => {
-                self.traffic.unsent += 1;
-                self.free.push(spot);
-            }
-        }
+        let spot = self.umem.clear(chunk);
+        self.traffic.forwarded += u64::from(self.send_bytes(port, spot, data));
     }
 
     fn discard(&mut self, i: usize) {
@@ -380,19 +381,10 @@ impl Live for XdpDevice {
     }
 
     fn inject(&mut self, port: PortId, data: &[u8]) {
-        let sent = match self.free.pop().map(|spot| self.umem.write(spot, data)) {
-            Some(Ok(chunk)) => self.send(port.0.into(), chunk),
-            Some(Err(spot)) => {
-                self.free.push(spot);
-                self.traffic.unsent += 1;
-                false
-            }
-            None => {
-                self.traffic.unsent += 1;
-                false
-            }
-        };
-        self.traffic.injected += u64::from(sent);
+        match self.free.pop() {
+            Some(spot) => self.traffic.injected += u64::from(self.send_bytes(port.0.into(), spot, data)),
+            None => self.traffic.unsent += 1,
+        }
     }
 
     fn flush(&mut self) -> Result<(), Error> {

@@ -3,6 +3,7 @@
 //! Rows that both sides write while the other reads are atomics over the map's own pages; the rest are plain values that
 //! go through system calls.
 
+use crate::named::named;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
@@ -119,47 +120,28 @@ pub struct FlowEntry {
     pub until: u32,
 }
 
-macro_rules! counts {
-    ($($name:ident $word:literal $doc:literal;)*) => {
-        /// What the program counts, per port. Numbers are its own.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[repr(u32)]
-        pub enum Count { $($name),* }
-
-        impl Count {
-            pub const ALL: &[Count] = &[$(Count::$name),*];
-
-            /// As `stats` names it.
-            pub const fn name(self) -> &'static str {
-                match self { $(Count::$name => $word),* }
-            }
-
-            pub const fn doc(self) -> &'static str {
-                match self { $(Count::$name => $doc),* }
-            }
-        }
-    };
-}
-
-counts! {
-    Received "received" "frames that came in";
-    ReceivedBytes "received_bytes" "their bytes";
-    Handed "handed" "frames handed to the engine";
-    LinkThrough "link.forwarded" "frames that are no IP, forwarded by policy";
-    LinkDropped "link.dropped" "frames that are no IP, dropped by policy";
-    UnreadyForwarded "unready.forwarded" "frames forwarded uninspected before the engine was ready";
-    UnreadyDropped "unready.dropped" "frames dropped before the engine was ready";
-    StaleForwarded "stale.forwarded" "frames forwarded uninspected because their worker did not answer";
-    StaleDropped "stale.dropped" "frames dropped because their worker did not answer";
-    FullForwarded "full.forwarded" "frames forwarded uninspected because their worker was too far behind";
-    FullDropped "full.dropped" "frames dropped because their worker was too far behind";
-    SocketlessForwarded "socketless.forwarded" "frames forwarded uninspected because no worker had their queue";
-    SocketlessDropped "socketless.dropped" "frames dropped because no worker had their queue";
-    BypassForwarded "bypass.forwarded" "frames forwarded uninspected because the operator said so";
-    FlowForwarded "flow.forwarded" "frames of bypassed flows";
-    FlowForwardedBytes "flow.forwarded_bytes" "their bytes";
-    FlowDropped "flow.dropped" "frames of condemned flows";
-    TrustedForwarded "trusted.forwarded" "frames of trusted networks";
+named! {
+    /// What the program counts, per port, by the names `stats` has for it. Numbers are its own.
+    Count {
+        Received "received" "frames that came in";
+        ReceivedBytes "received_bytes" "their bytes";
+        Handed "handed" "frames handed to the engine";
+        LinkThrough "link.forwarded" "frames that are no IP, forwarded by policy";
+        LinkDropped "link.dropped" "frames that are no IP, dropped by policy";
+        UnreadyForwarded "unready.forwarded" "frames forwarded uninspected before the engine was ready";
+        UnreadyDropped "unready.dropped" "frames dropped before the engine was ready";
+        StaleForwarded "stale.forwarded" "frames forwarded uninspected because their worker did not answer";
+        StaleDropped "stale.dropped" "frames dropped because their worker did not answer";
+        FullForwarded "full.forwarded" "frames forwarded uninspected because their worker was too far behind";
+        FullDropped "full.dropped" "frames dropped because their worker was too far behind";
+        SocketlessForwarded "socketless.forwarded" "frames forwarded uninspected because no worker had their queue";
+        SocketlessDropped "socketless.dropped" "frames dropped because no worker had their queue";
+        BypassForwarded "bypass.forwarded" "frames forwarded uninspected because the operator said so";
+        FlowForwarded "flow.forwarded" "frames of bypassed flows";
+        FlowForwardedBytes "flow.forwarded_bytes" "their bytes";
+        FlowDropped "flow.dropped" "frames of condemned flows";
+        TrustedForwarded "trusted.forwarded" "frames of trusted networks";
+    }
 }
 
 impl Count {

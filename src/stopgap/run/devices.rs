@@ -5,7 +5,7 @@ use crate::console::Failure;
 use capture::Live;
 use capture::ports::Facts;
 use capture::xdp::layout::QUEUES_MAX;
-use capture::xdp::{self, Bump, Opening};
+use capture::xdp::{self, Bump, Opening, XdpDevice};
 use std::sync::Arc;
 
 pub struct Opened {
@@ -64,11 +64,8 @@ fn pair(plan: &Plan<'_>, a: &str, b: &str) -> Result<Opened, Failure> {
         busy_poll_us: run.busy_poll_us,
     };
     let devices = xdp::open(&opening)?;
-    let workers = devices.len();
-    for (n, d) in devices.iter().enumerate() {
-        for (queue, port, socket) in d.descriptors(n, workers) {
-            bump.serve(queue, port, socket)?;
-        }
+    for (queue, port, socket) in devices.iter().flat_map(XdpDevice::descriptors) {
+        bump.serve(queue, port, socket)?;
     }
     let zero_copy = devices.iter().all(|d| d.zero_copy());
     let mode = match bump.mode() {

@@ -10,6 +10,7 @@ use super::plan::{Lane, Plan};
 use crate::console::{DONE, Failure, Outcome, note, warning};
 use ::control::config::run::{Fail, LinkAction, Run, XdpWish};
 use ::control::service::{Service, State};
+use capture::l2::{Action, Class};
 use capture::ports;
 use capture::xdp::layout::Count;
 use capture::xdp::{Bump, Kept, Policy, Terms, monotonic_ns};
@@ -155,13 +156,13 @@ fn bump(a: &str, b: &str, run: &Run) -> Result<Bump, Failure> {
     let native = run.xdp == XdpWish::Native;
     let (mut bump, kept) = Bump::put_on(ports, native, &terms)?;
     bump.trust(&run.trusted)?;
-    for (class, action) in (1u32..).zip(run.link) {
+    for (class, action) in Class::ALL.iter().skip(1).zip(run.link) {
         let action = match action {
-            LinkAction::Through => 0,
-            LinkAction::Drop => 1,
-            LinkAction::Inspect => 2,
+            LinkAction::Through => Action::Through,
+            LinkAction::Drop => Action::Drop,
+            LinkAction::Inspect => Action::Inspect,
         };
-        bump.link_policy(class, action)?;
+        bump.link_policy(*class, action)?;
     }
     let how = match kept {
         Kept::Fresh => "program attached",
