@@ -30,6 +30,13 @@ pub struct Error {
     pub message: String,
 }
 
+impl Error {
+    /// Of a value that reads well and cannot be.
+    pub(crate) fn of_value(message: String) -> Error {
+        Error { origin: "configuration".into(), place: None, message }
+    }
+}
+
 /// A configuration from an optional file and overrides such as `stream.midstream=true`.
 pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Config, Error> {
     let mut document = Document::default();

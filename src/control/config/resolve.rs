@@ -126,11 +126,8 @@ impl Config {
         c.causes = d.exception_policies.clone();
         c.run = Run::of(&d.run)?;
         if let Some(words) = &d.action_order {
-            c.action_order = ActionOrder::from_words(words.iter().map(String::as_str)).map_err(|why| Error {
-                origin: "configuration".into(),
-                place: None,
-                message: format!("action-order: {why}"),
-            })?;
+            c.action_order = ActionOrder::from_words(words.iter().map(String::as_str))
+                .map_err(|why| Error::of_value(format!("action-order: {why}")))?;
         }
         Ok(c)
     }
@@ -182,7 +179,8 @@ fn switched_off(d: &Document, s: &proto::Settings) -> Vec<(String, String)> {
     off.into_iter().map(|word| (word, why.to_string())).collect()
 }
 
-fn set<T>(slot: &mut T, value: Option<T>) {
+/// Takes over what is said.
+pub(super) fn set<T>(slot: &mut T, value: Option<T>) {
     if let Some(v) = value {
         *slot = v;
     }
@@ -208,11 +206,10 @@ fn limits(d: &Document) -> Result<Limits, Error> {
     ];
     for (name, slot, value) in rows {
         let Some(Size(v)) = value else { continue };
-        *slot = usize::try_from(v).ok().filter(|v| (1..=1 << 40).contains(v)).ok_or_else(|| Error {
-            origin: "configuration".into(),
-            place: None,
-            message: format!("limits.{name}: {v} is outside of 1 to {}", 1u64 << 40),
-        })?;
+        *slot = usize::try_from(v)
+            .ok()
+            .filter(|v| (1..=1 << 40).contains(v))
+            .ok_or_else(|| Error::of_value(format!("limits.{name}: {v} is outside of 1 to {}", 1u64 << 40)))?;
     }
     Ok(l)
 }

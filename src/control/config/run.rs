@@ -1,10 +1,12 @@
 //! How a live run stands on the wire: capture, what happens while the engine does not answer, what never reaches it.
 
 use super::Error;
+use super::resolve::set;
 use super::schema::{Overlay, section};
 use super::values::{Nets, Size};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -149,47 +151,43 @@ impl Default for Run {
 impl Run {
     pub fn of(s: &RunSection) -> Result<Run, Error> {
         let mut r = Run::default();
-        let of = |slot: &mut u32, name: &str, value: Option<u32>, range: std::ops::RangeInclusive<u32>| {
-            let Some(v) = value else { return Ok(()) };
-            if !range.contains(&v) {
-                let (a, b) = (range.start(), range.end());
-                return Err(wrong(format!("run.{name}: {v} is outside of {a} to {b}")));
-            }
-            *slot = v;
-            Ok(())
-        };
-        let (mut stale, mut stall, mut resync, mut stats) = (100, 2, 60, 8);
-        of(&mut stale, "stale-ms", s.stale_ms, 40..=10_000)?;
-        of(&mut stall, "stall-seconds", s.stall_seconds, 1..=3_600)?;
-        of(&mut resync, "resync-seconds", s.resync_seconds, 0..=86_400)?;
-        of(&mut stats, "stats-seconds", s.stats_seconds, 0..=86_400)?;
-        of(&mut r.busy_poll_us, "busy-poll-us", s.busy_poll_us, 0..=1_000)?;
-        (r.stale, r.stall) = (Duration::from_millis(stale.into()), Duration::from_secs(stall.into()));
-        (r.resync, r.stats) = (Duration::from_secs(resync.into()), Duration::from_secs(stats.into()));
+        let ms = |v: u32| Duration::from_millis(v.into());
+        let seconds = |v: u32| Duration::from_secs(v.into());
+        set(&mut r.stale, within("stale-ms", s.stale_ms, 40..=10_000)?.map(ms));
+        set(&mut r.stall, within("stall-seconds", s.stall_seconds, 1..=3_600)?.map(seconds));
+        set(&mut r.resync, within("resync-seconds", s.resync_seconds, 0..=86_400)?.map(seconds));
+        set(&mut r.stats, within("stats-seconds", s.stats_seconds, 0..=86_400)?.map(seconds));
+        set(&mut r.busy_poll_us, within("busy-poll-us", s.busy_poll_us, 0..=1_000)?);
         if let Some(Size(v)) = s.ring {
             let fits = u32::try_from(v).ok().filter(|v| v.is_power_of_two() && (64..=32_768).contains(v));
-            r.ring = fits.ok_or_else(|| wrong(format!("run.ring: {v} is no power of two from 64 to 32768")))?;
+            r.ring =
+                fits.ok_or_else(|| Error::of_value(format!("run.ring: {v} is no power of two from 64 to 32768")))?;
         }
-        r.capture = s.capture.unwrap_or(r.capture);
-        r.xdp = s.xdp.unwrap_or(r.xdp);
-        r.fail = s.fail.unwrap_or(r.fail);
-        r.until_ready = s.until_ready.unwrap_or(r.until_ready);
-        r.copy = s.copy.unwrap_or(r.copy);
-        r.trusted = s.trusted.clone().map(|n| n.0).unwrap_or_default();
+        set(&mut r.capture, s.capture);
+        set(&mut r.xdp, s.xdp);
+        set(&mut r.fail, s.fail);
+        set(&mut r.until_ready, s.until_ready);
+        set(&mut r.copy, s.copy);
+        set(&mut r.trusted, s.trusted.clone().map(|n| n.0));
+        set(&mut r.control, s.control.as_ref().map(PathBuf::from));
         let l = &s.link;
         let links = [l.arp, l.lldp, l.slow, l.stp, l.eapol, l.ptp, l.pause, l.mpls, l.pppoe, l.llc, l.unknown];
         for (slot, value) in r.link.iter_mut().zip(links) {
-            *slot = value.unwrap_or(*slot);
-        }
-        if let Some(path) = &s.control {
-            r.control = path.into();
+            set(slot, value);
         }
         Ok(r)
     }
 }
 
-fn wrong(message: String) -> Error {
-    Error { origin: "configuration".into(), place: None, message }
+/// A value that is said, if it lies in `range`.
+fn within(name: &str, value: Option<u32>, range: RangeInclusive<u32>) -> Result<Option<u32>, Error> {
+    match value {
+        Some(v) if !range.contains(&v) => {
+            let (a, b) = (range.start(), range.end());
+            Err(Error::of_value(format!("run.{name}: {v} is outside of {a} to {b}")))
+        }
+        said => Ok(said),
+    }
 }
 
 #[cfg(test)]

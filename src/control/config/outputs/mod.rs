@@ -121,7 +121,7 @@ impl EveLog {
 
 /// The logs as the engine takes them.
 pub fn resolve(o: &w::Outputs) -> Result<Outputs, Error> {
-    let wrong = |message: String| Error { origin: "configuration".into(), place: None, message };
+    let wrong = Error::of_value;
     let eve = match (&o.eve, &o.events) {
         (Some(logs), _) => logs.iter().map(eve_log).collect::<Result<_, _>>().map_err(wrong)?,
         (None, Some(names)) => vec![EveLog::of_events(names).map_err(|m| wrong(format!("outputs.events: {m}")))?],
