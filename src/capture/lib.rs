@@ -24,7 +24,7 @@ mod writer;
 pub mod xdp;
 
 pub use error::Error;
-pub use live::{Live, Traffic};
+pub use live::{Live, Traffic, wall};
 pub use memory::{Memory, OwnedFrame};
 pub use open::{Compression, open, open_stream};
 pub use reader::Reader;

@@ -7,7 +7,8 @@
 
 use super::Error;
 use engine::decode::{Frame, PortId};
-use std::time::Duration;
+use engine::types::Timestamp;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What a device did, in frames, since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +30,12 @@ pub struct Traffic {
     pub taken: u64,
     /// Old frames thrown away after a stall.
     pub stale: u64,
+}
+
+/// Now, as frames are stamped.
+pub fn wall() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_nanos(since.as_nanos() as u64)
 }
 
 /// A device of one worker.

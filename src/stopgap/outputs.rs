@@ -3,8 +3,8 @@
 use crate::console::{Failure, warning};
 use crate::workers::Tally;
 use capture::{Outgoing, Transmit, Writer};
-use control::config::FileStore as StoreConfig;
 use control::config::outputs::{self, EveLog, TextLog};
+use control::config::{Config, FileStore as StoreConfig};
 use control::export::{EveFile, FileStore, Style, fast_line, stats_table};
 use engine::decode::{Frame, PortId};
 use engine::record::{self, Head, Kind, Record, Records, RulesRead};
@@ -42,21 +42,17 @@ pub struct Outputs {
 
 impl Outputs {
     /// The logs of a live run, each going on where an earlier run left it.
-    pub fn live(log_dir: Option<&Path>, logs: &outputs::Outputs) -> Result<Self, Failure> {
-        Ok(Outputs { base: None, ..Self::create(log_dir, None, logs, true)? })
+    pub fn live(log_dir: Option<&Path>, config: &Config) -> Result<Self, Failure> {
+        Ok(Outputs { base: None, ..Self::create(log_dir, None, config, true)? })
     }
 
     /// Creates what was asked for; the directory too. Without one there are no logs.
-    pub fn open(log_dir: Option<&Path>, write: Option<&Path>, logs: &outputs::Outputs) -> Result<Self, Failure> {
-        Self::create(log_dir, write, logs, false)
+    pub fn open(log_dir: Option<&Path>, write: Option<&Path>, config: &Config) -> Result<Self, Failure> {
+        Self::create(log_dir, write, config, false)
     }
 
-    fn create(
-        log_dir: Option<&Path>,
-        write: Option<&Path>,
-        logs: &outputs::Outputs,
-        append: bool,
-    ) -> Result<Self, Failure> {
+    fn create(log_dir: Option<&Path>, write: Option<&Path>, config: &Config, append: bool) -> Result<Self, Failure> {
+        let logs = &config.outputs;
         let (all, _) = outputs::union(&logs.eve);
         let mut eve = Vec::new();
         let (mut fast, mut table) = (None, None);
@@ -79,22 +75,13 @@ impl Outputs {
             eve,
             fast,
             table,
-            store: None,
             writer: write.map(Writer::create).transpose()?,
+            store: config.file_store.as_ref().map(|s| keep_files(s, log_dir)).transpose()?,
             input: String::new(),
             base: Some(0),
             alerts: BTreeMap::new(),
             drops: BTreeMap::new(),
         })
-    }
-
-    /// Keeps files too, below the log directory unless told.
-    pub fn keep_files(&mut self, store: &StoreConfig, log_dir: Option<&Path>) -> Result<(), Failure> {
-        let dir = log_dir.map_or_else(|| store.dir.clone(), |d| d.join(&store.dir));
-        let opened = FileStore::create(&dir, store.fileinfo)
-            .map_err(|e| Failure(format!("{}: cannot make the directory: {e}", dir.display())))?;
-        self.store = Some(opened);
-        Ok(())
     }
 
     pub fn begin_input(&mut self, path: &Path, base: u64) {
@@ -239,6 +226,13 @@ impl Outputs {
         }
         Ok(())
     }
+}
+
+/// Where files are kept: below the log directory unless told.
+fn keep_files(store: &StoreConfig, log_dir: Option<&Path>) -> Result<FileStore, Failure> {
+    let dir = log_dir.map_or_else(|| store.dir.clone(), |d| d.join(&store.dir));
+    FileStore::create(&dir, store.fileinfo)
+        .map_err(|e| Failure(format!("{}: cannot make the directory: {e}", dir.display())))
 }
 
 /// A log in plain text.

@@ -20,6 +20,9 @@ use std::sync::Arc;
 const CLASSIFICATIONS: &str = include_str!("classification.config");
 const REFERENCES: &str = include_str!("reference.config");
 
+/// Diagnostics of rules that a run shows; `rules check` shows all.
+const SHOWN_MAX: usize = 20;
+
 /// How to read.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reading {
@@ -57,6 +60,15 @@ impl Loaded {
         let of = |n: usize| n as u64;
         let s = &self.stats;
         RulesRead { loaded: of(s.loaded), failed: of(s.refused), skipped: of(s.not_required) }
+    }
+
+    /// What is wrong with the first refused rules, and what to say of any further ones.
+    pub fn refusals(&self) -> (Vec<String>, Option<String>) {
+        let errors = self.diagnostics.iter().filter(|d| d.severity == Severity::Error);
+        let more = errors.clone().count().saturating_sub(SHOWN_MAX);
+        let shown = errors.take(SHOWN_MAX).map(|d| d.render(false).trim_end().to_string()).collect();
+        let said = || format!("{more} more rules were refused: `stopgap rules check` shows them");
+        (shown, (more > 0).then(said))
     }
 
     pub fn warnings(&self) -> usize {

@@ -1,14 +1,34 @@
 //! What workers are told and what they counted, whoever drives them.
 
-use control::config::Config;
+use crate::cli::{ChecksumArg, SettingArgs};
+use crate::console::Failure;
+use control::config::outputs::{EveLog, union};
+use control::config::{self, Config};
 use engine::applayer::ProtocolCounts;
-use engine::decode::{HostPolicies, OverlapPolicy};
-use engine::record;
+use engine::decode::{Frame, HostPolicies, OverlapPolicy};
+use engine::proto;
 use engine::types::{Cause, Counter, Counters, Policies, Timestamp};
 use engine::worker::{self, Worker};
 
+/// The configuration, with what every command that runs workers may say of it laid over.
+pub fn configuration(
+    settings: &SettingArgs,
+    checksums: Option<ChecksumArg>,
+    events: Option<&[String]>,
+) -> Result<Config, Failure> {
+    let mut config = config::load(settings.config.as_deref(), &settings.set)?;
+    if let Some(k) = checksums {
+        config.decode.verify_checksums = k == ChecksumArg::All;
+    }
+    if let Some(names) = events {
+        config.outputs.eve = vec![EveLog::of_events(names).map_err(Failure)?];
+    }
+    Ok(config)
+}
+
 /// What each worker is told, from a configuration.
-pub fn config(c: &Config, inline: bool, switches: &record::Settings) -> worker::Config {
+pub fn told(c: &Config, inline: bool) -> worker::Config {
+    let (records, shown) = union(&c.outputs.eve);
     let mut decode = c.decode.clone();
     if inline && !c.defrag_policy_chosen {
         // What the receiver may see is what was inspected.
@@ -19,13 +39,21 @@ pub fn config(c: &Config, inline: bool, switches: &record::Settings) -> worker::
         decode,
         flow: c.flow,
         stream: c.stream.clone(),
-        proto: c.proto.clone(),
+        proto: proto::Settings { log: shown, ..c.proto.clone() },
         limits: c.limits.clone(),
         policies: c.policies(inline),
         keep_files: c.file_store.as_ref().map(|s| worker::KeepFiles { all: s.all }),
-        records: switches.clone(),
+        records,
         ..worker::Config::default()
     }
+}
+
+/// The list without its frames, its memory kept while the borrow it names changes.
+// `filter` would keep the old borrow in the type.
+#[allow(clippy::unnecessary_filter_map)]
+pub fn emptied<'b>(mut frames: Vec<Frame<'_>>) -> Vec<Frame<'b>> {
+    frames.clear();
+    frames.into_iter().filter_map(|_| None).collect()
 }
 
 /// What workers counted.

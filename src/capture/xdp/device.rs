@@ -6,7 +6,7 @@
 
 use super::layout::{QUEUES_MAX, WORKERS_MAX};
 use crate::Error;
-use crate::live::{Live, Traffic};
+use crate::live::{Live, Traffic, wall};
 use crate::sys::xsk::{self, Bell, Binding, Chunk, Socket, Spot, Umem};
 use engine::decode::{Frame, LinkType, PortId};
 use engine::types::Timestamp;
@@ -15,7 +15,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// How often the kernel is asked what it lost, in batches.
 const LOSSES_EVERY: u32 = 16;
@@ -320,8 +320,7 @@ impl Live for XdpDevice {
         if self.receives.is_multiple_of(LOSSES_EVERY) {
             self.traffic.lost = self.sockets.iter().flatten().map(Socket::lost).sum();
         }
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.now = self.now.max(Timestamp::from_nanos(since.as_nanos() as u64));
+        self.now = self.now.max(wall());
         self.number += self.batch.len() as u64;
         Ok(self.batch.len())
     }

@@ -9,21 +9,19 @@ mod progress;
 mod summary;
 mod turnstile;
 
-use crate::cli::{ChecksumArg, ReplayArgs};
+use crate::cli::ReplayArgs;
 use crate::console::{DONE, Failure, Outcome, PARTLY, error, note, print, warning};
 use crate::outputs::Outputs;
 use crate::ruleset::{self, Loaded, Reading};
-use crate::workers;
+use crate::workers::{self, emptied};
 use capture::{Reader, Receive};
-use control::config::outputs::{EveLog, union};
-use control::config::{self, Config};
+use control::config::Config;
 use crew::Crew;
 pub use crew::Shape;
 use divide::Divider;
 use engine::decode::Frame;
 use engine::detect::compile::Ruleset;
-use engine::detect::lang::Severity;
-use engine::record::{self, RulesRead};
+use engine::record::RulesRead;
 use engine::types::Cause;
 use engine::worker;
 use progress::Progress;
@@ -34,18 +32,10 @@ pub use summary::Summary;
 
 /// Frames of a round.
 const ROUND: usize = 512;
-/// Diagnostics of rules shown at the start; `rules check` shows all.
-const SHOWN_MAX: usize = 20;
 
 pub fn run(args: &ReplayArgs) -> Outcome {
     let settings = &args.rules.settings;
-    let mut config = config::load(settings.config.as_deref(), &settings.set)?;
-    if let Some(k) = args.checksums {
-        config.decode.verify_checksums = k == ChecksumArg::All;
-    }
-    if let Some(names) = &args.events {
-        config.outputs.eve = vec![EveLog::of_events(names).map_err(Failure)?];
-    }
+    let config = workers::configuration(settings, args.checksums, args.events.as_deref())?;
     let loaded = ruleset::load(&args.rules.rules, &config, settings, Reading { quiet: true, ..Reading::default() })?;
     tell_about_rules(&loaded);
     if args.inline {
@@ -101,17 +91,10 @@ impl Plan<'_> {
         if self.log_dir.is_none() {
             self.config.outputs = Default::default();
         }
-        let (switches, shown) = union(&self.config.outputs.eve);
-        self.config.proto.log = shown;
-        let mut outputs = Outputs::open(self.log_dir, self.write, &self.config.outputs)?;
-        if let Some(store) = &self.config.file_store {
-            outputs.keep_files(store, self.log_dir)?;
-        }
+        let mut outputs = Outputs::open(self.log_dir, self.write, &self.config)?;
         let mut replay = Replay {
-            config: self.config,
-            inline: self.inline,
+            told: worker::Config { paced: true, ..workers::told(&self.config, self.inline) },
             shape: self.shape,
-            switches,
             ruleset: self.loaded.ruleset.clone(),
             rules_read: self.loaded.rules_read(),
             summary: Summary::default(),
@@ -134,13 +117,10 @@ fn tell_about_rules(l: &Loaded) {
     for u in &l.unread {
         error(u);
     }
-    let errors = || l.diagnostics.iter().filter(|d| d.severity == Severity::Error);
-    for d in errors().take(SHOWN_MAX) {
-        note(d.render(false).trim_end());
-    }
-    let more = errors().count().saturating_sub(SHOWN_MAX);
-    if more > 0 {
-        warning(&format!("{more} more rules were refused: `stopgap rules check` shows them"));
+    let (shown, more) = l.refusals();
+    shown.iter().for_each(|d| note(d));
+    if let Some(more) = more {
+        warning(&more);
     }
 }
 
@@ -154,10 +134,8 @@ fn tell_policies(config: &Config) {
 }
 
 struct Replay {
-    config: Config,
-    inline: bool,
+    told: worker::Config,
     shape: Shape,
-    switches: record::Settings,
     ruleset: Arc<Ruleset>,
     rules_read: RulesRead,
     summary: Summary,
@@ -165,12 +143,8 @@ struct Replay {
 
 impl Replay {
     fn crew(&self, input: usize, paths: &[PathBuf]) -> Result<Crew, Failure> {
-        let config = worker::Config {
-            paced: true,
-            input: u32::try_from(input).unwrap_or(u32::MAX),
-            ..workers::config(&self.config, self.inline, &self.switches)
-        };
-        let config = Arc::new(config);
+        let input = u32::try_from(input).unwrap_or(u32::MAX);
+        let config = Arc::new(worker::Config { input, ..self.told.clone() });
         let divider = self.divider(&config, paths);
         Crew::new(self.shape, &config, &self.ruleset, divider)
     }
@@ -271,12 +245,4 @@ impl Replay {
         self.summary.add(&tally);
         Ok(())
     }
-}
-
-/// The list without its frames, its memory kept while the borrow it names changes.
-// `filter` would keep the old borrow in the type.
-#[allow(clippy::unnecessary_filter_map)]
-fn emptied<'b>(mut frames: Vec<Frame<'_>>) -> Vec<Frame<'b>> {
-    frames.clear();
-    frames.into_iter().filter_map(|_| None).collect()
 }

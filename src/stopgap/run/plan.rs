@@ -1,11 +1,11 @@
 //! What a live run is to do, from the command line and the configuration: the same for the supervisor and for each data
 //! plane it starts.
 
-use crate::cli::{CaptureArg, ChecksumArg, FailArg, RunArgs};
+use crate::cli::{CaptureArg, FailArg, RunArgs};
 use crate::console::Failure;
-use control::config::outputs::EveLog;
+use crate::workers;
+use control::config::Config;
 use control::config::run::{CaptureKind, Fail};
-use control::config::{self, Config};
 use std::path::{Path, PathBuf};
 
 /// Traffic that one data plane carries.
@@ -83,14 +83,7 @@ impl<'a> Plan<'a> {
 
 /// The configuration with the command line laid over it; read anew on reload.
 pub fn read(args: &RunArgs) -> Result<Config, Failure> {
-    let settings = &args.rules.settings;
-    let mut config = config::load(settings.config.as_deref(), &settings.set)?;
-    if let Some(k) = args.checksums {
-        config.decode.verify_checksums = k == ChecksumArg::All;
-    }
-    if let Some(names) = &args.events {
-        config.outputs.eve = vec![EveLog::of_events(names).map_err(Failure)?];
-    }
+    let mut config = workers::configuration(&args.rules.settings, args.checksums, args.events.as_deref())?;
     if args.log_dir.is_none() {
         config.outputs = Default::default();
     }

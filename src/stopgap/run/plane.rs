@@ -17,11 +17,9 @@ use crate::ruleset::{self, Loaded, Reading};
 use crate::workers::{self, Tally};
 use capture::xdp::{Bump, monotonic_ns};
 use control::config::Config;
-use control::config::outputs::union;
-use engine::detect::lang::Severity;
 use engine::record::RulesRead;
 use engine::types::{Counter, Timestamp};
-use engine::worker::{HostTable, Output, Shared, Worker};
+use engine::worker::{self, HostTable, Output, Shared, Worker};
 use rtrb::RingBuffer;
 use serde_json::{Value, json};
 use std::io::BufReader;
@@ -38,14 +36,12 @@ const OUTBOX: usize = 64;
 const WATCH: Duration = Duration::from_millis(250);
 /// A worker adopts a ruleset between two batches; one that has not by then is stuck.
 const ADOPT: Duration = Duration::from_secs(10);
-/// Diagnostics of rules that are told; `rules check` shows all.
-const SHOWN_MAX: usize = 20;
 
 pub fn run(plan: &Plan<'_>, lane: usize, supervisor: UnixStream) -> Outcome {
     let lane = plan.lanes.get(lane).ok_or_else(|| Failure("no such lane".into()))?;
     let started = Instant::now();
     let loaded = load(plan.args, &plan.config)?;
-    let plane = Plane::start(plan, lane, &loaded)?;
+    let plane = Plane::start(plan, lane, &loaded, supervisor.try_clone()?)?;
     let seconds = started.elapsed().as_secs_f64();
     plane.say(&Say::Ready(json!({
         "lane": lane.name(), "rules": loaded.stats.loaded, "refused": loaded.stats.refused,
@@ -62,18 +58,14 @@ fn load(args: &RunArgs, config: &Config) -> Result<Loaded, Failure> {
 
 /// What is wrong with a ruleset, as text; empty where nothing is.
 pub fn complaints(l: &Loaded) -> String {
-    let errors = l.diagnostics.iter().filter(|d| d.severity == Severity::Error);
-    let mut text: Vec<String> = l.unread.iter().map(|u| format!("error: {u}")).collect();
-    text.extend(errors.clone().take(SHOWN_MAX).map(|d| d.render(false).trim_end().to_string()));
-    let more = errors.count().saturating_sub(SHOWN_MAX);
-    if more > 0 {
-        text.push(format!("{more} more rules were refused: `stopgap rules check` shows them"));
-    }
+    let (shown, more) = l.refusals();
+    let unread = l.unread.iter().map(|u| format!("error: {u}"));
+    let text: Vec<String> = unread.chain(shown).chain(more).collect();
     text.join("\n")
 }
 
 struct Plane {
-    to: Arc<Mutex<UnixStream>>,
+    to: UnixStream,
     mail: Vec<Arc<Mailbox>>,
     beats: Vec<Arc<AtomicU64>>,
     workers: Vec<JoinHandle<()>>,
@@ -97,21 +89,11 @@ struct Writing {
 }
 
 impl Plane {
-    fn start(plan: &Plan<'_>, lane: &Lane, loaded: &Loaded) -> Result<Plane, Failure> {
-        let to = std::io::stdin();
-        let to = std::os::fd::AsFd::as_fd(&to).try_clone_to_owned()?;
-        let to = Arc::new(Mutex::new(UnixStream::from(to)));
-        let (switches, shown) = union(&plan.config.outputs.eve);
-        let mut config = plan.config.clone();
-        config.proto.log = shown;
-        let mut outputs = Outputs::live(plan.log_dir, &config.outputs)?;
-        if let Some(store) = &config.file_store {
-            outputs.keep_files(store, plan.log_dir)?;
-        }
+    fn start(plan: &Plan<'_>, lane: &Lane, loaded: &Loaded, to: UnixStream) -> Result<Plane, Failure> {
+        let outputs = Outputs::live(plan.log_dir, &plan.config)?;
         let opened = devices::open(plan, lane)?;
         let seed = seed();
-        let told = engine::worker::Config { seed, ..workers::config(&config, lane.inline(), &switches) };
-        let told = Arc::new(told);
+        let told = Arc::new(worker::Config { seed, ..workers::told(&plan.config, lane.inline()) });
         let hosts = Arc::new(HostTable::new(&told.limits, seed[0]));
         let writing = Arc::new(Writing {
             stop: AtomicBool::new(false),
@@ -141,19 +123,10 @@ impl Plane {
                 stalls: 0,
             });
         }
-        let (letters, watched) = (mail.clone(), writing.clone());
         let every = plan.config.run.stats;
-        let writer = std::thread::Builder::new().name("log".into()).spawn(move || {
-            let done = Writer { outputs, inboxes, mail: letters, writing: watched.clone(), every }.write();
-            if let Err(Failure(why)) = &done {
-                *watched.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.clone());
-            }
-            done
-        })?;
-        let mut workers = Vec::new();
-        for (n, hand) in hands.into_iter().enumerate() {
-            workers.push(std::thread::Builder::new().name(format!("worker {n}")).spawn(move || hand.work())?);
-        }
+        let writer = Writer { outputs, inboxes, mail: mail.clone(), writing: writing.clone(), every }.spawn()?;
+        let hands = hands.into_iter().enumerate();
+        let workers = hands.map(|(n, h)| thread(&format!("worker {n}"), move || h.work())).collect::<Result<_, _>>()?;
         if let Some(bump) = &opened.bump {
             bump.ready(true);
         }
@@ -173,14 +146,15 @@ impl Plane {
     }
 
     fn say(&self, message: &Say) {
-        say(&self.to, message);
+        // One that is gone is noticed where it is listened to.
+        let _ = messages::send(&mut &self.to, message);
     }
 
     /// Answers the supervisor until it says stop or is gone.
     fn serve(mut self, args: &RunArgs, supervisor: UnixStream) -> Outcome {
         let (events, inbox) = mpsc::sync_channel(16);
         let requests = events.clone();
-        std::thread::Builder::new().name("ears".into()).spawn(move || {
+        thread("ears", move || {
             let mut from = BufReader::new(supervisor);
             while let Ok(Some(request)) = messages::receive::<Request>(&mut from) {
                 if requests.send(Event::Request(request)).is_err() {
@@ -243,7 +217,7 @@ impl Plane {
     /// Compiles in a thread of its own, whose end comes back as an event.
     fn compile(&mut self, args: &RunArgs, id: u64, partial: bool, events: &mpsc::SyncSender<Event>) {
         let (args, events) = (args.clone(), events.clone());
-        let spawned = std::thread::Builder::new().name("compile".into()).spawn(move || {
+        let spawned = thread("compile", move || {
             capture::idle_priority();
             let result = (|| {
                 let config = plan::read(&args).map_err(|Failure(why)| why)?;
@@ -337,9 +311,8 @@ enum Event {
     Gone,
 }
 
-fn say(to: &Arc<Mutex<UnixStream>>, message: &Say) {
-    // One that is gone is noticed where it is listened to.
-    let _ = messages::send(&mut *to.lock().unwrap_or_else(PoisonError::into_inner), message);
+fn thread<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> std::io::Result<JoinHandle<T>> {
+    std::thread::Builder::new().name(name.into()).spawn(work)
 }
 
 fn sum(shown: &[Shown]) -> Option<Tally> {
@@ -371,6 +344,17 @@ struct Writer {
 const FLUSH: Duration = Duration::from_millis(200);
 
 impl Writer {
+    fn spawn(self) -> std::io::Result<JoinHandle<Result<(), Failure>>> {
+        let writing = self.writing.clone();
+        thread("log", move || {
+            let done = self.write();
+            if let Err(Failure(why)) = &done {
+                *writing.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.clone());
+            }
+            done
+        })
+    }
+
     fn write(mut self) -> Result<(), Failure> {
         let (mut flushed, mut counted) = (Instant::now(), Instant::now());
         let mut dirty = false;
@@ -405,8 +389,7 @@ impl Writer {
     fn stats(&mut self) -> Result<(), Failure> {
         let shown: Vec<Shown> = self.mail.iter().filter_map(|m| m.shown(Duration::from_millis(50))).collect();
         let Some(mut tally) = sum(&shown) else { return Ok(()) };
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        tally.now = Timestamp::from_nanos(now.as_nanos() as u64);
+        tally.now = capture::wall();
         let rules = *self.writing.rules.lock().unwrap_or_else(PoisonError::into_inner);
         self.outputs.stats(&tally, &rules)
     }

@@ -5,16 +5,16 @@
 //! bounded and counted, and mail is looked at between batches.
 
 use super::heart::Heart;
-use crate::workers::Tally;
-use capture::{Live, Traffic};
-use engine::decode::{Frame, PortId};
+use crate::workers::{Tally, emptied};
+use capture::{Live, Traffic, wall};
+use engine::decode::Frame;
 use engine::detect::compile::Ruleset;
 use engine::types::{Timestamp, Verdict};
 use engine::worker::{Output, Worker};
 use rtrb::{Consumer, Producer};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// Frames taken at once.
 const BATCH: usize = 256;
@@ -180,7 +180,7 @@ impl Hand {
                 _ => self.device.discard(i),
             }
             while let Some(x) = injected.next_if(|x| x.after as usize <= i) {
-                self.device.inject(PortId(x.port.0), &x.data);
+                self.device.inject(x.port, &x.data);
             }
         }
         // What cannot be sent now is sent with the next batch.
@@ -214,18 +214,4 @@ impl Hand {
             self.mail.answered.store(wanted, Ordering::Release);
         }
     }
-}
-
-/// Now, as frames are stamped.
-fn wall() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_nanos(since.as_nanos() as u64)
-}
-
-/// The list without its frames, its memory kept while the borrow it names changes.
-// `filter` would keep the old borrow in the type.
-#[allow(clippy::unnecessary_filter_map)]
-fn emptied<'b>(mut frames: Vec<Frame<'_>>) -> Vec<Frame<'b>> {
-    frames.clear();
-    frames.into_iter().filter_map(|_| None).collect()
 }
