@@ -39,7 +39,7 @@ pub fn run(args: &CtlArgs) -> Outcome {
 }
 
 /// The answer in words.
-fn said(value: &Value) -> String {
+pub fn said(value: &Value) -> String {
     value.get("said").and_then(Value::as_str).unwrap_or("done").to_string()
 }
 

@@ -8,6 +8,7 @@ mod control;
 pub mod ctl;
 mod devices;
 mod heart;
+mod lane;
 mod messages;
 pub mod plan;
 mod plane;

@@ -4,22 +4,14 @@
 //! nothing for as long as `run.stall-seconds`, is started anew, later and later while it keeps failing; meanwhile the
 //! kernel forwards or drops as `--fail` says, and other lanes go on.
 
-use super::control;
+use super::lane::{BACKOFF, LaneState, word};
 use super::messages::{self, Answer, Ask, Request, Say};
-use super::plan::{Lane, Plan};
+use super::plan::Plan;
+use super::{control, ctl};
 use crate::console::{DONE, Failure, Outcome, note, warning};
-use ::control::config::run::{Fail, LinkAction, Run, XdpWish};
 use ::control::service::{Service, State};
-use capture::l2::{Action, Class};
-use capture::ports;
-use capture::xdp::layout::Count;
-use capture::xdp::{Bump, Kept, Policy, Terms, monotonic_ns};
+use capture::xdp::{Bump, monotonic_ns};
 use serde_json::{Value, json};
-use std::io::BufReader;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
@@ -28,41 +20,12 @@ const TICK: Duration = Duration::from_millis(100);
 const LOADING: Duration = Duration::from_secs(600);
 /// It may take so long to end when told to.
 const ENDING: Duration = Duration::from_secs(10);
-/// The first wait before a data plane is started anew, and the longest.
-const BACKOFF: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(5)];
-/// Openings are told at most so often.
-const ALARM: Duration = Duration::from_secs(1);
-
 pub enum Event {
     Signal(i32),
     Asked(Ask, SyncSender<Answer>),
     /// From the data plane of a lane, in its nth life.
     Said(usize, u64, Say),
     Ended(usize, u64),
-}
-
-/// A data plane while it lives.
-struct Life {
-    child: Child,
-    to: UnixStream,
-    since: Instant,
-    /// It has last said so.
-    alive: Instant,
-    ready: Option<Value>,
-}
-
-struct LaneState {
-    lane: Lane,
-    bump: Option<Bump>,
-    life: Option<Life>,
-    /// How many there have been.
-    lives: u64,
-    /// When the next begins.
-    next: Instant,
-    wait: Duration,
-    /// Frames that the kernel forwarded uninspected, as last told.
-    opened: u64,
-    alarmed: Instant,
 }
 
 /// A question that data planes are working on.
@@ -89,24 +52,7 @@ pub fn run(plan: &Plan<'_>) -> Outcome {
     let (events, inbox) = mpsc::sync_channel(256);
     let socket = control::Socket::bind(&plan.control)?;
     signals(events.clone())?;
-    let mut lanes = Vec::new();
-    for lane in &plan.lanes {
-        let bump = match lane {
-            Lane::Pair(a, b) => Some(bump(a, b, &plan.config.run)?),
-            Lane::Taps(_) => None,
-        };
-        let now = Instant::now();
-        lanes.push(LaneState {
-            lane: lane.clone(),
-            bump,
-            life: None,
-            lives: 0,
-            next: now,
-            wait: BACKOFF[0],
-            opened: 0,
-            alarmed: now,
-        });
-    }
+    let lanes = plan.lanes.iter().map(|l| LaneState::new(l, &plan.config.run)).collect::<Result<_, _>>()?;
     socket.listen(events.clone())?;
     let mut s = Supervisor {
         plan,
@@ -119,64 +65,9 @@ pub fn run(plan: &Plan<'_>) -> Outcome {
         service: Service::of_environment()?,
         told_ready: false,
     };
-    for lane in &mut s.lanes {
-        lane.opened = lane.opened_now();
-    }
     s.go(&inbox)?;
     drop(socket);
     Ok(DONE)
-}
-
-/// Puts the program on a pair's ports, or takes over the one that is there.
-fn bump(a: &str, b: &str, run: &Run) -> Result<Bump, Failure> {
-    let found = ports::check_pair(a, b, ports::Capture::AfXdp);
-    if !found.refusals.is_empty() {
-        return Err(Failure(found.refusals.join("\nerror: ")));
-    }
-    found.warnings.iter().for_each(|w| warning(w));
-    let ready = |name: &str| {
-        let prepared = ports::prepare(name, &ports::Wishes { gro_off: false, silent: true });
-        let prepared = prepared.map_err(|e| Failure(format!("{name}: cannot be prepared: {e}")))?;
-        if !prepared.changed.is_empty() {
-            note(&format!("{name}: set {}", prepared.changed.join(", ")));
-        }
-        prepared.stayed.iter().for_each(|s| warning(&format!("{name}: {s}")));
-        Ok::<_, Failure>(prepared.facts.port())
-    };
-    let ports = [ready(a)?, ready(b)?];
-    let policy = |f: Fail| if f == Fail::Open { Policy::Open } else { Policy::Closed };
-    let terms = Terms {
-        stale: run.stale,
-        ring_limit: run.ring / 4 * 3,
-        workers: 1,
-        fail: policy(run.fail),
-        unready: policy(run.until_ready),
-        to_stack: false,
-    };
-    let native = run.xdp == XdpWish::Native;
-    let (mut bump, kept) = Bump::put_on(ports, native, &terms)?;
-    bump.trust(&run.trusted)?;
-    for (class, action) in Class::ALL.iter().skip(1).zip(run.link) {
-        let action = match action {
-            LinkAction::Through => Action::Through,
-            LinkAction::Drop => Action::Drop,
-            LinkAction::Inspect => Action::Inspect,
-        };
-        bump.link_policy(*class, action)?;
-    }
-    let how = match kept {
-        Kept::Fresh => "program attached",
-        Kept::TakenOver => "program taken over",
-    };
-    note(&format!("{a}:{b}: {how}, {} until the rules have loaded", word(run.until_ready)));
-    Ok(bump)
-}
-
-fn word(f: Fail) -> &'static str {
-    match f {
-        Fail::Open => "open",
-        Fail::Closed => "closed",
-    }
 }
 
 fn signals(events: SyncSender<Event>) -> Result<(), Failure> {
@@ -190,37 +81,6 @@ fn signals(events: SyncSender<Event>) -> Result<(), Failure> {
         }
     })?;
     Ok(())
-}
-
-impl LaneState {
-    fn opened_now(&self) -> u64 {
-        self.count(|c| c.opened())
-    }
-
-    fn count(&self, which: fn(Count) -> bool) -> u64 {
-        let Some(bump) = &self.bump else { return 0 };
-        let both = [bump.counts(0), bump.counts(1)];
-        both.iter().flat_map(|port| Count::ALL.iter().zip(port)).filter(|(c, _)| which(**c)).map(|(_, n)| n).sum()
-    }
-
-    fn state(&self) -> &'static str {
-        match &self.life {
-            None => "not running, to be started again",
-            Some(Life { ready: None, .. }) => "loading",
-            Some(life) if life.alive.elapsed() > Duration::from_secs(1) => "not answering",
-            Some(_) if self.bump.as_ref().is_some_and(Bump::bypassed) => "bypassed by the operator",
-            Some(_) => "inspecting",
-        }
-    }
-
-    /// The program's counters, by port.
-    fn kernel(&self) -> Value {
-        let Some(bump) = &self.bump else { return Value::Null };
-        let port = |i: usize| -> serde_json::Map<String, Value> {
-            Count::ALL.iter().zip(bump.counts(i)).map(|(c, n)| (c.name().to_string(), n.into())).collect()
-        };
-        json!({ bump.ports()[0].name.clone(): port(0), bump.ports()[1].name.clone(): port(1) })
-    }
 }
 
 impl Supervisor<'_> {
@@ -251,7 +111,7 @@ impl Supervisor<'_> {
             let lane = &mut self.lanes[i];
             let name = lane.lane.name();
             match &mut lane.life {
-                None if Instant::now() >= lane.next => self.start(i),
+                None if Instant::now() >= lane.next => lane.start(i, self.events.clone()),
                 None => {}
                 Some(life) => {
                     if slept {
@@ -269,7 +129,7 @@ impl Supervisor<'_> {
             }
             self.lanes[i].alarm();
         }
-        if !self.told_ready && self.lanes.iter().all(|l| l.life.as_ref().is_some_and(|x| x.ready.is_some())) {
+        if !self.told_ready && self.lanes.iter().all(LaneState::ready) {
             self.told_ready = true;
             self.tell(State::Ready);
         }
@@ -279,20 +139,6 @@ impl Supervisor<'_> {
     /// A service manager that cannot be told now is told with the next tick.
     fn tell(&self, state: State<'_>) {
         let _ = self.service.say(state, monotonic_ns());
-    }
-
-    fn start(&mut self, i: usize) {
-        let lane = &mut self.lanes[i];
-        lane.lives += 1;
-        lane.next = Instant::now() + lane.wait;
-        lane.wait = (lane.wait * 2).min(BACKOFF[1]);
-        match spawn(i, lane.lives, self.events.clone()) {
-            Ok((child, to)) => {
-                let now = Instant::now();
-                lane.life = Some(Life { child, to, since: now, alive: now, ready: None });
-            }
-            Err(e) => warning(&format!("{}: the data plane cannot be started: {e}", lane.lane.name())),
-        }
     }
 
     fn said(&mut self, i: usize, life: u64, say: Say) {
@@ -484,9 +330,7 @@ impl Supervisor<'_> {
         let (reply, answer) = mpsc::sync_channel(1);
         self.put(Ask::Reload { partial: false }, reply);
         let told = std::thread::Builder::new().name("reload".into()).spawn(move || match answer.recv() {
-            Ok(Answer::Done(v)) => {
-                note(&format!("reload: {}", v.get("said").and_then(Value::as_str).unwrap_or("done")))
-            }
+            Ok(Answer::Done(v)) => note(&format!("reload: {}", ctl::said(&v))),
             Ok(Answer::Failed(why)) => warning(&format!("reload: {why}")),
             Err(_) => {}
         });
@@ -534,38 +378,4 @@ impl Supervisor<'_> {
         }
         Ok(())
     }
-}
-
-impl LaneState {
-    /// Tells of frames that went by uninspected.
-    fn alarm(&mut self) {
-        if self.alarmed.elapsed() < ALARM {
-            return;
-        }
-        self.alarmed = Instant::now();
-        let now = self.opened_now();
-        if now > self.opened && self.life.as_ref().is_some_and(|l| l.ready.is_some()) {
-            warning(&format!("{}: {} frames were forwarded uninspected", self.lane.name(), now - self.opened));
-        }
-        self.opened = now;
-    }
-}
-
-/// Starts the data plane of a lane and a thread that listens to it.
-fn spawn(lane: usize, life: u64, events: SyncSender<Event>) -> std::io::Result<(Child, UnixStream)> {
-    let (ours, theirs) = UnixStream::pair()?;
-    let mut command = Command::new("/proc/self/exe");
-    command.args(std::env::args_os().skip(1)).arg("--data-plane").arg(lane.to_string());
-    command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null()).process_group(0);
-    let child = command.spawn()?;
-    let mut from = BufReader::new(ours.try_clone()?);
-    std::thread::Builder::new().name(format!("lane {lane}")).spawn(move || {
-        while let Ok(Some(say)) = messages::receive::<Say>(&mut from) {
-            if events.send(Event::Said(lane, life, say)).is_err() {
-                return;
-            }
-        }
-        let _ = events.send(Event::Ended(lane, life));
-    })?;
-    Ok((child, ours))
 }
