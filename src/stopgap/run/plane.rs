@@ -17,6 +17,7 @@ use crate::ruleset::{self, Loaded, Reading};
 use crate::workers::{self, Tally};
 use capture::xdp::{Bump, monotonic_ns};
 use control::config::Config;
+use engine::detect::compile::Ruleset;
 use engine::record::RulesRead;
 use engine::types::{Counter, Timestamp};
 use engine::worker::{self, HostTable, Output, Shared, Worker};
@@ -74,7 +75,9 @@ struct Plane {
     bump: Option<Arc<Bump>>,
     /// The word for how frames come in.
     capture: String,
-    /// Of the ruleset last sent.
+    /// That the workers run; held here too, so that it is not on a worker's time that it is freed.
+    ruleset: Arc<Ruleset>,
+    /// Its number.
     number: u64,
     stall: Duration,
     inline: bool,
@@ -139,6 +142,7 @@ impl Plane {
             writing,
             bump: opened.bump,
             capture: opened.capture,
+            ruleset: loaded.ruleset.clone(),
             number: 0,
             stall: plan.config.run.stall,
             inline: lane.inline(),
@@ -249,6 +253,7 @@ impl Plane {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
+        self.ruleset = loaded.ruleset.clone();
         if let Some(bump) = &self.bump {
             // What the old rules had the kernel do is void.
             bump.new_epoch();
