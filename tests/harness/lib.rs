@@ -10,6 +10,7 @@ pub mod craft;
 pub mod dialogue;
 pub mod engine;
 pub mod fuzz;
+pub mod live;
 pub mod netns;
 pub mod parity;
 pub mod replay;
@@ -32,6 +33,11 @@ pub fn program() -> Option<PathBuf> {
             .unwrap_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/../target").into()),
     );
     ["release/stopgap", "debug/stopgap"].iter().map(|p| target.join(p)).find(|p| p.is_file())
+}
+
+/// The program built with `--features faults`: `STOPGAP_FAULTY_BIN`.
+pub fn faulty() -> Option<PathBuf> {
+    std::env::var_os("STOPGAP_FAULTY_BIN").map(PathBuf::from).filter(|p| p.is_file())
 }
 
 /// Says that a test did not run and why, on its output and in the file `STOPGAP_SKIPS` names for the closing table.

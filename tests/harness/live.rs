@@ -1,0 +1,168 @@
+//! The program at work between a client and a server, and what tests of it ask.
+
+use crate::netns::{At, Bed, PORTS, SERVER};
+use crate::{program, skip};
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What it runs with unless the test writes others.
+pub const RULES: &str = "\
+drop http any any -> any any (msg:\"exploit\"; http.uri; content:\"/exploit\"; sid:1;)\n\
+drop tcp any any -> any 80 (msg:\"header\"; flow:established,to_server; content:\"X-Evil|3a|\"; sid:2;)\n";
+
+/// The program between the ports of a bed. Ended, and its folder removed, when dropped.
+pub struct Live {
+    program: PathBuf,
+    pub child: Child,
+    pub dir: PathBuf,
+    lines: std::sync::mpsc::Receiver<String>,
+    /// What it has said.
+    pub said: Vec<String>,
+}
+
+impl Live {
+    /// Runs it and waits until it inspects.
+    pub fn start(bed: &Bed, test: &str, more: &[&str]) -> Live {
+        Live::of(&program().expect("the program is built before the tests run"), bed, test, more)
+    }
+
+    /// The same of a program that is named. It runs with [`RULES`], which lie in its folder as `x.rules`.
+    pub fn of(program: &Path, bed: &Bed, test: &str, more: &[&str]) -> Live {
+        let dir = std::env::temp_dir().join(format!("stopgap-live-{test}-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("x.rules"), RULES).unwrap();
+        let mut c = bed.command(At::Middle, program.to_str().unwrap());
+        c.arg("run").args(["--inline", &PORTS.join(":"), "-S"]).arg(dir.join("x.rules")).arg("-l").arg(&dir);
+        c.arg("--control").arg(dir.join("sock")).args(more);
+        let mut child = c.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let err = BufReader::new(child.stderr.take().unwrap());
+        let (to, lines) = std::sync::mpsc::channel();
+        std::thread::spawn(move || err.lines().map_while(Result::ok).try_for_each(|l| to.send(l)));
+        let mut live = Live { program: program.into(), child, dir, lines, said: Vec::new() };
+        live.until("inspecting after");
+        live
+    }
+
+    /// Waits for a line with this in it.
+    pub fn until(&mut self, what: &str) {
+        let end = Instant::now() + Duration::from_secs(20);
+        loop {
+            match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(line) if line.contains(what) => return self.said.push(line),
+                Ok(line) => self.said.push(line),
+                Err(_) => panic!("it never said `{what}`, but:\n{}", self.said.join("\n")),
+            }
+        }
+    }
+
+    /// `stopgap ctl`: its exit code, and all it said.
+    pub fn ctl(&self, args: &[&str]) -> (Option<i32>, String) {
+        let out = Command::new(&self.program)
+            .args(["ctl", "--control"])
+            .arg(self.dir.join("sock"))
+            .args(args)
+            .output()
+            .unwrap();
+        let text = [out.stdout, out.stderr].concat();
+        (out.status.code(), String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// The processes: supervisor and data plane.
+    pub fn pids(&self) -> Vec<u32> {
+        let mine = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{mine}/task/{mine}/children")).unwrap_or_default();
+        std::iter::once(mine).chain(children.split_whitespace().filter_map(|p| p.parse().ok())).collect()
+    }
+
+    /// `-KILL`, `-STOP` and so on.
+    pub fn signal(&self, which: &str, pids: &[u32]) {
+        let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
+        assert!(Command::new("kill").arg(which).args(pids).status().unwrap().success());
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        let pids = self.pids();
+        for which in ["-CONT", "-KILL"] {
+            let pids = pids.iter().map(u32::to_string);
+            let _ = Command::new("kill").arg(which).args(pids).stderr(Stdio::null()).status();
+        }
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// Says that the test skipped where there can be none.
+pub fn bed(test: &str) -> Option<Bed> {
+    let bed = Bed::new();
+    if bed.is_none() {
+        skip(test, "network namespaces are refused here");
+    }
+    bed
+}
+
+/// A web server inside, which tells every request line it was asked.
+pub struct Web {
+    pub child: Child,
+    log: PathBuf,
+}
+
+impl Web {
+    /// Serves the folder `www` below `dir`, with a `big` body and an `exploit` in it.
+    pub fn start(bed: &Bed, dir: &Path) -> Web {
+        let www = dir.join("www");
+        std::fs::create_dir_all(&www).unwrap();
+        std::fs::write(www.join("exploit"), "the secret").unwrap();
+        let body: Vec<u8> = (0..300_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        std::fs::write(www.join("big"), body).unwrap();
+        let log = dir.join("access.log");
+        let mut c = bed.command(At::Server, "python3");
+        c.args(["-m", "http.server", "--bind", &SERVER.to_string(), "--directory"]).arg(&www).arg("80");
+        c.stdin(Stdio::null()).stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap());
+        let web = Web { child: c.spawn().unwrap(), log };
+        for _ in 0..100 {
+            let out =
+                bed.run(At::Server, "curl", &["-sS", "-m", "1", "-o", "/dev/null", &format!("http://{SERVER}/up")]);
+            if out.status.success() {
+                return web;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("the web server does not answer");
+    }
+
+    /// Its log.
+    pub fn asked(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+}
+
+impl Drop for Web {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The body that the server answered the client with.
+pub fn get(bed: &Bed, path: &str, more: &[&str]) -> Option<Vec<u8>> {
+    let url = format!("http://{SERVER}/{path}");
+    let out = bed.run(At::Client, "curl", &[&["-sS", "-m", "2", url.as_str()], more].concat());
+    out.status.success().then_some(out.stdout)
+}
+
+/// How many of `n` pings 10 ms apart were answered, with something done at the third of them.
+pub fn pings(bed: &Bed, n: u32, act: impl FnOnce()) -> u32 {
+    let (count, server) = (n.to_string(), SERVER.to_string());
+    let mut ping = bed.spawn(At::Client, "ping", &["-q", "-i", "0.01", "-W", "1", "-c", &count, &server]);
+    std::thread::sleep(Duration::from_millis(u64::from(n) * 10 / 3));
+    act();
+    let mut text = String::new();
+    ping.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    let _ = ping.wait();
+    let received = text.split(" received").next().and_then(|t| t.rsplit(' ').next()).and_then(|t| t.parse().ok());
+    received.unwrap_or_else(|| panic!("ping said: {text}"))
+}
