@@ -400,17 +400,13 @@ impl Live for XdpDevice {
 
     fn throw_away(&mut self) {
         loop {
-            let before = self.batch.len();
-            self.take(before + 4096);
-            let got = self.batch.len() - before;
-            for i in before..self.batch.len() {
-                if let Some(chunk) = self.batch.get_mut(i).and_then(|t| t.chunk.take()) {
-                    self.free.push(self.umem.clear(chunk));
-                }
+            let XdpDevice { batch, free, umem, traffic, .. } = self;
+            for chunk in batch.drain(..).filter_map(|t| t.chunk) {
+                free.push(umem.clear(chunk));
+                traffic.stale += 1;
             }
-            self.batch.truncate(before);
-            self.traffic.stale += got as u64;
-            if got == 0 {
+            self.take(4096);
+            if self.batch.is_empty() {
                 break;
             }
         }
