@@ -217,6 +217,9 @@ pub enum CtlCommand {
         #[arg(value_name = "A:B")]
         pair: Option<String>,
     },
+    /// Have every worker go wrong
+    #[cfg(feature = "faults")]
+    Fault { what: crate::run::fault::Fault },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -168,7 +168,7 @@ fn open_cache(dir: &Path, identity: &str) -> Option<RulesetCache> {
 }
 
 /// Files named by patterns, in order, each once; and what named none.
-fn expand(patterns: &[String]) -> (Vec<PathBuf>, Vec<String>) {
+pub fn expand(patterns: &[String]) -> (Vec<PathBuf>, Vec<String>) {
     let (mut paths, mut unread, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
     for pattern in patterns {
         // A file by that very name comes before a pattern.

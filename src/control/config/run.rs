@@ -74,6 +74,10 @@ section! {
         busy_poll_us: Option<u32>,
         /// Connections are taken up midstream; 0 leaves them to the exception policy.
         resync_seconds: Option<u32>,
+        /// When one port of a pair loses its link the other is set down.
+        follow_links: Option<bool>,
+        /// The data plane gives up capabilities, files and system calls that it does not need.
+        confine: Option<bool>,
         /// Networks whose traffic is forwarded uninspected.
         trusted: Option<Nets>,
         link: LinkSection,
@@ -117,6 +121,8 @@ pub struct Run {
     pub copy: bool,
     pub busy_poll_us: u32,
     pub resync: Duration,
+    pub follow_links: bool,
+    pub confine: bool,
     pub trusted: Vec<(IpAddr, u8)>,
     /// By class of frame, in the order of [`LinkSection`].
     pub link: [LinkAction; 11],
@@ -139,6 +145,8 @@ impl Default for Run {
             copy: false,
             busy_poll_us: 0,
             resync: Duration::from_secs(60),
+            follow_links: true,
+            confine: true,
             trusted: Vec::new(),
             // What may carry IP is looked into.
             link: [Through, Through, Through, Through, Through, Through, Through, Inspect, Inspect, Through, Through],
@@ -168,6 +176,8 @@ impl Run {
         set(&mut r.fail, s.fail);
         set(&mut r.until_ready, s.until_ready);
         set(&mut r.copy, s.copy);
+        set(&mut r.follow_links, s.follow_links);
+        set(&mut r.confine, s.confine);
         set(&mut r.trusted, s.trusted.clone().map(|n| n.0));
         set(&mut r.control, s.control.as_ref().map(PathBuf::from));
         let l = &s.link;

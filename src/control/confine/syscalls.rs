@@ -7,6 +7,9 @@ use seccompiler::SeccompCmpArgLen::{Dword, Qword};
 use seccompiler::SeccompCmpOp::{Eq, MaskedEq};
 use seccompiler::{SeccompCmpArgLen, SeccompCmpOp};
 
+/// prctl(2): the auxiliary vector.
+const PR_GET_AUXV: u64 = 0x4155_5856;
+
 /// A condition: the argument by its number, its width, how it is compared and with what.
 pub type Condition = (u8, SeccompCmpArgLen, SeccompCmpOp, u64);
 
@@ -171,8 +174,11 @@ fn conditional(pid: u32) -> Vec<Row> {
         Row { number: libc::SYS_tgkill, when: any(0, &[pid.into()]) },
         // How large a stack may be is read; no limit is set.
         Row { number: libc::SYS_prlimit64, when: When::AnyOf(vec![(2, Qword, Eq, 0)]) },
-        // The names of a thread, and of the allocator's memory.
-        Row { number: libc::SYS_prctl, when: any(0, &[libc::PR_SET_NAME as u64, libc::PR_SET_VMA as u64]) },
+        // The names of a thread, and of the allocator's memory; what the kernel told the process at its start.
+        Row {
+            number: libc::SYS_prctl,
+            when: any(0, &[libc::PR_SET_NAME as u64, libc::PR_SET_VMA as u64, PR_GET_AUXV]),
+        },
         // A connection that does not wait; whether this is a terminal.
         Row { number: libc::SYS_ioctl, when: any(1, &[libc::FIONBIO, libc::FIONREAD, libc::TCGETS, libc::TIOCGWINSZ]) },
         // Flows that the XDP program forwards or drops by itself, in maps that are open: look up, update, delete, next

@@ -14,6 +14,8 @@ pub fn run(args: &CtlArgs) -> Outcome {
         CtlCommand::Stats => Ask::Stats,
         CtlCommand::Reload { partial } => Ask::Reload { partial: *partial },
         CtlCommand::Bypass { state, pair } => Ask::Bypass { on: *state == Switch::On, pair: pair.clone() },
+        #[cfg(feature = "faults")]
+        CtlCommand::Fault { what } => Ask::Fault { what: *what },
     };
     let at = args.control.display();
     let nobody = |e: std::io::Error| Failure(format!("{at}: no run answers there: {e}"));
@@ -25,7 +27,7 @@ pub fn run(args: &CtlArgs) -> Outcome {
             match &args.command {
                 CtlCommand::Status { json: false } => print(&status(&value))?,
                 CtlCommand::Status { json: true } | CtlCommand::Stats => print(&format!("{value}\n"))?,
-                CtlCommand::Reload { .. } | CtlCommand::Bypass { .. } => print(&format!("{}\n", said(&value)))?,
+                _ => print(&format!("{}\n", said(&value)))?,
             }
             Ok(DONE)
         }
@@ -59,7 +61,7 @@ fn status(value: &Value) -> String {
     );
     for lane in value.get("lanes").and_then(Value::as_array).into_iter().flatten() {
         let _ = writeln!(o, "{:<20} {}", text(lane, "name"), text(lane, "state"));
-        for key in ["capture", "workers", "rules", "restarts", "fail", "bypass", "uninspected"] {
+        for key in ["capture", "workers", "confined", "rules", "restarts", "fail", "bypass", "uninspected"] {
             if lane.get(key).is_some() {
                 let _ = writeln!(o, "  {key:<18} {}", text(lane, key));
             }

@@ -24,6 +24,11 @@ pub enum Ask {
     },
     /// Flush what is open and end.
     Stop,
+    /// Go wrong.
+    #[cfg(feature = "faults")]
+    Fault {
+        what: super::fault::Fault,
+    },
 }
 
 /// To a data plane.

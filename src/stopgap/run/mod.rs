@@ -4,9 +4,12 @@
 //! ([`plane`]) for each lane, which it kills and starts anew when it does not answer. It never sees a packet; the wire is
 //! the kernel's while no data plane answers.
 
+mod confined;
 mod control;
 pub mod ctl;
 mod devices;
+#[cfg(feature = "faults")]
+pub mod fault;
 mod heart;
 mod lane;
 mod messages;

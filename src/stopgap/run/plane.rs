@@ -46,7 +46,7 @@ pub fn run(plan: &Plan<'_>, lane: usize, supervisor: UnixStream) -> Outcome {
     let seconds = started.elapsed().as_secs_f64();
     plane.say(&Say::Ready(json!({
         "lane": lane.name(), "rules": loaded.stats.loaded, "refused": loaded.stats.refused,
-        "seconds": seconds, "workers": plane.mail.len(), "capture": plane.capture,
+        "seconds": seconds, "workers": plane.mail.len(), "capture": plane.capture, "confined": plane.confined,
     })));
     drop(loaded);
     plane.serve(plan.args, supervisor)
@@ -75,6 +75,8 @@ struct Plane {
     bump: Option<Arc<Bump>>,
     /// The word for how frames come in.
     capture: String,
+    /// What it gave up, in words.
+    confined: String,
     /// That the workers run; held here too, so that it is not on a worker's time that it is freed.
     ruleset: Arc<Ruleset>,
     /// Its number.
@@ -95,6 +97,10 @@ impl Plane {
     fn start(plan: &Plan<'_>, lane: &Lane, loaded: &Loaded, to: UnixStream) -> Result<Plane, Failure> {
         let outputs = Outputs::live(plan.log_dir, &plan.config)?;
         let opened = devices::open(plan, lane)?;
+        let confined = match plan.config.run.confine {
+            true => super::confined::confine(plan)?,
+            false => "not confined".into(),
+        };
         let seed = seed();
         let told = Arc::new(worker::Config { seed, ..workers::told(&plan.config, lane.inline()) });
         let hosts = Arc::new(HostTable::new(&told.limits, seed[0]));
@@ -142,6 +148,7 @@ impl Plane {
             writing,
             bump: opened.bump,
             capture: opened.capture,
+            confined,
             ruleset: loaded.ruleset.clone(),
             number: 0,
             stall: plan.config.run.stall,
@@ -180,6 +187,11 @@ impl Plane {
                         let answer = Answer::Done(self.stats());
                         self.say(&Say::Answer { id, answer });
                     }
+                    #[cfg(feature = "faults")]
+                    Ask::Fault { what } => {
+                        self.mail.iter().for_each(|m| m.fault.give(what));
+                        self.say(&Say::Answer { id, answer: Answer::Done(Value::Null) });
+                    }
                     Ask::Bypass { .. } => {
                         let answer = Answer::Failed("the supervisor does that".into());
                         self.say(&Say::Answer { id, answer });
@@ -211,6 +223,9 @@ impl Plane {
             if let Some(why) = m.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
                 return Err(Failure(why));
             }
+        }
+        if self.workers.iter().any(JoinHandle::is_finished) {
+            return Err(Failure("a worker has ended".into()));
         }
         if let Some(why) = self.writing.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
             self.say(&Say::Alarm(format!("the log is not written any more: {why}")));

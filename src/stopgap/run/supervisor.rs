@@ -10,6 +10,7 @@ use super::plan::Plan;
 use super::{control, ctl};
 use crate::console::{DONE, Failure, Outcome, note, warning};
 use ::control::service::{Service, State};
+use capture::links::LinkFollower;
 use capture::xdp::{Bump, monotonic_ns};
 use serde_json::{Value, json};
 use std::sync::mpsc::{self, Receiver, SyncSender};
@@ -46,14 +47,17 @@ struct Supervisor<'a> {
     ending: bool,
     service: Service,
     told_ready: bool,
+    links: Option<LinkFollower>,
 }
 
 pub fn run(plan: &Plan<'_>) -> Outcome {
     let (events, inbox) = mpsc::sync_channel(256);
     let socket = control::Socket::bind(&plan.control)?;
     signals(events.clone())?;
-    let lanes = plan.lanes.iter().map(|l| LaneState::new(l, &plan.config.run)).collect::<Result<_, _>>()?;
+    let lanes: Vec<LaneState> =
+        plan.lanes.iter().map(|l| LaneState::new(l, &plan.config.run)).collect::<Result<_, _>>()?;
     socket.listen(events.clone())?;
+    let links = links(&lanes, plan)?;
     let mut s = Supervisor {
         plan,
         lanes,
@@ -64,10 +68,20 @@ pub fn run(plan: &Plan<'_>) -> Outcome {
         ending: false,
         service: Service::of_environment()?,
         told_ready: false,
+        links,
     };
     s.go(&inbox)?;
     drop(socket);
     Ok(DONE)
+}
+
+/// Follows the links of every pair, if that is wished.
+fn links(lanes: &[LaneState], plan: &Plan<'_>) -> Result<Option<LinkFollower>, Failure> {
+    if !plan.config.run.follow_links {
+        return Ok(None);
+    }
+    let pairs = lanes.iter().filter_map(|l| l.bump.as_ref()).map(|b| b.ports().clone());
+    Ok(Some(LinkFollower::new(pairs, Instant::now())?))
 }
 
 fn signals(events: SyncSender<Event>) -> Result<(), Failure> {
@@ -134,6 +148,19 @@ impl Supervisor<'_> {
             self.tell(State::Ready);
         }
         self.tell(State::Watchdog);
+        self.follow();
+    }
+
+    /// The links of each pair are one link.
+    fn follow(&mut self) {
+        match self.links.as_mut().map(|l| l.turn(Instant::now())) {
+            Some(Ok(news)) => news.iter().for_each(|n| warning(&n.to_string())),
+            Some(Err(e)) => {
+                warning(&format!("links are not followed any more: {e}"));
+                self.links = None;
+            }
+            None => {}
+        }
     }
 
     /// A service manager that cannot be told now is told with the next tick.
@@ -193,6 +220,8 @@ impl Supervisor<'_> {
                 let _ = reply.send(Answer::Failed("end the run by a signal".into()));
             }
             Ask::Stats | Ask::Reload { .. } => self.put(ask, reply),
+            #[cfg(feature = "faults")]
+            Ask::Fault { .. } => self.put(ask, reply),
         }
     }
 
@@ -292,6 +321,7 @@ impl Supervisor<'_> {
                 "pid": l.life.as_ref().map(|x| x.child.id()),
                 "capture": of("capture"),
                 "workers": of("workers"),
+                "confined": of("confined"),
                 "rules": of("rules"),
                 "restarts": l.lives.saturating_sub(1),
                 "fail": word(self.plan.config.run.fail),

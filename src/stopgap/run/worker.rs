@@ -47,6 +47,8 @@ pub struct Mailbox {
     shown: Mutex<Option<Shown>>,
     /// Why the worker ended before it was told to.
     pub failed: Mutex<Option<String>>,
+    #[cfg(feature = "faults")]
+    pub fault: super::fault::Order,
 }
 
 impl Mailbox {
@@ -128,6 +130,8 @@ impl Hand {
             }
             self.outbox.send(&mut self.out);
             self.beat();
+            #[cfg(feature = "faults")]
+            self.mail.fault.obey();
             self.mail(&mut shown);
         }
         self.worker.finish(&mut self.out);

@@ -1,0 +1,58 @@
+//! What a data plane keeps when it gives up the rest: its logs, the rules it may be told to read again, no capability.
+
+use super::plan::{self, Plan};
+use crate::console::Failure;
+use crate::ruleset;
+use control::confine::{self, Keep};
+use std::path::{Path, PathBuf};
+
+/// Confines this process for good. Threads that there are already keep what they have, so this comes before them. In words,
+/// what came of it.
+pub fn confine(plan: &Plan<'_>) -> Result<String, Failure> {
+    let done = confine::confine(&keep(plan)).map_err(|e| Failure(format!("{e}; run.confine=false goes without")))?;
+    Ok(done.to_string())
+}
+
+fn keep(plan: &Plan<'_>) -> Keep {
+    let (settings, config) = (&plan.args.rules.settings, &plan.config);
+    let logs = plan.log_dir.unwrap_or(Path::new(""));
+    let lists = &config.lists;
+    let mut write: Vec<PathBuf> = Vec::new();
+    write.extend(plan.log_dir.map(Path::to_path_buf));
+    write.extend(config.file_store.as_ref().map(|s| logs.join(&s.dir)));
+    write.extend(settings.cache.clone());
+    write.extend(lists.data_dir.clone());
+    let patterns = plan::rule_files(plan.args, config);
+    let (rules, _) = ruleset::expand(&patterns);
+    let mut read: Vec<PathBuf> = patterns.iter().map(|p| fixed(p)).chain(rules).collect();
+    let named = [&settings.config, &settings.classification, &settings.reference, &config.classification_file];
+    read.extend(named.into_iter().chain([&config.reference_file, &lists.threshold_file]).flatten().cloned());
+    read.extend(lists.reputation_categories.iter().chain(&lists.reputation_files).cloned());
+    read.extend(lists.sets.values().filter_map(|s| s.load.as_ref()).map(PathBuf::from));
+    // A name may stand for a file elsewhere.
+    let elsewhere: Vec<PathBuf> = read.iter().filter_map(|p| p.canonicalize().ok()).collect();
+    read.extend(elsewhere);
+    // Where a call was forgotten here, tests want to know; on a wire it is better that it fails than that the process does.
+    Keep { write, read, capabilities: Vec::new(), kill: cfg!(feature = "faults") }
+}
+
+/// The part of a file pattern that stands for itself.
+fn fixed(pattern: &str) -> PathBuf {
+    let wild = |c: &std::path::Component<'_>| c.as_os_str().to_string_lossy().contains(['*', '?', '[']);
+    let fixed: PathBuf = Path::new(pattern).components().take_while(|c| !wild(c)).collect();
+    if fixed.as_os_str().is_empty() { ".".into() } else { fixed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_names_the_folder_it_searches() {
+        for (pattern, folder) in
+            [("a/b/*.rules", "a/b"), ("/etc/x?/y/*.rules", "/etc"), ("*.rules", "."), ("/a/b.rules", "/a/b.rules")]
+        {
+            assert_eq!(fixed(pattern), Path::new(folder), "{pattern}");
+        }
+    }
+}

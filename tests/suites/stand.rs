@@ -1,0 +1,123 @@
+//! What a run stands: workers that spin, panic or die, ports that lose their link, a process with nothing left to abuse.
+//!
+//! Faults are committed on demand by a program built with `--features faults`, which `STOPGAP_FAULTY_BIN` names. Wants root,
+//! for the namespaces; says that it skipped where it lacks one of them.
+
+use harness::live::{Live, Web, bed, get, pings};
+use harness::netns::{At, Bed};
+use std::time::{Duration, Instant};
+
+/// The faulty program on a bed.
+fn faulty(test: &str, more: &[&str]) -> Option<(Live, Bed)> {
+    let Some(program) = harness::faulty() else {
+        harness::skip(test, "STOPGAP_FAULTY_BIN names no program built with `--features faults`");
+        return None;
+    };
+    let bed = bed(test)?;
+    Some((Live::of(&program, &bed, test, more), bed))
+}
+
+#[test]
+fn a_spinning_worker_is_gone_around_and_replaced() {
+    let Some((mut live, bed)) = faulty("spin", &["--set", "run.stall-seconds=1"]) else { return };
+    let plane = live.pids()[1];
+    let answered = pings(&bed, 300, || assert_eq!(live.ctl(&["fault", "spin"]).0, Some(0)));
+    assert!(answered >= 288, "{answered} of 300");
+    live.until("killed and started anew");
+    live.until("inspecting after");
+    assert_ne!(live.pids()[1], plane);
+    let web = Web::start(&bed, &live.dir);
+    assert_eq!(get(&bed, "exploit", &[]), None);
+    assert!(!web.asked().contains("/exploit"));
+}
+
+#[test]
+fn a_worker_that_dies_is_replaced() {
+    for fault in ["panic", "abort"] {
+        let Some((mut live, bed)) = faulty(&format!("dies-{fault}"), &[]) else { return };
+        let answered = pings(&bed, 300, || {
+            live.ctl(&["fault", fault]);
+        });
+        assert!(answered >= 288, "{fault}: {answered} of 300");
+        live.until("it is started anew");
+        live.until("inspecting after");
+        let _web = Web::start(&bed, &live.dir);
+        assert_eq!(get(&bed, "exploit", &[]), None);
+    }
+}
+
+#[test]
+fn a_slow_batch_is_counted_and_its_frames_are_not_sent_late() {
+    let Some((live, bed)) = faulty("slow", &[]) else { return };
+    let answered = pings(&bed, 300, || assert_eq!(live.ctl(&["fault", "slow"]).0, Some(0)));
+    assert!(answered >= 288, "{answered} of 300");
+    let (_, stats) = live.ctl(&["stats"]);
+    let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
+    let lane = &stats["lanes"][0];
+    assert_eq!(lane["plane"]["stalls"], 1, "{lane}");
+    assert!(lane["plane"]["stale"].as_u64().unwrap() > 0, "{lane}");
+    assert!(lane["kernel"]["port0"]["stale.forwarded"].as_u64().unwrap() > 10, "{lane}");
+}
+
+#[test]
+fn a_pair_goes_on_while_another_is_started_anew() {
+    let Some(bed) = bed("a_pair_goes_on_while_another_is_started_anew") else { return };
+    for name in ["x", "y"] {
+        bed.run(At::Middle, "ip", &["link", "add", name, "type", "veth", "peer", "name", &format!("{name}-end")]);
+        bed.run(At::Middle, "ip", &["link", "set", name, "up"]);
+    }
+    let mut live = Live::start(&bed, "pairs", &["--inline", "x:y"]);
+    live.until("inspecting after");
+    let before = live.pids();
+    assert_eq!(before.len(), 3);
+    let answered = pings(&bed, 200, || live.signal("-KILL", &before[2..]));
+    live.until("x:y: inspecting after");
+    assert_eq!(answered, 200);
+    assert_eq!(live.pids()[..2], before[..2]);
+}
+
+/// Whether an end of the bed sees its link.
+fn carrier(bed: &Bed, at: At, end: &str) -> bool {
+    let out = bed.run(at, "ip", &["-o", "link", "show", end]);
+    String::from_utf8_lossy(&out.stdout).contains("LOWER_UP")
+}
+
+#[test]
+fn the_links_of_a_pair_are_one_link() {
+    let Some(bed) = bed("the_links_of_a_pair_are_one_link") else { return };
+    let mut live = Live::start(&bed, "links", &[]);
+    // A port that was just brought up may take its time.
+    std::thread::sleep(capture::links::SETTLE);
+    bed.run(At::Client, "ip", &["link", "set", "end0", "down"]);
+    live.until("port1: set down, as port0 has no link");
+    assert!(!carrier(&bed, At::Server, "end1"));
+    bed.run(At::Client, "ip", &["link", "set", "end0", "up"]);
+    live.until("port1: set up again");
+    let since = Instant::now();
+    while !carrier(&bed, At::Server, "end1") {
+        assert!(since.elapsed() < Duration::from_secs(5), "the server's end does not see its link again");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(pings(&bed, 50, || {}) >= 40);
+    let web = Web::start(&bed, &live.dir);
+    assert_eq!(get(&bed, "exploit", &[]), None);
+    assert!(!web.asked().contains("/exploit"));
+}
+
+#[test]
+fn a_data_plane_keeps_nothing_it_does_not_need() {
+    let Some(bed) = bed("a_data_plane_keeps_nothing_it_does_not_need") else { return };
+    let live = Live::start(&bed, "confined", &[]);
+    let status = |field: &str| {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", live.pids()[1])).unwrap();
+        let line = text.lines().find_map(|l| l.strip_prefix(field)).unwrap_or_default();
+        line.trim_start_matches(':').trim().to_string()
+    };
+    assert_eq!(status("CapEff"), "0000000000000000");
+    assert_eq!(status("CapBnd"), "0000000000000000");
+    assert_eq!((status("NoNewPrivs"), status("Seccomp")), ("1".into(), "2".into()));
+    let (_, said) = live.ctl(&["status"]);
+    assert!(said.contains("no capabilities, system calls filtered"), "{said}");
+    // It still reads rules and writes its log.
+    assert_eq!(live.ctl(&["reload"]).0, Some(0));
+}
