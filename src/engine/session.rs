@@ -73,6 +73,10 @@ pub struct Session {
     pub blind: bool,
     /// Faults of the flow.
     pub faults: u8,
+    /// While it is not known which of two the flow's ends mean: the session that is not at hand.
+    pub other: Option<Box<Session>>,
+    /// This one is a guess: it began with a segment of this direction that did not continue the other.
+    pub guess: Option<Direction>,
     /// Ciphertext as of an earlier packet: see [`crate::applayer::AppParser::opaque`].
     pub opaque: bool,
 }
@@ -92,6 +96,24 @@ impl Session {
     /// Bytes that the parser holds, and detection for its transactions.
     pub fn app_memory(&self) -> usize {
         self.app.parser().map_or(0, |p| p.memory().saturating_add(self.detect.tx_memory()))
+    }
+
+    /// The other session is at hand from now on.
+    pub fn exchange(&mut self) {
+        if let Some(mut other) = self.other.take() {
+            std::mem::swap(self, &mut other);
+            self.other = Some(other);
+        }
+    }
+
+    /// Goes on from where the other session ended, as far as that is not in the bytes.
+    pub fn follow_other(&mut self) {
+        if let Some(other) = &mut self.other {
+            self.earlier_transactions += other.earlier_transactions + other.logged.0;
+            self.exceptions = std::mem::take(&mut other.exceptions);
+            self.drop_told = other.drop_told;
+            self.original = other.original;
+        }
     }
 
     /// The next protocol's transactions count from 0 again.

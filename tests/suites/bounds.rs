@@ -109,6 +109,11 @@ const ROWS: &[Row] = &[
         By("src/engine/applayer/session.rs", "gives_up_when_both_refuse_or_one_is_long"),
     ),
     (
+        "src/engine/applayer/take_up.rs",
+        "RESTARTS_MAX",
+        By("tests/suites/resync.rs", "what_looked_like_a_request_and_was_none_is_no_error_so_many_times"),
+    ),
+    (
         "src/engine/decode/defrag/datagram.rs",
         "PIECES_MAX",
         By("src/engine/decode/defrag/tests.rs", "pieces_of_a_datagram_are_bounded"),

@@ -10,6 +10,7 @@ pub mod frames;
 pub mod inflate;
 mod parser;
 mod session;
+mod take_up;
 mod vocabulary;
 
 pub use counts::{Counted, ProtocolCounts};

@@ -6,12 +6,13 @@
 //! protocol is known; a direction that is `done` is never fed again; work per call is one probe of each protocol or
 //! one parse.
 
+use super::take_up::TakeUp;
 use super::{AppParser, EventId, Input, ParseCx, Parsed, Probe, ProbeInput, ProtoDef, ProtoId, Vocabulary, generic};
 use crate::types::{Direction, PerDirection};
 use smallvec::SmallVec;
 
 /// Unrecognised bytes of one direction past which detection gives up on it.
-const DETECT_BYTES_MAX: usize = 8 * 1024;
+pub(super) const DETECT_BYTES_MAX: usize = 8 * 1024;
 
 /// What the caller does after [`AppSession::feed`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,6 +48,18 @@ struct Seen {
     done: bool,
 }
 
+/// Whose some first bytes are.
+pub(super) enum Claim {
+    Of {
+        def: &'static ProtoDef,
+        /// The flow's directions have each other's names.
+        reversed: bool,
+    },
+    /// More of them decide.
+    Open,
+    None,
+}
+
 /// Surroundings of a call.
 pub struct AppCx<'a> {
     pub vocabulary: &'a Vocabulary,
@@ -70,10 +83,16 @@ pub struct AppSession {
     expect: Option<ProtoId>,
     /// The flow spoke another protocol before.
     switched: bool,
+    /// Met in the middle, and not yet in step with what is sent.
+    pub(super) taken_up: Option<Box<TakeUp>>,
     events: SmallVec<[EventId; 2]>,
 }
 
 impl AppSession {
+    pub(super) fn expecting(expect: Option<ProtoId>) -> Self {
+        AppSession { expect, ..AppSession::default() }
+    }
+
     /// [`ProtoId::ANY`] while unknown.
     pub fn protocol(&self) -> ProtoId {
         self.proto
@@ -147,7 +166,9 @@ impl AppSession {
 
     pub fn switch(&mut self) {
         if let Some(expect) = self.switching.take() {
-            *self = AppSession { expect, switched: true, ..AppSession::default() };
+            let taken_up = self.taken_up.take().filter(|t| t.anew);
+            let switched = self.switched || taken_up.is_none();
+            *self = AppSession { expect, switched, taken_up: taken_up.map(|t| t.again()), ..AppSession::default() };
         }
     }
 
@@ -165,6 +186,14 @@ impl AppSession {
             let consumed = if let Input::Data(d) = input { d.len() } else { 0 };
             return Fed { consumed, stop: self.switching.is_none(), ..Fed::default() };
         }
+        if self.taken_up.as_ref().is_some_and(|t| t.looking[dir]) {
+            return self.look(cx, dir, input);
+        }
+        self.feed_on(cx, dir, input)
+    }
+
+    /// The same where the direction's bytes are followed.
+    pub(super) fn feed_on(&mut self, cx: &AppCx<'_>, dir: Direction, input: Input<'_>) -> Fed {
         match self.state {
             State::Detecting => self.detect(cx, dir, input),
             State::Known => self.parse(cx, dir, input),
@@ -174,7 +203,7 @@ impl AppSession {
 
     fn parse(&mut self, cx: &AppCx<'_>, dir: Direction, input: Input<'_>) -> Fed {
         let Some(parser) = &mut self.parser else {
-            return self.give_up(false);
+            return self.give_up(false, 0);
         };
         let len = if let Input::Data(d) = input { d.len() } else { 0 };
         if cx.parse.frames.has(self.proto)
@@ -186,7 +215,7 @@ impl AppSession {
             Parsed::Consumed(n) => {
                 let n = n.min(len);
                 if len - n > cx.pending_max {
-                    return self.give_up(true);
+                    return self.give_up(true, len);
                 }
                 Fed { consumed: n, ..Fed::default() }
             }
@@ -198,7 +227,7 @@ impl AppSession {
                 self.switching = Some(expect);
                 Fed { consumed: consumed.min(len), ..Fed::default() }
             }
-            Parsed::Failed => self.give_up(true),
+            Parsed::Failed => self.give_up(true, len),
         }
     }
 
@@ -213,25 +242,36 @@ impl AppSession {
             return if eof { self.refuse(cx, dir, 0) } else { Fed::default() };
         }
         self.seen[dir].any = true;
-        let mut more = false;
-        for def in self.candidates(cx) {
-            match (def.probe)(&ProbeInput { dir, data, tuple: cx.parse.tuple, udp: cx.udp, eof, settings: cx.settings })
-            {
-                Probe::Match => return self.begin(cx, def, dir, false),
-                Probe::MatchReversed if cx.turnable => return self.begin(cx, def, dir, true),
-                Probe::More => more = true,
-                Probe::MatchReversed | Probe::No => {}
-            }
-        }
+        let more = match self.probe(cx, dir, data, eof) {
+            Claim::Of { def, reversed } => return self.begin(cx, def, dir, reversed),
+            Claim::Open => true,
+            Claim::None => false,
+        };
         if more && !cx.udp && data.len() < DETECT_BYTES_MAX {
             return Fed::default();
         }
         self.refuse(cx, dir, data.len())
     }
 
+    /// Whose bytes these are, as far as the protocols can tell.
+    pub(super) fn probe(&self, cx: &AppCx<'_>, dir: Direction, data: &[u8], eof: bool) -> Claim {
+        let mut more = false;
+        for def in self.candidates(cx) {
+            match (def.probe)(&ProbeInput { dir, data, tuple: cx.parse.tuple, udp: cx.udp, eof, settings: cx.settings })
+            {
+                Probe::Match => return Claim::Of { def, reversed: false },
+                Probe::MatchReversed if cx.turnable => return Claim::Of { def, reversed: true },
+                Probe::More => more = true,
+                Probe::MatchReversed | Probe::No => {}
+            }
+        }
+        if more { Claim::Open } else { Claim::None }
+    }
+
     /// Protocols to probe: the expected one alone where a parser named it, all of the transport otherwise.
     fn candidates<'a>(&self, cx: &AppCx<'a>) -> impl Iterator<Item = &'static ProtoDef> + use<'a> {
-        let (udp, expect, off) = (cx.udp, self.expect, cx.settings.off(cx.udp));
+        let known = (self.state == State::Known).then_some(self.proto);
+        let (udp, expect, off) = (cx.udp, known.or(self.expect), cx.settings.off(cx.udp));
         cx.vocabulary.protocols.iter().filter(move |p| {
             p.id != ProtoId::ANY
                 && !off.has(p.id)
@@ -240,7 +280,7 @@ impl AppSession {
         })
     }
 
-    fn begin(&mut self, cx: &AppCx<'_>, def: &ProtoDef, dir: Direction, reversed: bool) -> Fed {
+    pub(super) fn begin(&mut self, cx: &AppCx<'_>, def: &ProtoDef, dir: Direction, reversed: bool) -> Fed {
         self.state = State::Known;
         self.proto = def.id;
         self.parser = Some((def.parser)(cx.settings));
@@ -249,9 +289,11 @@ impl AppSession {
             std::mem::swap(&mut self.seen.to_server, &mut self.seen.to_client);
         }
         let first = if reversed { dir.flip() } else { dir };
-        if def.client_first && first == Direction::ToClient && !self.seen.to_server.any && !reversed {
+        // Of what is met in the middle nobody knows who spoke first.
+        let whole = self.taken_up.is_none();
+        if whole && def.client_first && first == Direction::ToClient && !self.seen.to_server.any && !reversed {
             self.events.push(generic::EVENT_WRONG_DIRECTION_FIRST_DATA);
-        } else if !cx.udp && self.seen[dir.flip()].refused {
+        } else if whole && !cx.udp && self.seen[dir.flip()].refused {
             self.events.push(generic::EVENT_DETECT_ONLY_ONE_DIRECTION);
         }
         Fed { detected: true, reversed, ..Fed::default() }
@@ -262,12 +304,21 @@ impl AppSession {
         self.seen[dir].refused = true;
         let other = self.seen[dir.flip()];
         if other.refused || cx.udp && other.any || held >= DETECT_BYTES_MAX {
-            return self.give_up(false);
+            return self.give_up(false, 0);
         }
         Fed::default()
     }
 
-    fn give_up(&mut self, failed: bool) -> Fed {
+    /// Nothing more comes of the protocol. What was met in the middle may have been misread: it is looked at anew, behind
+    /// the `len` bytes presented, and if it fails again and again it was no failure of its ends.
+    fn give_up(&mut self, mut failed: bool, len: usize) -> Fed {
+        if let Some(taken_up) = self.taken_up.as_mut().filter(|_| failed) {
+            if taken_up.try_again() {
+                self.switching = Some(self.expect);
+                return Fed { consumed: len, ..Fed::default() };
+            }
+            failed = false;
+        }
         self.state = State::Failed;
         Fed { stop: true, failed, ..Fed::default() }
     }

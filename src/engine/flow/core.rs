@@ -51,6 +51,8 @@ pub struct FlowFlags {
     pub passed: bool,
     /// Client and server were exchanged after the first packet.
     pub reversed: bool,
+    /// Packets of it passed unseen, and it was taken up where it stood.
+    pub resynced: bool,
     /// Must not be evicted to make room, as condemned flows are not: its end would lift a verdict.
     pub pinned: bool,
 }

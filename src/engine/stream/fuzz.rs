@@ -34,6 +34,7 @@ pub fn fuzz_target(data: &[u8]) {
             counters: &mut counters,
             ts: Timestamp::from_micros(ts),
             inline: mode & 1 != 0,
+            resync: (mode & 8 != 0).then_some(dir),
         };
         let out = session.segment(&mut cx, &tcp, payload, dir);
         debug_assert!(out.rewritten.is_none_or(|r| r.len() == payload.len()));

@@ -22,11 +22,15 @@ impl TcpSession {
         out: &mut SegmentOutcome,
     ) {
         let (syn, ack) = (tcp.flags.has(TcpFlags::SYN), tcp.flags.has(TcpFlags::ACK));
-        let follow = cx.settings.midstream || cx.settings.async_oneside && syn;
+        let unseen = cx.resync.is_some();
+        let follow = unseen || cx.settings.midstream || cx.settings.async_oneside && syn;
         if tcp.flags.has(TcpFlags::RST) {
-            return out.invalid(StreamEvent::RstButNoSession);
+            if !unseen {
+                out.invalid(StreamEvent::RstButNoSession);
+            }
+            return;
         }
-        if tcp.flags.has(TcpFlags::FIN) && (!cx.settings.midstream || payload.is_empty()) {
+        if tcp.flags.has(TcpFlags::FIN) && !unseen && (!cx.settings.midstream || payload.is_empty()) {
             out.exception(Cause::StreamMidstream);
             return out.invalid(StreamEvent::FinButNoSession);
         }
@@ -40,10 +44,13 @@ impl TcpSession {
             // It asks for nothing and answers nothing.
             return;
         }
-        out.exception(Cause::StreamMidstream);
+        if !unseen {
+            out.exception(Cause::StreamMidstream);
+        }
         if !follow {
             return;
         }
+        out.taken_up = unseen;
         cx.counters.inc(Counter::StreamSessions);
         cx.counters.inc(Counter::StreamMidstream);
         self.midstream = true;
@@ -113,9 +120,14 @@ impl TcpSession {
         cx: &mut SegmentCx<'_>,
         tcp: &TcpHeader,
         payload: &[u8],
-        dir: Direction,
+        mut dir: Direction,
         out: &mut SegmentOutcome,
     ) {
+        if let Some(way) = cx.resync.filter(|way| *way != dir) {
+            out.reversed = true;
+            self.swap();
+            dir = way;
+        }
         let (sender, peer) = self.half.split(dir);
         sender.begin(tcp.seq.wrapping_sub(1));
         peer.begin(tcp.ack.wrapping_sub(1));

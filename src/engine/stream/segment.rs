@@ -29,6 +29,9 @@ pub struct SegmentCx<'a> {
     pub ts: Timestamp,
     /// Enforcing: deliver at once, and rewrite copies that differ. Fixed for a session's life by its first segment.
     pub inline: bool,
+    /// Packets have passed unseen: what is met midstream is followed, and that is no loss of sight. The way the segment
+    /// goes as far as its ports tell, where nothing else does.
+    pub resync: Option<Direction>,
 }
 
 /// What became of a segment.
@@ -44,6 +47,10 @@ pub struct SegmentOutcome {
     /// Reading as it passes: where in the stream the payload lies, from its first byte to behind its last, if any of it is
     /// new or must leave otherwise than it came.
     pub at: Option<Range<u64>>,
+    /// Enforcing: bytes before the payload's have not come, and nobody has acknowledged them.
+    pub ahead: bool,
+    /// The session was taken up midstream because packets had passed unseen.
+    pub taken_up: bool,
     /// All or part of the payload had been sent before.
     pub retransmission: bool,
     /// In line: the payload as it must leave.
@@ -291,7 +298,9 @@ impl TcpSession {
                 slot.copy_from_slice(ours);
             }
         };
+        let beyond = u64::try_from(offset).is_ok_and(|o| o > half.data.end());
         let one = half.data.insert(&mut icx, offset, bytes, &mut patch);
+        out.ahead |= inline && beyond && half.data.gap().is_none();
         let news = one.stored && (one.fresh || out.rewritten.is_some());
         if let (true, Ok(from)) = (inline && news, u64::try_from(offset)) {
             let begin = out.at.as_ref().map_or(from, |at| at.start);

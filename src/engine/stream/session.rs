@@ -7,7 +7,7 @@
 //! by the client makes CLOSE_WAIT, one by the server FIN_WAIT1. Past the handshake the state is derived from which FINs
 //! were sent and acknowledged, so it cannot contradict them.
 
-use super::half::Half;
+use super::half::{Half, seq_le};
 use super::{Account, Chunk, RawView, Settings};
 use crate::flow::{FlowState, TcpSummary};
 use crate::types::{Direction, PerDirection};
@@ -308,6 +308,16 @@ impl TcpSession {
     pub fn holds_behind_gap(&self, dir: Direction) -> bool {
         let data = &self.half.of(dir).data;
         data.wanted() && !data.held.is_empty()
+    }
+
+    /// Offset before which all that was lost of the direction has been noted.
+    pub const fn lost_before(&self, dir: Direction) -> u64 {
+        self.half.of(dir).data.gap_noted
+    }
+
+    /// Every byte that `other` has of a direction has passed here.
+    pub fn has_all_of(&self, other: &TcpSession, dir: Direction) -> bool {
+        seq_le(other.half.of(dir).next_seq, self.half.of(dir).next_seq)
     }
 
     /// Bytes of the direction were lost for good.

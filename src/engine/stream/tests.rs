@@ -19,6 +19,7 @@ struct Bench {
     counters: Counters,
     session: TcpSession,
     inline: bool,
+    resync: Option<Direction>,
     now: u64,
     /// Bytes read per direction, gaps as 0xff.
     read: [Vec<u8>; 2],
@@ -34,6 +35,7 @@ impl Bench {
             account: Account::new(1 << 20),
             counters: Counters::default(),
             inline,
+            resync: None,
             now: 0,
             read: [Vec::new(), Vec::new()],
             ended: [false; 2],
@@ -74,6 +76,7 @@ impl Bench {
             counters: &mut self.counters,
             ts: Timestamp::from_secs(self.now),
             inline: self.inline,
+            resync: self.resync,
         };
         let out = self.session.segment(&mut cx, h, data, dir);
         self.serve();
@@ -652,6 +655,7 @@ fn unconsumed_bytes_come_again_only_with_more() {
         counters: &mut b.counters,
         ts: Timestamp::ZERO,
         inline: true,
+        resync: None,
     };
     let h = |seq| TcpHeader { seq, ack: SERVER + 1, flags: TcpFlags(A), window: 9, ..TcpHeader::default() };
     let s = &mut b.session;

@@ -87,6 +87,7 @@ counters! {
     FlowEvicted "flow.evicted" "flows ended early to make room";
     FlowMemcap "flow.memcap" "packets that found no room for their flow";
     FlowTimeout "flow.timeout" "flows ended by time-out";
+    FlowResynced "flow.resynced" "flows taken up where they stood, packets of theirs having passed unseen";
     StreamSessions "tcp.sessions" "TCP sessions tracked";
     StreamMidstream "tcp.midstream_pickups" "TCP sessions whose beginning was not seen";
     StreamGaps "tcp.reassembly_gap" "gaps that will not be filled";

@@ -17,6 +17,10 @@ const GAPS_MAX: usize = 64;
 
 impl Path {
     pub(super) fn end(&mut self, flow: &mut Flow<Session>, cause: EndCause, out: &mut Output) {
+        if flow.session.guess.is_some() {
+            flow.session.exchange();
+        }
+        self.forget_other(flow);
         self.renew(flow);
         let condemned = flow.core.flags.condemned.is_some();
         if !flow.session.blind && !condemned {
@@ -25,7 +29,7 @@ impl Path {
         if let Some(tcp) = &mut flow.session.tcp {
             tcp.release(&mut self.account);
         }
-        self.unbill(flow);
+        self.unbill(&mut flow.session);
         self.flow_ended(flow, cause, out);
     }
 

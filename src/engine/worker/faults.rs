@@ -18,7 +18,8 @@ impl Path {
         if let Some(mut tcp) = flow.session.tcp.take() {
             tcp.release(&mut self.account);
         }
-        self.unbill(flow);
+        self.unbill(&mut flow.session);
+        self.forget_other(flow);
         flow.session.blinded();
         flow.core.flags.pinned = true;
         self.gather_counters();

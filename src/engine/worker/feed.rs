@@ -41,10 +41,11 @@ impl Path {
 
     /// Presents one direction's chunks until the parser wants more bytes or none are left.
     fn feed_direction(&mut self, flow: &mut Flow<Session>, dir: Direction) -> Fed {
+        let turnable = flow.session.other.is_none();
         let Session { tcp, app, .. } = &mut flow.session;
         let Some(tcp) = tcp else { return Fed::default() };
         if !self.config.stream.depth_ends_all {
-            tcp.set_deep(app.parser().is_some_and(|p| p.delimits()));
+            tcp.set_deep(app.parser().map_or(app.is_looking(), |p| p.delimits()));
         }
         let mut taken = 0;
         loop {
@@ -62,7 +63,7 @@ impl Path {
                 Some(Chunk::Gap { len, offset }) => (Input::Gap(len), offset, len),
                 Some(Chunk::End) => (Input::Eof, tcp.stream_bytes(dir), 0),
             };
-            let cx = self.app_cx(&flow.core.tuple, at, false);
+            let cx = AppCx { turnable, ..self.app_cx(&flow.core.tuple, at, false) };
             let fed = app.feed(&cx, dir, input);
             let all = match input {
                 Input::Data(_) => fed.consumed as u64,

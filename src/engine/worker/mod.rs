@@ -13,6 +13,7 @@ mod findings;
 mod output;
 mod path;
 mod report;
+mod resync;
 
 use crate::applayer::ProtocolCounts;
 use crate::applayer::files::Hashes;
@@ -91,6 +92,13 @@ impl Worker {
     /// next packet, and then forgets what the old rules left with it. On an error the old ruleset stays.
     pub fn adopt(&mut self, rules: Arc<Ruleset>) -> Result<(), MatcherError> {
         self.path.adopt(rules)
+    }
+
+    /// Packets have passed unseen since the last batch, or before the first (a start, a restart, an opening of the wire):
+    /// up to the packet time `until`, flows from before are taken up where they stand, each from its next transaction on,
+    /// and no exception policy holds it against them that something is missing.
+    pub const fn resync(&mut self, until: Timestamp) {
+        self.path.resync(until);
     }
 
     /// Takes a batch through every stage. `out.frames` holds one verdict per frame afterwards.

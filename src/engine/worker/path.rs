@@ -7,6 +7,7 @@
 use super::feed::ROUNDS_MAX;
 use super::findings::View;
 use super::report::Subject;
+use super::resync::Window;
 use super::{Config, Mode, Output};
 use crate::action::{Edit, rewrite};
 use crate::applayer::{ProtoSet, ProtocolCounts, Vocabulary};
@@ -20,7 +21,7 @@ use crate::detect::state::shared::{Moment, Shared};
 use crate::flow::{Flow, FlowState};
 use crate::record::{Carrier, PacketSource};
 use crate::session::Session;
-use crate::stream::{Account, SegmentCx, StreamEvents, TcpSession};
+use crate::stream::{Account, StreamEvents, TcpSession};
 use crate::types::{
     Cause, Counter, Counters, Direction, ExceptionPolicy, IpProto, Reason, RejectTarget, Timestamp, Verdict,
 };
@@ -97,6 +98,8 @@ pub(super) struct Path {
     pub carrier: Option<Carrier>,
     /// Files that have left the engine.
     pub kept_files: u32,
+    /// In which flows are taken up where they stand.
+    pub window: Window,
     pub hits: Vec<Hit>,
     pub alerts: Vec<Alert>,
 }
@@ -128,6 +131,7 @@ impl Path {
             number: 0,
             carrier: None,
             kept_files: 0,
+            window: Window::default(),
             hits: Vec::new(),
             alerts: Vec::new(),
         })
@@ -158,6 +162,9 @@ impl Path {
         }
         flow.core.epoch = epoch;
         flow.session.detect.renew(epoch);
+        if let Some(other) = &mut flow.session.other {
+            other.detect.renew(epoch);
+        }
     }
 
     /// Takes over what detection has counted; done once a batch.
@@ -264,6 +271,7 @@ impl Path {
         let packet = rewritten.as_ref().unwrap_or(packet);
         let subject = |dir| Subject { packet, source: PacketSource::of(packet), dir: Some(dir) };
         self.detect_in_flow(flow, subject(dir), &events, placed, &mut fate, out);
+        self.let_go_of_first(flow, subject(dir), out);
         self.leave_encrypted(flow, &mut fate, out);
         self.bill(flow, subject(dir), &mut fate, out);
         self.decode_anomalies(subject(dir), Some(flow), out);
@@ -283,17 +291,9 @@ impl Path {
         fate: &mut Fate,
     ) -> bool {
         let Some(header) = packet.tcp() else { return false };
-        let tuple = flow.core.tuple;
-        let settings = &self.config.stream;
-        let counters = &mut self.counters;
-        let tcp = flow.session.tcp.get_or_insert_with(|| {
-            counters.inc(Counter::StreamSessions);
-            Box::new(TcpSession::new(settings, tuple.src, tuple.dst))
-        });
-        let mut cx =
-            SegmentCx { settings, account: &mut self.account, counters, ts: packet.ts, inline: self.stream_inline };
-        let before = tcp.established();
-        let outcome = tcp.segment(&mut cx, header, packet.payload(), *dir);
+        let before = flow.session.tcp.as_deref().is_some_and(TcpSession::established);
+        let outcome = self.take_segment(flow, *dir, packet, header);
+        let Some(tcp) = flow.session.tcp.as_deref() else { return false };
         let silent = |t: &TcpSession| Direction::BOTH.into_iter().all(|d| t.raw(d).bytes.is_empty());
         fate.completes = !before && tcp.established() && silent(tcp);
         flow.core.tcp = tcp.summary();
@@ -370,7 +370,9 @@ impl Path {
 
     /// The old protocol's transactions are done with; the new one's bytes are fed.
     fn switch(&mut self, flow: &mut Flow<Session>, dir: Direction, fate: &mut Fate) {
-        flow.session.original = Some(flow.session.app.protocol());
+        if !flow.session.app.begins_anew() {
+            flow.session.original = Some(flow.session.app.protocol());
+        }
         flow.session.protocol_switched();
         flow.session.detect.protocol_switched();
         flow.session.app.switch();
@@ -398,7 +400,7 @@ impl Path {
         }
         self.counters.inc(Counter::AppMemcap);
         self.transactions(flow, subject, true, out);
-        self.unbill(flow);
+        self.unbill(&mut flow.session);
         flow.session.app.abandon();
         flow.session.detect.protocol_switched();
         if let Some(tcp) = &mut flow.session.tcp {
@@ -408,8 +410,8 @@ impl Path {
     }
 
     /// The flow's parser is no more.
-    pub fn unbill(&mut self, flow: &mut Flow<Session>) {
-        self.app_bytes = self.app_bytes.saturating_sub(std::mem::take(&mut flow.session.app_bytes));
+    pub fn unbill(&mut self, session: &mut Session) {
+        self.app_bytes = self.app_bytes.saturating_sub(std::mem::take(&mut session.app_bytes));
     }
 
     fn decode_exceptions(&mut self, packet: &Packet<'_>, mut flow: Option<&mut Flow<Session>>, fate: &mut Fate) {

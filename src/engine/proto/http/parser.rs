@@ -8,6 +8,7 @@
 
 use super::charset::Charset;
 use super::payload::Place;
+use super::probe;
 use super::reuse;
 use super::tables::{buffer, event};
 use super::text::{self, Eol};
@@ -316,6 +317,11 @@ impl HttpParser {
     }
 
     fn data(&mut self, cx: &ParseCx<'_>, dir: Direction, data: &[u8]) -> Parsed {
+        let half = self.half(dir);
+        if cx.inline && half.state == State::Resync && probe::begins_message(dir, data) {
+            // Read as they come, segments begin here, and messages with them: what was held is the rest of another.
+            half.held.clear();
+        }
         let mut joined = std::mem::take(&mut self.half(dir).undecided);
         if joined.is_empty() {
             return self.bytes(cx, dir, data, cx.at);

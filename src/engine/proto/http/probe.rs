@@ -36,6 +36,14 @@ pub fn probe(input: &ProbeInput<'_>) -> Probe {
     }
 }
 
+/// Whether a message of the direction certainly begins here.
+pub fn begins_message(dir: Direction, data: &[u8]) -> bool {
+    match dir {
+        Direction::ToServer => METHODS.iter().any(|m| begins(data, m, true) == Seen::Yes) || versioned(data),
+        Direction::ToClient => VERSIONS.iter().any(|v| begins(data, v, false) == Seen::Yes),
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Seen {
     No,

@@ -152,11 +152,15 @@ impl Path {
             self.protocols.inc(protocol, udp, Counted::Transaction);
             id = TxId(id.0 + 1);
         }
+        let followed = id > *logged && !last;
         *logged = id;
         told.retain(|(tx, _)| *tx >= id);
         keep.forget_before(id);
         let free = if last { next } else { detect.free_before(parser, unseen).min(id) };
         (first.0..free.0).for_each(|i| parser.free(TxId(i)));
+        if followed {
+            app.in_step();
+        }
     }
 
     /// Events raised since the last packet, of the oldest transactions: others follow when they are the oldest.
