@@ -3,9 +3,10 @@
 //! Wants root, for the namespaces; says that it skipped where it has not.
 
 use harness::live::{Live, Web, bed, get, pings};
-use harness::netns::{At, PORTS, SERVER};
+use harness::netns::{At, Bed, PORTS, SERVER};
 use std::io::{BufRead, BufReader, Write};
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 #[test]
@@ -113,41 +114,103 @@ class S(socketserver.ThreadingMixIn, http.server.HTTPServer):
 S((sys.argv[1], 80), H).serve_forever()
 ";
 
+/// Such a server, in place of one that does not.
+fn keeping(bed: &Bed, dir: &Path) -> Web {
+    let mut web = Web::start(bed, dir);
+    let _ = web.child.kill();
+    let _ = web.child.wait();
+    let mut c = bed.command(At::Server, "python3");
+    c.args(["-c", KEPT, &SERVER.to_string()]).arg(dir.join("www")).stdin(Stdio::null()).stderr(Stdio::null());
+    web.child = c.spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(700));
+    web
+}
+
+struct Keeper {
+    child: Child,
+    to: Option<std::process::ChildStdin>,
+    answers: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl Keeper {
+    fn start(bed: &Bed) -> Keeper {
+        let mut c = bed.command(At::Client, "python3");
+        c.args(["-c", KEEPER, &SERVER.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = c.spawn().unwrap();
+        let answers = BufReader::new(child.stdout.take().unwrap()).lines();
+        Keeper { to: child.stdin.take(), answers, child }
+    }
+
+    fn ask(&mut self) {
+        writeln!(self.to.as_mut().unwrap()).unwrap();
+    }
+
+    /// The exploit is the last that is asked for.
+    fn attack(&mut self) {
+        self.to = None;
+    }
+
+    /// How many connections had their answer.
+    fn answered(&mut self) -> String {
+        self.answers.next().unwrap().unwrap()
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Connections that the run has taken up where they stood.
+fn resynced(live: &Live) -> u64 {
+    let (_, stats) = live.ctl(&["stats"]);
+    let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
+    stats["lanes"][0]["plane"]["engine"]["flow.resynced"].as_u64().unwrap()
+}
+
+#[test]
+fn a_connection_silent_for_longer_than_the_window_is_left_to_the_policy() {
+    let Some(bed) = bed("a_connection_silent_for_longer_than_the_window_is_left_to_the_policy") else { return };
+    let live = Live::start(&bed, "window", &[]);
+    let _web = keeping(&bed, &live.dir);
+    let mut keeper = Keeper::start(&bed);
+    assert_eq!(keeper.answered(), "30");
+    live.signal("-KILL", &live.pids());
+    let again = Live::start(&bed, "window-again", &["--set", "run.resync-seconds=1"]);
+    std::thread::sleep(Duration::from_millis(1_500));
+    keeper.attack();
+    assert_eq!(keeper.answered(), "0");
+    let (_, stats) = again.ctl(&["stats"]);
+    let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
+    assert_ne!(stats["lanes"][0]["plane"]["engine"]["ips.drop_reason.stream_midstream"], 0, "{stats}");
+}
+
 #[test]
 fn open_connections_live_through_a_restart_and_are_inspected_after() {
     let Some(bed) = bed("open_connections_live_through_a_restart_and_are_inspected_after") else { return };
     let live = Live::start(&bed, "kept", &["--set", "run.stall-seconds=30"]);
-    let mut web = Web::start(&bed, &live.dir);
-    let _ = web.child.kill();
-    let _ = web.child.wait();
-    let server = SERVER.to_string();
-    let mut c = bed.command(At::Server, "python3");
-    c.args(["-c", KEPT, &server]).arg(live.dir.join("www")).stdin(Stdio::null()).stderr(Stdio::null());
-    web.child = c.spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(700));
-    let mut c = bed.command(At::Client, "python3");
-    c.args(["-c", KEEPER, &server]).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut keeper = c.spawn().unwrap();
-    let mut answers = BufReader::new(keeper.stdout.take().unwrap()).lines();
-    let mut to = keeper.stdin.take().unwrap();
-    let mut answer = || answers.next().unwrap().unwrap();
-    assert_eq!(answer(), "30");
+    let _web = keeping(&bed, &live.dir);
+    let mut keeper = Keeper::start(&bed);
+    assert_eq!(keeper.answered(), "30");
     // The kernel carries a round of requests that the engine never sees.
     live.signal("-STOP", &live.pids());
     std::thread::sleep(Duration::from_millis(300));
-    writeln!(to).unwrap();
-    assert_eq!(answer(), "30");
+    keeper.ask();
+    assert_eq!(keeper.answered(), "30");
     live.signal("-CONT", &live.pids());
     std::thread::sleep(Duration::from_millis(300));
-    writeln!(to).unwrap();
-    assert_eq!(answer(), "30");
+    keeper.ask();
+    assert_eq!(keeper.answered(), "30");
+    assert_eq!(resynced(&live), 30);
     live.signal("-KILL", &live.pids());
     let again = Live::start(&bed, "kept-again", &[]);
-    writeln!(to).unwrap();
-    assert_eq!(answer(), "30");
-    drop(to);
-    assert_eq!(answer(), "0");
-    let _ = keeper.wait();
+    keeper.ask();
+    assert_eq!(keeper.answered(), "30");
+    assert_eq!(resynced(&again), 30);
+    keeper.attack();
+    assert_eq!(keeper.answered(), "0");
     let eve = std::fs::read_to_string(again.dir.join("eve.json")).unwrap();
     assert_eq!(eve.lines().filter(|l| l.contains("\"signature_id\":1,") && l.contains("\"alert\"")).count(), 4);
 }

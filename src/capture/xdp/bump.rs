@@ -244,6 +244,15 @@ impl Bump {
         self.workers.rows().get(n)
     }
 
+    /// The worker has so many frames waiting that the next one does not go to it.
+    pub fn is_overrun(&self, n: usize) -> bool {
+        let limit = i64::from(self.rules().ring_limit.load(Ordering::Relaxed));
+        let waiting = |row: &WorkerRow| {
+            row.handed.load(Ordering::Relaxed).wrapping_sub(row.consumed.load(Ordering::Relaxed)).cast_signed()
+        };
+        self.worker(n).is_some_and(|row| waiting(row) > limit)
+    }
+
     /// Frames of a queue go to this AF_XDP socket.
     pub fn serve(&mut self, queue: usize, port: usize, socket: BorrowedFd<'_>) -> Result<(), BumpError> {
         use std::os::fd::AsRawFd;

@@ -72,7 +72,8 @@ section! {
         copy: Option<bool>,
         /// Microseconds that a receive call polls the driver; 0 is off.
         busy_poll_us: Option<u32>,
-        /// Connections are taken up midstream; 0 leaves them to the exception policy.
+        /// Seconds from the first frame, and from each time that frames passed uninspected, in which connections of before
+        /// are taken up where they stand; 0 leaves them to the exception policies.
         resync_seconds: Option<u32>,
         /// When one port of a pair loses its link the other is set down.
         follow_links: Option<bool>,
@@ -120,6 +121,7 @@ pub struct Run {
     pub ring: u32,
     pub copy: bool,
     pub busy_poll_us: u32,
+    /// Zero: never.
     pub resync: Duration,
     pub follow_links: bool,
     pub confine: bool,

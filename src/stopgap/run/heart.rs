@@ -34,6 +34,11 @@ impl Heart {
         self.stamp();
     }
 
+    /// So many frames waited for this batch to be finished that the kernel's program went on without us.
+    pub fn overrun(&self) -> bool {
+        self.bump.as_ref().is_some_and(|(b, n)| b.is_overrun(*n))
+    }
+
     fn row(&self) -> Option<&WorkerRow> {
         self.bump.as_ref().and_then(|(b, n)| b.worker(*n))
     }

@@ -15,6 +15,7 @@ mod lane;
 mod messages;
 pub mod plan;
 mod plane;
+mod sight;
 mod supervisor;
 mod worker;
 

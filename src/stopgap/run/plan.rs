@@ -98,10 +98,6 @@ pub fn read(args: &RunArgs) -> Result<Config, Failure> {
         CaptureArg::AfXdp => CaptureKind::AfXdp,
         CaptureArg::AfPacket => CaptureKind::AfPacket,
     });
-    if !config.run.resync.is_zero() {
-        // What began before us, or while the kernel went on without us, is taken up where it stands.
-        config.stream.midstream = true;
-    }
     Ok(config)
 }
 

@@ -9,6 +9,7 @@ use super::devices;
 use super::heart::Heart;
 use super::messages::{self, Answer, Ask, Request, Say};
 use super::plan::{self, Lane, Plan};
+use super::sight::{Losses, Sight};
 use super::worker::{Hand, Mailbox, Outbox, Shown};
 use crate::cli::RunArgs;
 use crate::console::{DONE, Failure, Outcome};
@@ -109,6 +110,7 @@ impl Plane {
             rules: Mutex::new(loaded.rules_read()),
             failed: Mutex::new(None),
         });
+        let lost = Losses::default();
         let (mut hands, mut inboxes, mut mail, mut beats) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (n, device) in opened.devices.into_iter().enumerate() {
             let shared = Shared { hosts: hosts.clone(), turn: None };
@@ -125,6 +127,7 @@ impl Plane {
                 device,
                 out: Output::new(told.records_max),
                 heart: Heart::new(beat, opened.bump.clone().map(|b| (b, n))),
+                sight: Sight::new(lost.clone(), plan.config.run.resync),
                 mail: letters,
                 outbox: Outbox { records, spare },
                 stale: plan.config.run.stale,

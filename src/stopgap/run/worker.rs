@@ -5,6 +5,7 @@
 //! bounded and counted, and mail is looked at between batches.
 
 use super::heart::Heart;
+use super::sight::Sight;
 use crate::workers::{Tally, emptied};
 use capture::{Live, Traffic, wall};
 use engine::decode::Frame;
@@ -96,6 +97,7 @@ pub struct Hand {
     pub device: Box<dyn Live>,
     pub out: Output,
     pub heart: Heart,
+    pub sight: Sight,
     pub mail: Arc<Mailbox>,
     pub outbox: Outbox,
     /// A batch older than this is not sent.
@@ -145,6 +147,7 @@ impl Hand {
     }
 
     fn batch(&mut self, spare: Vec<Frame<'static>>) -> Vec<Frame<'static>> {
+        self.take_up();
         let mut frames = emptied(spare);
         self.device.frames(&mut frames);
         if self.first == Timestamp::ZERO {
@@ -160,16 +163,26 @@ impl Hand {
         spare
     }
 
-    /// What has arrived is too old to be sent, and the kernel has gone on without us: what is known of connections no
-    /// longer holds. They are forgotten, and taken up where they stand.
+    /// What has arrived is too old to be sent, and the kernel has gone on without us: what is known of connections may no
+    /// longer hold.
     fn stalled(&mut self) {
         self.stalls += 1;
-        self.worker.finish(&mut self.out);
+        self.sight.lose();
         self.device.throw_away();
         self.beat();
     }
 
+    /// Connections of which something passed unseen are taken up where they stand.
+    fn take_up(&mut self) {
+        if let Some(until) = self.sight.lost_until(wall()) {
+            self.worker.resync(until);
+        }
+    }
+
     fn beat(&mut self) {
+        if self.heart.overrun() {
+            self.sight.lose();
+        }
         let t = self.device.traffic();
         self.heart.beat(t.received + t.lost);
     }
