@@ -1,7 +1,9 @@
 //! A client and a server in network namespaces, and a third between them where the program under test stands. Gone, with
 //! all that runs in them, when dropped.
 
+use rustix::thread::LinkNameSpaceType;
 use std::net::Ipv4Addr;
+use std::os::fd::AsFd;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -29,6 +31,17 @@ static BEDS: AtomicU32 = AtomicU32::new(0);
 impl Bed {
     /// `None` where namespaces are refused.
     pub fn new() -> Option<Bed> {
+        let bed = Bed::as_made()?;
+        // A wire carries whole checksums.
+        for (at, end) in [(At::Client, "end0"), (At::Server, "end1")] {
+            bed.run(at, "ethtool", &["-K", end, "tx", "off"]);
+        }
+        Some(bed)
+    }
+
+    /// The same with every offload on, as interfaces of this kind are made: checksums are left to be filled in, and TCP
+    /// comes in frames of up to 64 KiB.
+    pub fn as_made() -> Option<Bed> {
         let bed = Bed { prefix: format!("sg{}x{}", std::process::id(), BEDS.fetch_add(1, Ordering::Relaxed)) };
         let ok =
             |args: &[&str]| Command::new("ip").args(args).stderr(Stdio::null()).status().is_ok_and(|s| s.success());
@@ -49,11 +62,18 @@ impl Bed {
                 return None;
             }
         }
-        // A wire carries whole checksums.
-        for (at, end) in [(At::Client, "end0"), (At::Server, "end1")] {
-            bed.run(at, "ethtool", &["-K", end, "tx", "off"]);
-        }
         Some(bed)
+    }
+
+    /// Runs something in a thread of its own inside.
+    pub fn inside<T: Send>(&self, at: At, run: impl FnOnce() -> T + Send) -> T {
+        let namespace = std::fs::File::open(format!("/run/netns/{}", self.name(at))).expect("the namespace is ours");
+        let enter = || {
+            let kind = Some(LinkNameSpaceType::Network);
+            rustix::thread::move_into_link_name_space(namespace.as_fd(), kind).expect("namespaces were not refused");
+            run()
+        };
+        std::thread::scope(|s| s.spawn(enter).join().expect("a thread inside panicked"))
     }
 
     fn name(&self, at: At) -> String {
