@@ -12,7 +12,7 @@ pub const RULES: &str = "\
 drop http any any -> any any (msg:\"exploit\"; http.uri; content:\"/exploit\"; sid:1;)\n\
 drop tcp any any -> any 80 (msg:\"header\"; flow:established,to_server; content:\"X-Evil|3a|\"; sid:2;)\n";
 
-/// The program between the ports of a bed. Ended, and its folder removed, when dropped.
+/// The program between the ports of a bed. Ended when dropped; its folder is gone with the bed.
 pub struct Live {
     program: PathBuf,
     pub child: Child,
@@ -25,14 +25,24 @@ pub struct Live {
 impl Live {
     /// Runs it and waits until it inspects.
     pub fn start(bed: &Bed, test: &str, more: &[&str]) -> Live {
-        Live::of(&program().expect("the program is built before the tests run"), bed, test, more)
+        Live::with(bed, test, RULES, more)
+    }
+
+    /// The same with these rules.
+    pub fn with(bed: &Bed, test: &str, rules: &str, more: &[&str]) -> Live {
+        let program = program().expect("the program is built before the tests run");
+        Live::ruled(&program, bed, test, rules, more)
     }
 
     /// The same of a program that is named. It runs with [`RULES`], which lie in its folder as `x.rules`.
     pub fn of(program: &Path, bed: &Bed, test: &str, more: &[&str]) -> Live {
-        let dir = std::env::temp_dir().join(format!("stopgap-live-{test}-{}", std::process::id()));
+        Live::ruled(program, bed, test, RULES, more)
+    }
+
+    fn ruled(program: &Path, bed: &Bed, test: &str, rules: &str, more: &[&str]) -> Live {
+        let dir = bed.dir().join(test);
         std::fs::create_dir_all(&dir).unwrap();
-        std::fs::write(dir.join("x.rules"), RULES).unwrap();
+        std::fs::write(dir.join("x.rules"), rules).unwrap();
         let mut c = bed.command(At::Middle, program.to_str().unwrap());
         c.arg("run").args(["--inline", &PORTS.join(":"), "-S"]).arg(dir.join("x.rules")).arg("-l").arg(&dir);
         c.arg("--control").arg(dir.join("sock")).args(more);
@@ -91,7 +101,6 @@ impl Drop for Live {
             let _ = Command::new("kill").arg(which).args(pids).stderr(Stdio::null()).status();
         }
         let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.dir);
     }
 }
 

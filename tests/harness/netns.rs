@@ -1,10 +1,12 @@
 //! A client and a server in network namespaces, and a third between them where the program under test stands. Gone, with
-//! all that runs in them, when dropped.
+//! all that runs in them and the bed's folder, when dropped, and when the test is killed.
 
 use rustix::thread::LinkNameSpaceType;
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
@@ -21,10 +23,21 @@ pub enum At {
     Server,
 }
 
-/// The three namespaces.
+/// The three namespaces, and a folder.
 pub struct Bed {
     prefix: String,
+    dir: PathBuf,
+    /// Clears all away when its standard input ends, and so whatever becomes of us.
+    janitor: Child,
 }
+
+/// Waits for the end of its standard input, then clears away: a folder, and namespaces with what runs there.
+const JANITOR: &str =
+    "cat >/dev/null; dir=$1; shift; for n; do ip netns pids \"$n\" | xargs -r kill -9; ip netns del \"$n\"; done
+    rm -rf \"$dir\"";
+
+/// What the names of a bed's namespaces end in, client's first.
+const PARTS: [&str; 3] = ["c", "m", "s"];
 
 static BEDS: AtomicU32 = AtomicU32::new(0);
 
@@ -42,7 +55,9 @@ impl Bed {
     /// The same with every offload on, as interfaces of this kind are made: checksums are left to be filled in, and TCP
     /// comes in frames of up to 64 KiB.
     pub fn as_made() -> Option<Bed> {
-        let bed = Bed { prefix: format!("sg{}x{}", std::process::id(), BEDS.fetch_add(1, Ordering::Relaxed)) };
+        static SWEPT: Once = Once::new();
+        SWEPT.call_once(sweep);
+        let bed = Bed::named(format!("sg{}x{}", std::process::id(), BEDS.fetch_add(1, Ordering::Relaxed)))?;
         let ok =
             |args: &[&str]| Command::new("ip").args(args).stderr(Stdio::null()).status().is_ok_and(|s| s.success());
         let (c, m, s) = (bed.name(At::Client), bed.name(At::Middle), bed.name(At::Server));
@@ -65,6 +80,23 @@ impl Bed {
         Some(bed)
     }
 
+    /// With its janitor, and nothing made yet that is to be cleared away.
+    fn named(prefix: String) -> Option<Bed> {
+        let dir = std::env::temp_dir().join(format!("stopgap-{prefix}"));
+        // A session of its own: what is sent to the test's whole group does not reach it.
+        let mut c = Command::new("setsid");
+        c.args(["sh", "-c", JANITOR, "janitor"]).arg(&dir).args(PARTS.map(|part| format!("{prefix}{part}")));
+        c.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let bed = Bed { prefix, dir, janitor: c.spawn().ok()? };
+        std::fs::create_dir_all(&bed.dir).ok()?;
+        Some(bed)
+    }
+
+    /// A folder for what the bed's programs read and write.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Runs something in a thread of its own inside.
     pub fn inside<T: Send>(&self, at: At, run: impl FnOnce() -> T + Send) -> T {
         let namespace = std::fs::File::open(format!("/run/netns/{}", self.name(at))).expect("the namespace is ours");
@@ -77,7 +109,7 @@ impl Bed {
     }
 
     fn name(&self, at: At) -> String {
-        format!("{}{}", self.prefix, ["c", "m", "s"][at as usize])
+        format!("{}{}", self.prefix, PARTS[at as usize])
     }
 
     /// A command inside, not begun. `ip netns exec` would give it another /sys.
@@ -101,8 +133,23 @@ impl Bed {
 
 impl Drop for Bed {
     fn drop(&mut self) {
-        for at in [At::Client, At::Middle, At::Server] {
-            let _ = Command::new("ip").args(["netns", "del", &self.name(at)]).stderr(Stdio::null()).status();
-        }
+        drop(self.janitor.stdin.take());
+        let _ = self.janitor.wait();
     }
+}
+
+/// Removes the beds whose test is no more, and whose janitor is neither.
+fn sweep() {
+    let names = std::fs::read_dir("/run/netns").into_iter().flatten().flatten();
+    let names = names.filter_map(|e| e.file_name().into_string().ok());
+    let left = |name: &String| {
+        let pid = name.strip_prefix("sg").and_then(|rest| rest.split_once('x')).map(|(pid, _)| pid);
+        pid.is_some_and(|p| p.parse::<u32>().is_ok() && !Path::new("/proc").join(p).exists())
+    };
+    let mut beds: Vec<String> =
+        names.filter(left).filter_map(|n| Some(n.strip_suffix(['c', 'm', 's'])?.to_owned())).collect();
+    beds.sort_unstable();
+    beds.dedup();
+    // Made and dropped again.
+    beds.into_iter().for_each(|prefix| drop(Bed::named(prefix)));
 }

@@ -5,9 +5,9 @@
 use harness::live::{Live, Web, bed, get, pings};
 use harness::netns::{At, Bed, PORTS, SERVER};
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
-use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 #[test]
 fn benign_requests_are_answered_and_exploits_never_arrive() {
@@ -282,10 +282,48 @@ fn ports_that_cannot_be_a_pair_are_refused() {
     for (at, pair, said) in
         [(At::Middle, "port0:none", "none"), (At::Middle, "port0:port0", "twice"), (At::Client, "end0:lo", "address")]
     {
-        let control = std::env::temp_dir().join(format!("stopgap-refused-{}", std::process::id()));
+        let control = bed.dir().join("sock");
         let out = bed.run(at, program, &["run", "--inline", pair, "--control", control.to_str().unwrap()]);
         let text = String::from_utf8_lossy(&out.stderr).into_owned();
         assert_eq!(out.status.code(), Some(2), "{pair}: {text}");
         assert!(text.contains(said), "{pair}: {text}");
+    }
+}
+
+/// Set in a process that holds a bed until it is killed.
+const HELD: &str = "STOPGAP_BED_HELD";
+/// A name of a bed whose test is no more: process numbers do not go so far.
+const ORPHAN: &str = "sg4194999x0c";
+
+#[test]
+fn killed_the_test_leaves_nothing() {
+    let name = "killed_the_test_leaves_nothing";
+    let Some(bed) = bed(name) else { return };
+    if std::env::var_os(HELD).is_some() {
+        let live = Live::start(&bed, "held", &[]);
+        let _web = Web::start(&bed, &live.dir);
+        println!("held {} {:?}", bed.dir().display(), live.pids());
+        std::thread::sleep(Duration::from_secs(60));
+        return;
+    }
+    assert!(Command::new("ip").args(["netns", "add", ORPHAN]).status().unwrap().success());
+    let mut c = Command::new(std::env::current_exe().unwrap());
+    c.args(["--exact", name, "--nocapture"]).env(HELD, "1").stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut test = c.spawn().unwrap();
+    let mut lines = BufReader::new(test.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let held = lines.find_map(|l| Some(l.split_once("held ")?.1.to_owned())).expect("it holds a bed");
+    let (dir, pids) = held.split_once(' ').unwrap();
+    let pids = pids.trim_matches(['[', ']']).split(", ").map(|p| Path::new("/proc").join(p));
+    let left: Vec<PathBuf> = pids.chain([Path::new(dir).to_owned()]).collect();
+    let spaces = || std::fs::read_dir("/run/netns").unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    let prefix = dir.rsplit('-').next().unwrap();
+    assert!(left.len() >= 3 && left.iter().all(|p| p.exists()), "{left:?}");
+    assert!(spaces().filter(|n| n.starts_with(prefix)).count() == 3 && !spaces().any(|n| n == ORPHAN));
+    test.kill().unwrap();
+    test.wait().unwrap();
+    let end = Instant::now() + Duration::from_secs(10);
+    while left.iter().any(|p| p.exists()) || spaces().any(|n| n.starts_with(prefix)) {
+        assert!(Instant::now() < end, "{left:?}, {:?}", spaces().collect::<Vec<_>>());
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
