@@ -161,6 +161,7 @@ pub fn fuzz_target(data: &[u8]) {
         settings.teredo = super::Ports::Any;
     }
     let limits = Limits { defrag_datagrams_max: 8, defrag_bytes_max: 1 << 18, ..Limits::default() };
+    let mut placer = super::Placer::new(&settings, &limits);
     let mut decoder = Decoder::new(settings, &limits);
     let mut counters = Counters::default();
     let mut number = 0u64;
@@ -179,6 +180,8 @@ pub fn fuzz_target(data: &[u8]) {
             wire_len: frame.len() as u32,
         };
         decoder.decode(&frame, 0, &mut out, &mut counters);
+        let pair = placer.pair(&frame);
+        assert!(pair.is_none() || out.iter().any(|(_, p)| p.ip.is_some()));
         for (_, p) in &out {
             check(p);
         }

@@ -17,6 +17,7 @@ mod ipv4;
 mod ipv6;
 mod link;
 mod packet;
+mod place;
 mod settings;
 mod transport;
 mod tunnel;
@@ -27,6 +28,7 @@ pub use packet::{
     Bytes, DecodeEvents, EtherHeader, Frame, IpHeader, L4, LinkType, Packet, PacketFlags, PacketList, PortId, Span,
     TcpFlags, TcpHeader, Tunnel, VlanStack,
 };
+pub use place::Placer;
 pub use settings::{Ports, Settings};
 pub use transport::SCTP_CHUNKS_MAX;
 
