@@ -56,8 +56,11 @@ pub trait Live: Send {
     /// It does not leave.
     fn discard(&mut self, i: usize);
 
-    /// Another worker of the pair gets it, before the next batch. `false`: that worker has no room, settle it otherwise.
+    /// Another worker of the pair gets it, with the next flush. `false`: that worker has no room, settle it otherwise.
     fn hand_over(&mut self, i: usize, worker: usize) -> bool;
+
+    /// Frames that are settled or handed over leave the batch; the others move up.
+    fn leave_settled(&mut self);
 
     /// A frame of our own leaves through `port`, after what was settled before.
     fn inject(&mut self, port: PortId, data: &[u8]);

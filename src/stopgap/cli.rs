@@ -217,7 +217,7 @@ pub enum CtlCommand {
         #[arg(value_name = "A:B")]
         pair: Option<String>,
     },
-    /// Have every worker go wrong
+    /// Have a worker go wrong
     #[cfg(feature = "faults")]
     Fault { what: crate::run::fault::Fault },
 }

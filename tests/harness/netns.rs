@@ -44,7 +44,12 @@ static BEDS: AtomicU32 = AtomicU32::new(0);
 impl Bed {
     /// `None` where namespaces are refused.
     pub fn new() -> Option<Bed> {
-        let bed = Bed::as_made()?;
+        Bed::of_queues(1)
+    }
+
+    /// The same with so many queues at every end, which the kernel divides connections among.
+    pub fn of_queues(queues: u32) -> Option<Bed> {
+        let bed = Bed::made(queues)?;
         // A wire carries whole checksums.
         for (at, end) in [(At::Client, "end0"), (At::Server, "end1")] {
             bed.run(at, "ethtool", &["-K", end, "tx", "off"]);
@@ -55,8 +60,14 @@ impl Bed {
     /// The same with every offload on, as interfaces of this kind are made: checksums are left to be filled in, and TCP
     /// comes in frames of up to 64 KiB.
     pub fn as_made() -> Option<Bed> {
+        Bed::made(1)
+    }
+
+    fn made(queues: u32) -> Option<Bed> {
         static SWEPT: Once = Once::new();
         SWEPT.call_once(sweep);
+        let queues = queues.to_string();
+        let many = ["numtxqueues", &queues, "numrxqueues", &queues];
         let bed = Bed::named(format!("sg{}x{}", std::process::id(), BEDS.fetch_add(1, Ordering::Relaxed)))?;
         let ok =
             |args: &[&str]| Command::new("ip").args(args).stderr(Stdio::null()).status().is_ok_and(|s| s.success());
@@ -68,7 +79,8 @@ impl Bed {
         }
         for (ns, end, addr, port) in [(&c, "end0", CLIENT, PORTS[0]), (&s, "end1", SERVER, PORTS[1])] {
             let addr = format!("{addr}/24");
-            let all = ok(&["-n", ns, "link", "add", end, "type", "veth", "peer", "name", port, "netns", &m])
+            let link = [&["-n", ns, "link", "add", end], &many[..], &["type", "veth", "peer", "name", port], &many];
+            let all = ok(&[&link.concat()[..], &["netns", &m]].concat())
                 && ok(&["-n", ns, "addr", "add", &addr, "dev", end])
                 && ok(&["-n", ns, "link", "set", end, "up"])
                 && ok(&["-n", ns, "link", "set", "lo", "up"])

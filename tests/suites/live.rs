@@ -327,3 +327,34 @@ fn killed_the_test_leaves_nothing() {
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+
+/// What one worker's queue brings of another's flows is that one's.
+#[test]
+fn flows_are_one_worker_s_whatever_queue_they_come_on() {
+    let test = "flows_are_one_worker_s_whatever_queue_they_come_on";
+    let Some(bed) = Bed::of_queues(4) else { return harness::skip(test, "network namespaces are refused here") };
+    let live = Live::start(&bed, "queues", &["-j", "4"]);
+    let web = Web::start(&bed, &live.dir);
+    let big = std::fs::read(live.dir.join("www/big")).unwrap();
+    let addresses: Vec<String> = (11..19).map(|i| format!("10.77.0.{i}")).collect();
+    for a in &addresses {
+        bed.run(At::Client, "ip", &["addr", "add", &format!("{a}/24"), "dev", "end0"]);
+        assert!(get(&bed, "big", &["--interface", a]).is_some_and(|got| got == big), "{a}");
+        assert_eq!(get(&bed, "exploit", &["--interface", a, "-m", "0.5"]), None);
+        // In pieces both ways, and back.
+        let ping =
+            bed.run(At::Client, "ping", &["-q", "-c", "2", "-i", "0.1", "-s", "5000", "-I", a, &SERVER.to_string()]);
+        assert!(ping.status.success(), "{a}");
+    }
+    assert!(!web.asked().contains("/exploit"));
+    let (_, stats) = live.ctl(&["stats"]);
+    let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
+    let plane = &stats["lanes"][0]["plane"];
+    let of = |key: &str| plane[key].as_u64().unwrap();
+    assert_eq!((of("workers"), of("untaken"), of("stalls"), of("lost")), (4, 0, 0, 0), "{plane}");
+    assert!(of("handed") > 500, "{plane}");
+    assert_eq!(of("handed"), of("taken"), "{plane}");
+    assert_eq!(of("received"), of("forwarded") + of("dropped") + of("stale"), "{plane}");
+    let engine = |key: &str| plane["engine"][key].as_u64().unwrap();
+    assert_eq!((engine("tcp.midstream_pickups"), engine("defrag.ipv4.reassembled")), (0, 32), "{plane}");
+}

@@ -9,11 +9,18 @@ use std::time::{Duration, Instant};
 
 /// The faulty program on a bed.
 fn faulty(test: &str, more: &[&str]) -> Option<(Live, Bed)> {
+    faulty_on(test, Bed::new, more)
+}
+
+fn faulty_on(test: &str, bed: impl FnOnce() -> Option<Bed>, more: &[&str]) -> Option<(Live, Bed)> {
     let Some(program) = harness::faulty() else {
         harness::skip(test, "STOPGAP_FAULTY_BIN names no program built with `--features faults`");
         return None;
     };
-    let bed = bed(test)?;
+    let Some(bed) = bed() else {
+        harness::skip(test, "network namespaces are refused here");
+        return None;
+    };
     Some((Live::of(&program, &bed, test, more), bed))
 }
 
@@ -57,6 +64,28 @@ fn a_slow_batch_is_counted_and_its_frames_are_not_sent_late() {
     assert_eq!(lane["plane"]["stalls"], 1, "{lane}");
     assert!(lane["plane"]["stale"].as_u64().unwrap() > 0, "{lane}");
     assert!(lane["kernel"]["port0"]["stale.forwarded"].as_u64().unwrap() > 10, "{lane}");
+}
+
+#[test]
+fn the_others_go_on_beside_a_worker_that_spins() {
+    let test = "the_others_go_on_beside_a_worker_that_spins";
+    let more = ["-j", "4", "--set", "run.stall-seconds=60"];
+    let Some((live, bed)) = faulty_on(test, || Bed::of_queues(4), &more) else { return };
+    assert_eq!(live.ctl(&["fault", "spin"]).0, Some(0));
+    std::thread::sleep(Duration::from_millis(300));
+    let server = harness::netns::SERVER.to_string();
+    for i in 11..27 {
+        let a = format!("10.77.0.{i}");
+        bed.run(At::Client, "ip", &["addr", "add", &format!("{a}/24"), "dev", "end0"]);
+        let ping = bed.run(At::Client, "ping", &["-q", "-c", "5", "-i", "0.01", "-W", "1", "-I", &a, &server]);
+        assert!(String::from_utf8_lossy(&ping.stdout).contains(" 5 received"), "{a}: {ping:?}");
+    }
+    let (_, stats) = live.ctl(&["stats"]);
+    let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
+    let lane = &stats["lanes"][0];
+    // What was its own, but came on another's queue; and what came on its own.
+    assert!(lane["plane"]["untaken"].as_u64().unwrap() > 0, "{lane}");
+    assert!(lane["plane"]["engine"]["decoder.icmpv4"].as_u64().unwrap() > 0, "{lane}");
 }
 
 #[test]

@@ -61,7 +61,6 @@ pub struct Terms {
     pub stale: Duration,
     /// Frames a worker may have waiting before it counts as not answering.
     pub ring_limit: u32,
-    pub workers: u32,
     pub fail: Policy,
     /// The same before the engine first answers.
     pub unready: Policy,
@@ -201,7 +200,6 @@ impl Bump {
         s.fail.store(number(t.fail), Ordering::Relaxed);
         s.unready.store(number(t.unready), Ordering::Relaxed);
         s.to_stack.store(t.to_stack.into(), Ordering::Relaxed);
-        s.workers.store(t.workers, Ordering::Relaxed);
         s.ready.store(0, Ordering::Release);
     }
 
@@ -211,6 +209,11 @@ impl Bump {
 
     pub fn mode(&self) -> XdpMode {
         self.mode
+    }
+
+    /// Queue by queue in turn is one of so many workers'.
+    pub fn divide(&self, workers: usize) {
+        self.rules().workers.store(workers as u32, Ordering::Relaxed);
     }
 
     /// The engine has begun to answer, with all its sockets in place. From now on its beats count.

@@ -379,6 +379,10 @@ impl Live for XdpDevice {
         }
     }
 
+    fn leave_settled(&mut self) {
+        self.batch.retain(|t| t.chunk.is_some());
+    }
+
     fn inject(&mut self, port: PortId, data: &[u8]) {
         match self.free.pop() {
             Some(spot) => self.traffic.injected += u64::from(self.send_bytes(port.0.into(), spot, data)),

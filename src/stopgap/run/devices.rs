@@ -47,6 +47,12 @@ fn queues(a: &Facts, b: &Facts) -> Result<usize, Failure> {
     Ok(n as usize)
 }
 
+/// Workers of a pair: as wished, else as many as there are cores; each has a queue at least.
+fn workers(plan: &Plan<'_>, queues: usize) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    plan.args.jobs.map_or_else(cores, usize::from).min(queues)
+}
+
 fn pair(plan: &Plan<'_>, a: &str, b: &str) -> Result<Opened, Failure> {
     let (a, b) = (port(a)?, port(b)?);
     let queues = queues(&a, &b)?;
@@ -57,13 +63,13 @@ fn pair(plan: &Plan<'_>, a: &str, b: &str) -> Result<Opened, Failure> {
         ifindex: [a.ifindex, b.ifindex],
         frame_max: a.mtu as usize + LINK_BYTES,
         queues,
-        // Both directions of a flow come to one worker: there is one.
-        workers: 1,
+        workers: workers(plan, queues),
         ring: run.ring,
         copy: run.copy,
         busy_poll_us: run.busy_poll_us,
     };
     let devices = xdp::open(&opening)?;
+    bump.divide(devices.len());
     for (queue, port, socket) in devices.iter().flat_map(XdpDevice::descriptors) {
         bump.serve(queue, port, socket)?;
     }

@@ -150,7 +150,6 @@ fn bump(a: &str, b: &str, run: &Run) -> Result<Bump, Failure> {
     let terms = Terms {
         stale: run.stale,
         ring_limit: run.ring / 4 * 3,
-        workers: 1,
         fail: policy(run.fail),
         unready: policy(run.until_ready),
         to_stack: false,

@@ -6,6 +6,7 @@
 
 mod confined;
 mod control;
+mod crew;
 pub mod ctl;
 mod devices;
 #[cfg(feature = "faults")]

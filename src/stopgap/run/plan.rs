@@ -63,9 +63,6 @@ impl<'a> Plan<'a> {
                 Lane::Taps(all) => ports.extend(all.iter().map(String::as_str)),
             }
         }
-        if args.jobs.is_some_and(|n| n > 1) {
-            return Err(Failure("-j: a pair has one worker as yet; it serves every queue".into()));
-        }
         if matches!(config.run.capture, CaptureKind::AfPacket) {
             return Err(Failure("--capture af-packet: only AF_XDP is there as yet".into()));
         }

@@ -5,6 +5,7 @@
 //! of a reload one that compiles, at the lowest priority. Everything that needs a privilege happens before the first
 //! packet is taken.
 
+use super::crew::Crew;
 use super::devices;
 use super::heart::Heart;
 use super::messages::{self, Answer, Ask, Request, Say};
@@ -18,6 +19,7 @@ use crate::ruleset::{self, Loaded, Reading};
 use crate::workers::{self, Tally};
 use capture::xdp::{Bump, monotonic_ns};
 use control::config::Config;
+use control::config::run::Fail;
 use engine::detect::compile::Ruleset;
 use engine::record::RulesRead;
 use engine::types::{Counter, Timestamp};
@@ -82,6 +84,8 @@ struct Plane {
     ruleset: Arc<Ruleset>,
     /// Its number.
     number: u64,
+    /// Frames that workers did not take of each other, as last told.
+    untaken: u64,
     stall: Duration,
     inline: bool,
 }
@@ -112,21 +116,24 @@ impl Plane {
         });
         let lost = Losses::default();
         let (mut hands, mut inboxes, mut mail, mut beats) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for (n, device) in opened.devices.into_iter().enumerate() {
+        for _ in &opened.devices {
+            beats.push(Arc::new(AtomicU64::new(monotonic_ns())));
+        }
+        let open = plan.config.run.fail == Fail::Open;
+        for (n, (device, beat)) in opened.devices.into_iter().zip(&beats).enumerate() {
             let shared = Shared { hosts: hosts.clone(), turn: None };
             let worker = Worker::sharing(told.clone(), loaded.ruleset.clone(), shared)?;
             let (records, records_out) = RingBuffer::new(OUTBOX);
             let (spare_in, spare) = RingBuffer::new(OUTBOX);
             inboxes.push((records_out, spare_in));
-            let beat = Arc::new(AtomicU64::new(monotonic_ns()));
-            beats.push(beat.clone());
             let letters = Arc::new(Mailbox::default());
             mail.push(letters.clone());
             hands.push(Hand {
                 worker,
                 device,
                 out: Output::new(told.records_max),
-                heart: Heart::new(beat, opened.bump.clone().map(|b| (b, n))),
+                crew: Crew::of(&told, n, beats.clone(), plan.config.run.stale, open),
+                heart: Heart::new(beat.clone(), opened.bump.clone().map(|b| (b, n))),
                 sight: Sight::new(lost.clone(), plan.config.run.resync),
                 mail: letters,
                 outbox: Outbox { records, spare },
@@ -154,6 +161,7 @@ impl Plane {
             confined,
             ruleset: loaded.ruleset.clone(),
             number: 0,
+            untaken: 0,
             stall: plan.config.run.stall,
             inline: lane.inline(),
         })
@@ -192,7 +200,8 @@ impl Plane {
                     }
                     #[cfg(feature = "faults")]
                     Ask::Fault { what } => {
-                        self.mail.iter().for_each(|m| m.fault.give(what));
+                        // One is enough: the others show what it does to them.
+                        self.mail.first().into_iter().for_each(|m| m.fault.give(what));
                         self.say(&Say::Answer { id, answer: Answer::Done(Value::Null) });
                     }
                     Ask::Bypass { .. } => {
@@ -226,6 +235,12 @@ impl Plane {
             if let Some(why) = m.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
                 return Err(Failure(why));
             }
+        }
+        let untaken = self.mail.iter().map(|m| m.untaken()).sum::<u64>();
+        if untaken > self.untaken {
+            let n = untaken - self.untaken;
+            self.say(&Say::Alarm(format!("{n} frames were not taken by the worker whose they are, and not inspected")));
+            self.untaken = untaken;
         }
         if self.workers.iter().any(JoinHandle::is_finished) {
             return Err(Failure("a worker has ended".into()));
@@ -305,6 +320,7 @@ impl Plane {
             "taken": of(|s| s.traffic.taken),
             "stale": of(|s| s.traffic.stale),
             "stalls": of(|s| s.stalls),
+            "untaken": of(|s| s.untaken),
             "engine": engine,
         })
     }

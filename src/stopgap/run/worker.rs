@@ -4,6 +4,7 @@
 //! row that the kernel's program looks at. It waits for nobody: records that find no room in the ring to the writer stay,
 //! bounded and counted, and mail is looked at between batches.
 
+use super::crew::Crew;
 use super::heart::Heart;
 use super::sight::Sight;
 use crate::workers::{Tally, emptied};
@@ -31,6 +32,8 @@ pub struct Shown {
     pub traffic: Traffic,
     /// Batches thrown away because they were too old to be sent.
     pub stalls: u64,
+    /// Frames that were another worker's, who did not take them.
+    pub untaken: u64,
 }
 
 /// Where others leave word for a worker, and it for them.
@@ -61,6 +64,11 @@ impl Mailbox {
     /// The number of the ruleset that runs.
     pub fn running(&self) -> u64 {
         self.taken.load(Ordering::Acquire)
+    }
+
+    /// Frames that were another worker's, who did not take them, as it last showed.
+    pub fn untaken(&self) -> u64 {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, |s| s.untaken)
     }
 
     /// Counts no older than this call, or the last ones where the worker does not answer in time.
@@ -97,6 +105,8 @@ pub struct Hand {
     pub device: Box<dyn Live>,
     pub out: Output,
     pub heart: Heart,
+    /// The other workers of the pair, if there are any.
+    pub crew: Option<Crew>,
     pub sight: Sight,
     pub mail: Arc<Mailbox>,
     pub outbox: Outbox,
@@ -125,9 +135,10 @@ impl Hand {
                 self.stalled();
                 continue;
             }
-            if received > 0 {
+            let ours = self.share(received, &mut spare);
+            if ours > 0 {
                 spare = self.batch(spare);
-            } else {
+            } else if received == 0 {
                 self.worker.advance(wall(), 0, &mut self.out);
             }
             self.outbox.send(&mut self.out);
@@ -144,6 +155,17 @@ impl Hand {
             self.outbox.send(&mut self.out);
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// Hands on what is another worker's. How many frames are left.
+    fn share(&mut self, received: usize, spare: &mut Vec<Frame<'static>>) -> usize {
+        let Some(crew) = self.crew.as_mut().filter(|_| received > 0) else { return received };
+        let before = crew.untaken;
+        let ours = crew.share(&mut *self.device, spare);
+        if crew.untaken > before {
+            self.sight.lose();
+        }
+        ours
     }
 
     fn batch(&mut self, spare: Vec<Frame<'static>>) -> Vec<Frame<'static>> {
@@ -225,7 +247,12 @@ impl Hand {
     fn show(&mut self) {
         let wanted = self.mail.wanted.load(Ordering::Acquire);
         let tally = Tally { first: self.first, ..Tally::of(&self.worker) };
-        let shown = Shown { tally, traffic: self.device.traffic(), stalls: self.stalls };
+        let shown = Shown {
+            tally,
+            traffic: self.device.traffic(),
+            stalls: self.stalls,
+            untaken: self.crew.as_ref().map_or(0, |c| c.untaken),
+        };
         if let Ok(mut slot) = self.mail.shown.try_lock() {
             *slot = Some(shown);
             self.mail.answered.store(wanted, Ordering::Release);
