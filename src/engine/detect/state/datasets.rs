@@ -164,7 +164,23 @@ impl Dataset {
     /// Adds a value with what is known of it, unless it is there already.
     pub fn insert(&self, data: &[u8], extra: Extra) -> bool {
         let mut wide = [0; 16];
-        let Some(key) = self.kind.key(data, &mut wide) else { return false };
+        self.kind.key(data, &mut wide).is_some_and(|key| self.put(key, extra))
+    }
+
+    /// What rules put into the set of this name before a reload is not forgotten. Values of other kinds are.
+    pub fn take_over(&self, before: &Dataset) {
+        if before.kind != self.kind {
+            return;
+        }
+        let mut all: Vec<(u64, Box<[u8]>, Extra)> =
+            before.read().map.iter().map(|(k, e)| (e.number, k.clone(), e.extra.clone())).collect();
+        all.sort_unstable_by_key(|(number, ..)| *number);
+        for (_, key, extra) in all {
+            self.put(&key, extra);
+        }
+    }
+
+    fn put(&self, key: &[u8], extra: Extra) -> bool {
         if self.read().map.contains_key(key) {
             return false;
         }
@@ -293,6 +309,21 @@ mod tests {
         s.invariants();
         assert!(s.remove(b"a") && s.is_empty());
         s.invariants();
+    }
+
+    #[test]
+    fn what_rules_learned_outlives_them() {
+        let (old, new) = (set(DataKind::Ip, 1 << 20), set(DataKind::Ip, 1 << 20));
+        assert!(old.add(&[10, 0, 0, 1]) && old.insert(&[10, 0, 0, 2], Extra::Reputation(7)) && new.add(&[10, 0, 0, 1]));
+        new.take_over(&old);
+        new.invariants();
+        assert_eq!(
+            (new.text().as_str(), new.extra(&[10, 0, 0, 2])),
+            ("10.0.0.1\n10.0.0.2,7\n", Some(Extra::Reputation(7)))
+        );
+        let other = set(DataKind::Text, 1 << 20);
+        other.take_over(&old);
+        assert!(other.is_empty());
     }
 
     #[test]
