@@ -5,7 +5,7 @@ use crate::workers::Tally;
 use capture::{Outgoing, Transmit, Writer};
 use control::config::outputs::{self, EveLog, TextLog};
 use control::config::{Config, FileStore as StoreConfig};
-use control::export::{EveFile, FileStore, Style, fast_line, stats_table};
+use control::export::{EveFile, FileStore, Origin, Style, fast_line, stats_table};
 use engine::decode::{Frame, PortId};
 use engine::record::{self, Head, Kind, Record, Records, RulesRead};
 use engine::types::{Counter, FieldSink, Verdict};
@@ -30,20 +30,34 @@ pub struct Outputs {
     table: Option<TextFile>,
     store: Option<FileStore>,
     writer: Option<Writer>,
-    /// The capture as the caller named it.
-    input: String,
-    /// Numbers of the capture's packets begin after this; on the wire packets have none.
-    base: Option<u64>,
+    source: Source,
     /// By sid: how many, and the rule's message.
     pub alerts: BTreeMap<u64, (u64, String)>,
     /// By reason.
     pub drops: BTreeMap<&'static str, u64>,
 }
 
+/// Where packets come from.
+enum Source {
+    /// A capture as the caller named it; numbers of its packets begin after `base`.
+    Capture { name: String, base: u64 },
+    /// Ports by their number. Packets have no numbers there.
+    Wire(Vec<String>),
+}
+
+impl Source {
+    fn origin(&self, head: &Head<'_>) -> Option<Origin<'_>> {
+        match self {
+            Source::Capture { name, .. } => Some(Origin::Capture(name)),
+            Source::Wire(ports) => ports.get(head.input as usize).map(|p| Origin::Interface(p)),
+        }
+    }
+}
+
 impl Outputs {
-    /// The logs of a live run, each going on where an earlier run left it.
-    pub fn live(log_dir: Option<&Path>, config: &Config) -> Result<Self, Failure> {
-        Ok(Outputs { base: None, ..Self::create(log_dir, None, config, true)? })
+    /// The logs of a live run on these ports, each going on where an earlier run left it.
+    pub fn live(log_dir: Option<&Path>, config: &Config, ports: Vec<String>) -> Result<Self, Failure> {
+        Ok(Outputs { source: Source::Wire(ports), ..Self::create(log_dir, None, config, true)? })
     }
 
     /// Creates what was asked for; the directory too. Without one there are no logs.
@@ -77,16 +91,14 @@ impl Outputs {
             table,
             writer: write.map(Writer::create).transpose()?,
             store: config.file_store.as_ref().map(|s| keep_files(s, log_dir)).transpose()?,
-            input: String::new(),
-            base: Some(0),
+            source: Source::Capture { name: String::new(), base: 0 },
             alerts: BTreeMap::new(),
             drops: BTreeMap::new(),
         })
     }
 
     pub fn begin_input(&mut self, path: &Path, base: u64) {
-        self.input = path.display().to_string();
-        self.base = Some(base);
+        self.source = Source::Capture { name: path.display().to_string(), base };
     }
 
     /// Writes a round, in the order of packets whoever processed them.
@@ -119,11 +131,12 @@ impl Outputs {
         all.iter().try_for_each(|r| self.record(r))
     }
 
-    /// The `stats` record at the end of a capture.
-    pub fn stats(&mut self, tally: &Tally, rules: &RulesRead) -> Result<(), Failure> {
+    /// A `stats` record. `capture`: what came of frames before the engine had them and after, by path.
+    pub fn stats(&mut self, tally: &Tally, rules: &RulesRead, capture: Vec<(String, u64)>) -> Result<(), Failure> {
         let head = Head { number: None, ..Head::new(Kind::Stats, tally.now, 0) };
         let uptime = tally.now.since(tally.first).as_secs();
-        let mut more = engine::decode::Decoder::event_rows(&tally.decode_events);
+        let mut more = capture;
+        more.extend(engine::decode::Decoder::event_rows(&tally.decode_events));
         more.extend(engine::stream::events::event_rows(&tally.stream_events));
         more.extend(tally.protocols.rows(&engine::proto::registry::vocabulary()));
         more.extend(tally.policies.stats(&tally.exceptions));
@@ -142,8 +155,8 @@ impl Outputs {
             let Some(stats) = &log.settings.stats else { continue };
             let shown = if stats.null_values { &all } else { &counted };
             for r in shown.iter() {
-                let input = self.base.filter(|_| log.pcap_file).map(|_| self.input.as_str());
-                file.write(&r, input)?;
+                let capture = matches!(self.source, Source::Capture { .. }) && log.pcap_file;
+                file.write(&r, self.source.origin(&r.head).filter(|_| capture))?;
             }
         }
         Ok(())
@@ -199,7 +212,7 @@ impl Outputs {
             entry.0 += 1;
         }
         if let Some(store) = &mut self.store {
-            store.take(r, self.base.map(|_| self.input.as_str()));
+            store.take(r, self.source.origin(&r.head));
             if let Some(e) = store.take_error() {
                 warning(&e);
             }
@@ -216,13 +229,17 @@ impl Outputs {
         if self.eve.is_empty() {
             return Ok(());
         }
-        let mut renumbered = r.renumbered(self.base.unwrap_or_default());
-        if self.base.is_none() {
+        let (base, wire) = match &self.source {
+            Source::Capture { base, .. } => (*base, false),
+            Source::Wire(_) => (0, true),
+        };
+        let mut renumbered = r.renumbered(base);
+        if wire {
             renumbered.head.number = None;
         }
         for (log, file) in self.eve.iter_mut().filter(|(log, _)| log.has(r.head.kind, r.head.event_type())) {
-            let input = self.base.filter(|_| log.pcap_file).map(|_| self.input.as_str());
-            file.write(&renumbered, input)?;
+            let origin = self.source.origin(&r.head).filter(|_| wire || log.pcap_file);
+            file.write(&renumbered, origin)?;
         }
         Ok(())
     }

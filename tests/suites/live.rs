@@ -34,11 +34,14 @@ fn benign_requests_are_answered_and_exploits_never_arrive() {
     assert!(live.child.wait().unwrap().success());
     let eve = std::fs::read_to_string(live.dir.join("eve.json")).unwrap();
     for sid in [1, 2] {
-        assert!(
-            eve.lines()
-                .any(|l| l.contains("\"event_type\":\"alert\"") && l.contains(&format!("\"signature_id\":{sid},")))
-        );
+        assert!(eve.lines().any(|l| l.contains("\"in_iface\":\"port0\",\"event_type\":\"alert\"")
+            && l.contains(&format!("\"signature_id\":{sid},"))));
     }
+    let stats = eve.lines().rfind(|l| l.contains("\"event_type\":\"stats\"")).unwrap();
+    let stats: serde_json::Value = serde_json::from_str(stats).unwrap();
+    let capture = &stats["stats"]["capture"];
+    assert!(capture["kernel_packets"].as_u64().unwrap() > 100, "{capture}");
+    assert!(capture["program"]["handed"].as_u64() >= capture["kernel_packets"].as_u64(), "{capture}");
     // The kernel goes on by itself, until it is told not to.
     assert_eq!(pings(&bed, 20, || {}), 20);
     let program = harness::program().unwrap();
@@ -357,4 +360,27 @@ fn flows_are_one_worker_s_whatever_queue_they_come_on() {
     assert_eq!(of("received"), of("forwarded") + of("dropped") + of("stale"), "{plane}");
     let engine = |key: &str| plane["engine"][key].as_u64().unwrap();
     assert_eq!((engine("tcp.midstream_pickups"), engine("defrag.ipv4.reassembled")), (0, 32), "{plane}");
+}
+
+#[test]
+fn what_rules_learned_outlives_a_reload_and_the_run() {
+    let Some(bed) = bed("what_rules_learned_outlives_a_reload_and_the_run") else { return };
+    let data = std::env::temp_dir().join(format!("stopgap-live-data-{}", std::process::id()));
+    std::fs::create_dir_all(&data).unwrap();
+    let mut live = Live::start(&bed, "learned", &["--set", &format!("data-dir={}", data.display())]);
+    let rule = |sid| {
+        format!("alert http any any -> any any (http.uri; dataset:set,seen,type string,state seen; sid:{sid};)\n")
+    };
+    std::fs::write(live.dir.join("x.rules"), rule(1)).unwrap();
+    assert_eq!(live.ctl(&["reload"]).0, Some(0));
+    let _web = Web::start(&bed, &live.dir);
+    assert!(get(&bed, "big", &[]).is_some());
+    std::fs::write(live.dir.join("x.rules"), rule(2)).unwrap();
+    assert_eq!(live.ctl(&["reload"]).0, Some(0));
+    assert!(get(&bed, "exploit", &[]).is_some());
+    live.signal("-TERM", &[live.child.id()]);
+    assert!(live.child.wait().unwrap().success());
+    // Base64 of /big and /exploit.
+    assert_eq!(std::fs::read_to_string(data.join("seen")).unwrap(), "L2JpZw==\nL2V4cGxvaXQ=\n");
+    std::fs::remove_dir_all(&data).unwrap();
 }

@@ -138,7 +138,7 @@ fn files(keep: &Keep) -> Result<Files, ConfineError> {
 }
 
 /// The folder of a file; a folder itself. A file in the root is meant alone.
-fn folder(path: &Path) -> &Path {
+pub fn folder(path: &Path) -> &Path {
     let parent = path.parent().map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p });
     match parent {
         Some(parent) if parent != Path::new("/") && !path.is_dir() => parent,

@@ -18,9 +18,23 @@ pub struct Style {
     pub hidden: Vec<(Kind, &'static str)>,
 }
 
-/// Appends `record` as a line, newline included. `input` is the `pcap_filename`, as the caller of the program named it.
+/// Where a record's packets came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin<'a> {
+    /// A capture, as the caller of the program named it (`pcap_filename`).
+    Capture(&'a str),
+    /// A port of this machine (`in_iface`).
+    Interface(&'a str),
+}
+
+/// Appends `record` as a line, newline included.
 /// On malformed bytes nothing is appended.
-pub fn line(record: &Record<'_>, input: Option<&str>, style: &Style, out: &mut Vec<u8>) -> Result<(), Malformed> {
+pub fn line(
+    record: &Record<'_>,
+    origin: Option<Origin<'_>>,
+    style: &Style,
+    out: &mut Vec<u8>,
+) -> Result<(), Malformed> {
     let start = out.len();
     let head = &record.head;
     out.extend_from_slice(style.prefix.as_bytes());
@@ -30,6 +44,10 @@ pub fn line(record: &Record<'_>, input: Option<&str>, style: &Style, out: &mut V
     // Writing to a vector cannot fail.
     if let Some(id) = head.flow_id {
         let _ = write!(out, ",\"flow_id\":{id}");
+    }
+    if let Some(Origin::Interface(name)) = origin {
+        out.extend_from_slice(b",\"in_iface\":");
+        string(out, name.as_bytes());
     }
     if let Some(n) = head.number {
         let _ = write!(out, ",\"pcap_cnt\":{n}");
@@ -47,8 +65,12 @@ pub fn line(record: &Record<'_>, input: Option<&str>, style: &Style, out: &mut V
         out.truncate(start);
         return Err(e);
     }
+    let capture = match origin {
+        Some(Origin::Capture(name)) => Some(name),
+        _ => None,
+    };
     let ends = [("suricata_version", style.version.as_deref()), ("host", style.sensor_name.as_deref())];
-    for (key, value) in ends.into_iter().chain([("pcap_filename", input)]) {
+    for (key, value) in ends.into_iter().chain([("pcap_filename", capture)]) {
         if let Some(value) = value {
             let _ = write!(out, ",\"{key}\":");
             string(out, value.as_bytes());
@@ -134,14 +156,15 @@ mod tests {
         });
         records.write(&Head { number: None, ..Head::new(Kind::Flow, ts, 8) }, |_| {});
         let mut out = Vec::new();
-        for (r, input) in records.iter().zip([Some("a \"b\".pcap"), None]) {
-            line(&r, input, &Style::default(), &mut out).unwrap();
+        let origins = [Some(Origin::Capture("a \"b\".pcap")), Some(Origin::Interface("eth0"))];
+        for (r, origin) in records.iter().zip(origins) {
+            line(&r, origin, &Style::default(), &mut out).unwrap();
         }
         let expected = concat!(
             r#"{"timestamp":"2023-01-01T00:00:00.123456+0000","flow_id":42,"pcap_cnt":7,"event_type":"http","#,
             r#""src_ip":"10.0.0.1","http":{"url":"/"},"pcap_filename":"a \"b\".pcap"}"#,
             "\n",
-            r#"{"timestamp":"2023-01-01T00:00:00.123456+0000","event_type":"flow"}"#,
+            r#"{"timestamp":"2023-01-01T00:00:00.123456+0000","in_iface":"eth0","event_type":"flow"}"#,
             "\n"
         );
         assert_eq!(String::from_utf8(out).unwrap(), expected);

@@ -1,6 +1,6 @@
 //! The EVE log file: buffered, its failures said with the file's name.
 
-use super::eve::{self, Style};
+use super::eve::{self, Origin, Style};
 use engine::record::Record;
 use std::fs::File;
 use std::io::{self, Write};
@@ -40,8 +40,8 @@ impl EveFile {
         EveFile { path: path.into(), style, file, buffer: Vec::with_capacity(BUFFER), lines: 0, malformed: 0 }
     }
 
-    pub fn write(&mut self, record: &Record<'_>, input: Option<&str>) -> Result<(), WriteError> {
-        match eve::line(record, input, &self.style, &mut self.buffer) {
+    pub fn write(&mut self, record: &Record<'_>, origin: Option<Origin<'_>>) -> Result<(), WriteError> {
+        match eve::line(record, origin, &self.style, &mut self.buffer) {
             Ok(()) => self.lines += 1,
             Err(_) => self.malformed += 1,
         }

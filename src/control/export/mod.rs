@@ -10,7 +10,7 @@ mod json;
 mod store;
 mod table;
 
-pub use eve::{Style, line};
+pub use eve::{Origin, Style, line};
 pub use fast::fast_line;
 pub use file::{EveFile, WriteError};
 pub use json::JsonWriter;

@@ -4,7 +4,7 @@
 //! `abcdef….<seconds>.<number>.json`. A file is written under a name of its own and moved, so that whoever looks finds it
 //! whole or not at all. Failures are counted and never stop the run.
 
-use super::eve::{self, Style};
+use super::eve::{self, Origin, Style};
 use engine::record::{Kind, Record};
 use engine::types::FieldSink;
 use std::io;
@@ -39,7 +39,7 @@ impl FileStore {
     }
 
     /// Takes the content of files and, where asked for, their records; others are none of its business.
-    pub fn take(&mut self, record: &Record<'_>, input: Option<&str>) {
+    pub fn take(&mut self, record: &Record<'_>, origin: Option<Origin<'_>>) {
         if !matches!(record.head.kind, Kind::FileData | Kind::FileInfo) {
             return;
         }
@@ -53,7 +53,7 @@ impl FileStore {
             Kind::FileInfo if self.fileinfo && seen.stored => {
                 let mut line = Vec::new();
                 let name = format!("{}.{}.{}.json", seen.sha256, record.head.ts.secs(), seen.file_id);
-                match eve::line(record, input, &Style::default(), &mut line) {
+                match eve::line(record, origin, &Style::default(), &mut line) {
                     Ok(()) => beside(&path).and_then(|()| std::fs::write(path.with_file_name(name), line)),
                     Err(_) => Err(io::Error::other("the record is not whole")),
                 }

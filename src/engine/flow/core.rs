@@ -2,7 +2,7 @@
 
 use super::FlowKey;
 use super::macs::Macs;
-use crate::decode::{L4, Packet, VlanStack};
+use crate::decode::{L4, Packet, PortId, VlanStack};
 use crate::types::{Direction, FiveTuple, IpProto, PerDirection, Reason, Timestamp};
 use std::time::Duration;
 
@@ -66,6 +66,7 @@ pub struct FlowCore {
     pub flow_id: u64,
     /// Number and port of the first packet.
     pub first_packet: u64,
+    pub first_port: PortId,
     pub first: Timestamp,
     /// Time of the latest packet; never moves back.
     pub last: Timestamp,
@@ -104,6 +105,7 @@ impl FlowCore {
             tuple: packet.tuple,
             flow_id,
             first_packet: packet.number,
+            first_port: packet.port,
             first: packet.ts,
             last: packet.ts,
             state: FlowState::New,

@@ -78,7 +78,7 @@ pub struct Head<'a> {
     /// Number of the packet being processed when the record was written: the order between workers.
     pub order: u64,
     pub flow_id: Option<u64>,
-    /// Which of the inputs of one run (EVE's `pcap_filename`).
+    /// The port that the packet came in on, of a flow its first packet (EVE's `in_iface`).
     pub input: u32,
     /// Order among the records of one worker with equal `order`; given by [`super::Records`].
     pub sequence: u32,

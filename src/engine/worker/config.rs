@@ -36,8 +36,6 @@ pub struct Config {
     pub seed: [u64; 2],
     /// The caller says when silent flows end ([`super::Worker::advance`]); else packets do, a few at a time.
     pub paced: bool,
-    /// Which input of the run this is (`pcap_filename`).
-    pub input: u32,
     /// Bytes of records held until taken.
     pub records_max: usize,
 }
@@ -57,7 +55,6 @@ impl Default for Config {
             records: record::Settings::usual(),
             seed: [0x7374_6f70, 0x6761_7073],
             paced: false,
-            input: 0,
             records_max: 64 << 20,
         }
     }

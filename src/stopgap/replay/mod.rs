@@ -142,9 +142,8 @@ struct Replay {
 }
 
 impl Replay {
-    fn crew(&self, input: usize, paths: &[PathBuf]) -> Result<Crew, Failure> {
-        let input = u32::try_from(input).unwrap_or(u32::MAX);
-        let config = Arc::new(worker::Config { input, ..self.told.clone() });
+    fn crew(&self, paths: &[PathBuf]) -> Result<Crew, Failure> {
+        let config = Arc::new(self.told.clone());
         let divider = self.divider(&config, paths);
         Crew::new(self.shape, &config, &self.ruleset, divider)
     }
@@ -183,7 +182,7 @@ impl Replay {
 
     fn one(&mut self, path: &Path, outputs: &mut Outputs) -> Result<(), Failure> {
         let Some(reader) = self.open(path) else { return Ok(()) };
-        let mut crew = self.crew(self.summary.captures, &[path.to_path_buf()])?;
+        let mut crew = self.crew(&[path.to_path_buf()])?;
         outputs.begin_input(path, 0);
         let fed = self.feed(path, reader, &mut crew, outputs, 0);
         let ended = self.end(crew, outputs);
@@ -191,7 +190,7 @@ impl Replay {
     }
 
     fn continuous(&mut self, captures: &[PathBuf], outputs: &mut Outputs) -> Result<(), Failure> {
-        let mut crew = self.crew(0, captures)?;
+        let mut crew = self.crew(captures)?;
         let mut base = 0;
         for path in captures {
             let Some(reader) = self.open(path) else { continue };
@@ -241,7 +240,7 @@ impl Replay {
 
     fn end(&mut self, crew: Crew, outputs: &mut Outputs) -> Result<(), Failure> {
         let tally = crew.finish(outputs)?;
-        outputs.stats(&tally, &self.rules_read)?;
+        outputs.stats(&tally, &self.rules_read, Vec::new())?;
         self.summary.add(&tally);
         Ok(())
     }

@@ -2,18 +2,19 @@
 
 use super::plan::{self, Plan};
 use crate::console::Failure;
-use crate::ruleset;
+use crate::ruleset::{self, Loaded};
 use control::confine::{self, Keep};
 use std::path::{Path, PathBuf};
 
 /// Confines this process for good. Threads that there are already keep what they have, so this comes before them. In words,
 /// what came of it.
-pub fn confine(plan: &Plan<'_>) -> Result<String, Failure> {
-    let done = confine::confine(&keep(plan)).map_err(|e| Failure(format!("{e}; run.confine=false goes without")))?;
+pub fn confine(plan: &Plan<'_>, loaded: &Loaded) -> Result<String, Failure> {
+    let done =
+        confine::confine(&keep(plan, loaded)).map_err(|e| Failure(format!("{e}; run.confine=false goes without")))?;
     Ok(done.to_string())
 }
 
-fn keep(plan: &Plan<'_>) -> Keep {
+fn keep(plan: &Plan<'_>, loaded: &Loaded) -> Keep {
     let (settings, config) = (&plan.args.rules.settings, &plan.config);
     let logs = plan.log_dir.unwrap_or(Path::new(""));
     let lists = &config.lists;
@@ -22,13 +23,18 @@ fn keep(plan: &Plan<'_>) -> Keep {
     write.extend(config.file_store.as_ref().map(|s| logs.join(&s.dir)));
     write.extend(settings.cache.clone());
     write.extend(lists.data_dir.clone());
+    let sets = loaded.datasets.iter().map(|s| (Path::new(&s.save), PathBuf::from(&s.load)));
+    let (saved, mut read): (Vec<&Path>, Vec<PathBuf>) = sets.unzip();
+    write.extend(saved.into_iter().filter(|p| !p.as_os_str().is_empty()).map(|p| confine::folder(p).to_path_buf()));
     let patterns = plan::rule_files(plan.args, config);
     let (rules, _) = ruleset::expand(&patterns);
-    let mut read: Vec<PathBuf> = patterns.iter().map(|p| fixed(p)).chain(rules).collect();
+    read.extend(patterns.iter().map(|p| fixed(p)).chain(rules));
     let named = [&settings.config, &settings.classification, &settings.reference, &config.classification_file];
     read.extend(named.into_iter().chain([&config.reference_file, &lists.threshold_file]).flatten().cloned());
     read.extend(lists.reputation_categories.iter().chain(&lists.reputation_files).cloned());
     read.extend(lists.sets.values().filter_map(|s| s.load.as_ref()).map(PathBuf::from));
+    // How many processors there may be: the program counts on each by itself.
+    read.push("/sys/devices/system/cpu".into());
     // A name may stand for a file elsewhere.
     let elsewhere: Vec<PathBuf> = read.iter().filter_map(|p| p.canonicalize().ok()).collect();
     read.extend(elsewhere);

@@ -19,6 +19,7 @@ mod plane;
 mod sight;
 mod supervisor;
 mod worker;
+mod writer;
 
 use crate::cli::{DetachArgs, RunArgs};
 use crate::console::{DONE, Failure, Outcome, note};

@@ -25,6 +25,14 @@ impl Lane {
         }
     }
 
+    /// By number, as the engine knows them.
+    pub fn ports(&self) -> Vec<String> {
+        match self {
+            Lane::Pair(a, b) => vec![a.clone(), b.clone()],
+            Lane::Taps(all) => all.clone(),
+        }
+    }
+
     pub fn inline(&self) -> bool {
         !matches!(self, Lane::Taps(_))
     }
@@ -56,12 +64,9 @@ impl<'a> Plan<'a> {
         if lanes.is_empty() {
             return Err(Failure("nothing to watch: say --inline A:B or --tap PORT".into()));
         }
-        let mut ports: Vec<&str> = Vec::new();
+        let mut ports: Vec<String> = Vec::new();
         for lane in &lanes {
-            match lane {
-                Lane::Pair(a, b) => ports.extend([a.as_str(), b.as_str()]),
-                Lane::Taps(all) => ports.extend(all.iter().map(String::as_str)),
-            }
+            ports.extend(lane.ports());
         }
         if matches!(config.run.capture, CaptureKind::AfPacket) {
             return Err(Failure("--capture af-packet: only AF_XDP is there as yet".into()));

@@ -5,6 +5,7 @@
 //! of a reload one that compiles, at the lowest priority. Everything that needs a privilege happens before the first
 //! packet is taken.
 
+use super::confined;
 use super::crew::Crew;
 use super::devices;
 use super::heart::Heart;
@@ -12,8 +13,10 @@ use super::messages::{self, Answer, Ask, Request, Say};
 use super::plan::{self, Lane, Plan};
 use super::sight::{Losses, Sight};
 use super::worker::{Hand, Mailbox, Outbox, Shown};
+use super::writer::{Writer, Writing};
 use crate::cli::RunArgs;
 use crate::console::{DONE, Failure, Outcome};
+use crate::lists;
 use crate::outputs::Outputs;
 use crate::ruleset::{self, Loaded, Reading};
 use crate::workers::{self, Tally};
@@ -21,7 +24,7 @@ use capture::xdp::{Bump, monotonic_ns};
 use control::config::Config;
 use control::config::run::Fail;
 use engine::detect::compile::Ruleset;
-use engine::record::RulesRead;
+use engine::detect::state::datasets::Dataset;
 use engine::types::{Counter, Timestamp};
 use engine::worker::{self, HostTable, Output, Shared, Worker};
 use rtrb::RingBuffer;
@@ -51,6 +54,10 @@ pub fn run(plan: &Plan<'_>, lane: usize, supervisor: UnixStream) -> Outcome {
         "lane": lane.name(), "rules": loaded.stats.loaded, "refused": loaded.stats.refused,
         "seconds": seconds, "workers": plane.mail.len(), "capture": plane.capture, "confined": plane.confined,
     })));
+    let wrong = complaints(&loaded);
+    if !wrong.is_empty() {
+        plane.say(&Say::Alarm(format!("{} rules were refused, the others run\n{wrong}", loaded.stats.refused)));
+    }
     drop(loaded);
     plane.serve(plan.args, supervisor)
 }
@@ -82,6 +89,8 @@ struct Plane {
     confined: String,
     /// That the workers run; held here too, so that it is not on a worker's time that it is freed.
     ruleset: Arc<Ruleset>,
+    /// Sets that its rules look up and change.
+    datasets: Vec<Arc<Dataset>>,
     /// Its number.
     number: u64,
     /// Frames that workers did not take of each other, as last told.
@@ -90,20 +99,12 @@ struct Plane {
     inline: bool,
 }
 
-/// What the writer looks at.
-struct Writing {
-    stop: AtomicBool,
-    rules: Mutex<RulesRead>,
-    /// Why the log is not written any more.
-    failed: Mutex<Option<String>>,
-}
-
 impl Plane {
     fn start(plan: &Plan<'_>, lane: &Lane, loaded: &Loaded, to: UnixStream) -> Result<Plane, Failure> {
-        let outputs = Outputs::live(plan.log_dir, &plan.config)?;
+        let outputs = Outputs::live(plan.log_dir, &plan.config, lane.ports())?;
         let opened = devices::open(plan, lane)?;
         let confined = match plan.config.run.confine {
-            true => super::confined::confine(plan)?,
+            true => confined::confine(plan, loaded)?,
             false => "not confined".into(),
         };
         let seed = seed();
@@ -143,7 +144,9 @@ impl Plane {
             });
         }
         let every = plan.config.run.stats;
-        let writer = Writer { outputs, inboxes, mail: mail.clone(), writing: writing.clone(), every }.spawn()?;
+        let writer =
+            Writer { outputs, inboxes, mail: mail.clone(), bump: opened.bump.clone(), writing: writing.clone(), every }
+                .spawn()?;
         let hands = hands.into_iter().enumerate();
         let workers = hands.map(|(n, h)| thread(&format!("worker {n}"), move || h.work())).collect::<Result<_, _>>()?;
         if let Some(bump) = &opened.bump {
@@ -160,6 +163,7 @@ impl Plane {
             capture: opened.capture,
             confined,
             ruleset: loaded.ruleset.clone(),
+            datasets: loaded.datasets.clone(),
             number: 0,
             untaken: 0,
             stall: plan.config.run.stall,
@@ -275,6 +279,10 @@ impl Plane {
 
     /// Has every worker run the new ruleset.
     fn adopt(&mut self, loaded: Loaded) -> Result<Value, String> {
+        for set in loaded.datasets.iter().filter(|s| s.is_changed_by_rules()) {
+            let before = self.datasets.iter().find(|b| b.name == set.name);
+            before.into_iter().for_each(|b| set.take_over(b));
+        }
         self.number += 1;
         for m in &self.mail {
             m.send_rules(self.number, loaded.ruleset.clone());
@@ -287,6 +295,7 @@ impl Plane {
             std::thread::sleep(Duration::from_millis(1));
         }
         self.ruleset = loaded.ruleset.clone();
+        self.datasets = loaded.datasets.clone();
         if let Some(bump) = &self.bump {
             // What the old rules had the kernel do is void.
             bump.new_epoch();
@@ -333,6 +342,7 @@ impl Plane {
         for w in self.workers.drain(..) {
             let _ = w.join();
         }
+        lists::save(&self.datasets);
         self.writing.stop.store(true, Ordering::Release);
         if let Some(Ok(Err(Failure(why)))) = self.writer.take().map(JoinHandle::join) {
             self.say(&Say::Alarm(format!("the log is incomplete: {why}")));
@@ -350,11 +360,14 @@ enum Event {
     Gone,
 }
 
-fn thread<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> std::io::Result<JoinHandle<T>> {
+pub fn thread<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> std::io::Result<JoinHandle<T>> {
     std::thread::Builder::new().name(name.into()).spawn(work)
 }
 
-fn sum(shown: &[Shown]) -> Option<Tally> {
+pub fn sum(shown: &[Shown]) -> Option<Tally> {
     let (first, rest) = shown.split_first()?;
     let mut all = first.tally.clone();
     rest.iter().for_each(|s| all.add(&s.tally));
@@ -365,71 +378,4 @@ fn sum(shown: &[Shown]) -> Option<Tally> {
 fn seed() -> [u64; 2] {
     use std::hash::{BuildHasher, RandomState};
     [RandomState::new().hash_one(0u8), RandomState::new().hash_one(1u8)]
-}
-
-/// Records of a worker, and the way back for emptied buffers.
-type Inbox = (rtrb::Consumer<Vec<u8>>, rtrb::Producer<Vec<u8>>);
-
-/// The thread that writes the log.
-struct Writer {
-    outputs: Outputs,
-    inboxes: Vec<Inbox>,
-    mail: Vec<Arc<Mailbox>>,
-    writing: Arc<Writing>,
-    every: Duration,
-}
-
-/// How long a record may wait in the writer's buffers.
-const FLUSH: Duration = Duration::from_millis(200);
-
-impl Writer {
-    fn spawn(self) -> std::io::Result<JoinHandle<Result<(), Failure>>> {
-        let writing = self.writing.clone();
-        thread("log", move || {
-            let done = self.write();
-            if let Err(Failure(why)) = &done {
-                *writing.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.clone());
-            }
-            done
-        })
-    }
-
-    fn write(mut self) -> Result<(), Failure> {
-        let (mut flushed, mut counted) = (Instant::now(), Instant::now());
-        let mut dirty = false;
-        loop {
-            // Asked first: what came before it was set is written yet.
-            let stop = self.writing.stop.load(Ordering::Acquire);
-            let mut idle = true;
-            for (records, spare) in &mut self.inboxes {
-                while let Ok(bytes) = records.pop() {
-                    self.outputs.records(&bytes)?;
-                    (idle, dirty) = (false, true);
-                    let _ = spare.push(bytes);
-                }
-            }
-            if !self.every.is_zero() && counted.elapsed() >= self.every || stop && idle {
-                self.stats()?;
-                (counted, dirty) = (Instant::now(), true);
-            }
-            if dirty && (flushed.elapsed() >= FLUSH || stop && idle) {
-                self.outputs.finish()?;
-                (flushed, dirty) = (Instant::now(), false);
-            }
-            if idle {
-                if stop {
-                    return Ok(());
-                }
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        }
-    }
-
-    fn stats(&mut self) -> Result<(), Failure> {
-        let shown: Vec<Shown> = self.mail.iter().filter_map(|m| m.shown(Duration::from_millis(50))).collect();
-        let Some(mut tally) = sum(&shown) else { return Ok(()) };
-        tally.now = capture::wall();
-        let rules = *self.writing.rules.lock().unwrap_or_else(PoisonError::into_inner);
-        self.outputs.stats(&tally, &rules)
-    }
 }

@@ -49,7 +49,7 @@ impl Path {
             number: None,
             order: self.number,
             flow_id: Some(core.flow_id),
-            input: self.config.input,
+            input: core.first_port.0.into(),
             ..Head::new(kind, ts, 0)
         };
         if self.config.records.flow {

@@ -39,7 +39,7 @@ impl Path {
             number: subject.source.numbered().then_some(subject.packet.number),
             order: self.number,
             flow_id: flow.map(|f| f.core.flow_id),
-            input: self.config.input,
+            input: subject.packet.port.0.into(),
             event,
             ..Head::new(kind, subject.packet.ts, subject.packet.number)
         }

@@ -1,0 +1,109 @@
+//! The thread of a data plane that writes its log.
+
+use super::plane::{sum, thread};
+use super::worker::{Mailbox, Shown};
+use crate::console::Failure;
+use crate::outputs::Outputs;
+use capture::xdp::Bump;
+use capture::xdp::layout::Count;
+use engine::record::RulesRead;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// What the writer looks at.
+pub struct Writing {
+    pub stop: AtomicBool,
+    pub rules: Mutex<RulesRead>,
+    /// Why the log is not written any more.
+    pub failed: Mutex<Option<String>>,
+}
+
+/// Records of a worker, and the way back for emptied buffers.
+pub type Inbox = (rtrb::Consumer<Vec<u8>>, rtrb::Producer<Vec<u8>>);
+
+/// The thread that writes the log.
+pub struct Writer {
+    pub outputs: Outputs,
+    pub inboxes: Vec<Inbox>,
+    pub mail: Vec<Arc<Mailbox>>,
+    pub bump: Option<Arc<Bump>>,
+    pub writing: Arc<Writing>,
+    pub every: Duration,
+}
+
+/// How long a record may wait in the writer's buffers.
+const FLUSH: Duration = Duration::from_millis(200);
+
+impl Writer {
+    pub fn spawn(self) -> std::io::Result<JoinHandle<Result<(), Failure>>> {
+        let writing = self.writing.clone();
+        thread("log", move || {
+            let done = self.write();
+            if let Err(Failure(why)) = &done {
+                *writing.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.clone());
+            }
+            done
+        })
+    }
+
+    fn write(mut self) -> Result<(), Failure> {
+        let (mut flushed, mut counted) = (Instant::now(), Instant::now());
+        let mut dirty = false;
+        loop {
+            // Asked first: what came before it was set is written yet.
+            let stop = self.writing.stop.load(Ordering::Acquire);
+            let mut idle = true;
+            for (records, spare) in &mut self.inboxes {
+                while let Ok(bytes) = records.pop() {
+                    self.outputs.records(&bytes)?;
+                    (idle, dirty) = (false, true);
+                    let _ = spare.push(bytes);
+                }
+            }
+            if !self.every.is_zero() && counted.elapsed() >= self.every || stop && idle {
+                self.stats()?;
+                (counted, dirty) = (Instant::now(), true);
+            }
+            if dirty && (flushed.elapsed() >= FLUSH || stop && idle) {
+                self.outputs.finish()?;
+                (flushed, dirty) = (Instant::now(), false);
+            }
+            if idle {
+                if stop {
+                    return Ok(());
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+
+    fn stats(&mut self) -> Result<(), Failure> {
+        let shown: Vec<Shown> = self.mail.iter().filter_map(|m| m.shown(Duration::from_millis(50))).collect();
+        let Some(mut tally) = sum(&shown) else { return Ok(()) };
+        tally.now = capture::wall();
+        let rules = *self.writing.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        let capture = self.capture(&shown);
+        self.outputs.stats(&tally, &rules, capture)
+    }
+
+    /// What came of frames outside of the engine, under the names that statistics have for them.
+    fn capture(&self, shown: &[Shown]) -> Vec<(String, u64)> {
+        let of = |f: fn(&Shown) -> u64| shown.iter().map(f).sum::<u64>();
+        let kernel = self.bump.as_ref().map_or(Vec::new(), |b| vec![b.counts(0), b.counts(1)]);
+        let counted = |c: &Count| kernel.iter().filter_map(|port| port.get(*c as usize)).sum::<u64>();
+        let mut all = vec![
+            ("capture.kernel_packets".into(), of(|s| s.traffic.received + s.traffic.lost)),
+            ("capture.kernel_drops".into(), of(|s| s.traffic.lost)),
+            ("capture.forwarded".into(), of(|s| s.traffic.forwarded)),
+            ("capture.unsent".into(), of(|s| s.traffic.unsent)),
+            ("capture.stale".into(), of(|s| s.traffic.stale)),
+            ("capture.stalls".into(), of(|s| s.stalls)),
+        ];
+        if !kernel.is_empty() {
+            all.extend(Count::ALL.iter().map(|c| (format!("capture.program.{}", c.name()), counted(c))));
+        }
+        all
+    }
+}
