@@ -384,3 +384,25 @@ fn what_rules_learned_outlives_a_reload_and_the_run() {
     assert_eq!(std::fs::read_to_string(data.join("seen")).unwrap(), "L2JpZw==\nL2V4cGxvaXQ=\n");
     std::fs::remove_dir_all(&data).unwrap();
 }
+
+#[test]
+fn a_reload_takes_the_configuration_too() {
+    let Some(bed) = bed("a_reload_takes_the_configuration_too") else { return };
+    let file = std::env::temp_dir().join(format!("stopgap-live-{}.yaml", std::process::id()));
+    std::fs::write(&file, "run:\n  fail: open\n").unwrap();
+    let live = Live::start(&bed, "configured", &["-c", file.to_str().unwrap()]);
+    let _web = Web::start(&bed, &live.dir);
+    assert_eq!(get(&bed, "exploit", &[]), None);
+    std::fs::write(&file, "run:\n  fail: closed\n  trusted: [10.77.0.1/32]\n").unwrap();
+    assert_eq!(live.ctl(&["reload"]).0, Some(0));
+    assert_eq!(get(&bed, "exploit", &[]).as_deref(), Some(&b"the secret"[..]));
+    let (_, status) = live.ctl(&["status", "--json"]);
+    assert!(status.contains("\"fail\":\"closed\""), "{status}");
+    std::fs::write(&file, "run:\n  fail: closed\n  trusted: [10.77.0.1/33]\n").unwrap();
+    let (code, said) = live.ctl(&["reload"]);
+    assert!(code == Some(1) && said.contains(":3:"), "{said}");
+    std::fs::write(&file, "run:\n  fail: closed\n").unwrap();
+    assert_eq!(live.ctl(&["reload"]).0, Some(0));
+    assert_eq!(get(&bed, "exploit", &[]), None);
+    std::fs::remove_file(&file).unwrap();
+}

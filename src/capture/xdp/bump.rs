@@ -193,14 +193,19 @@ impl Bump {
     }
 
     fn terms(&self, t: &Terms) {
-        let number = |p: Policy| u32::from(p == Policy::Closed);
         let s = self.rules();
         s.stale_ns.store(t.stale.as_nanos() as u64, Ordering::Relaxed);
         s.ring_limit.store(t.ring_limit, Ordering::Relaxed);
-        s.fail.store(number(t.fail), Ordering::Relaxed);
-        s.unready.store(number(t.unready), Ordering::Relaxed);
+        self.policies(t.fail, t.unready);
         s.to_stack.store(t.to_stack.into(), Ordering::Relaxed);
         s.ready.store(0, Ordering::Release);
+    }
+
+    /// What becomes of frames while the engine does not answer, and before it first does.
+    pub fn policies(&self, fail: Policy, unready: Policy) {
+        let number = |p: Policy| u32::from(p == Policy::Closed);
+        self.rules().fail.store(number(fail), Ordering::Relaxed);
+        self.rules().unready.store(number(unready), Ordering::Relaxed);
     }
 
     pub fn ports(&self) -> &[Port; 2] {

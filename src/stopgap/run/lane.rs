@@ -8,7 +8,7 @@ use ::control::config::run::{Fail, LinkAction, Run, XdpWish};
 use capture::l2::{Action, Class};
 use capture::ports;
 use capture::xdp::layout::Count;
-use capture::xdp::{Bump, Kept, Policy, Terms};
+use capture::xdp::{Bump, BumpError, Kept, Policy, Terms};
 use serde_json::{Value, json};
 use std::io::BufReader;
 use std::os::fd::OwnedFd;
@@ -68,6 +68,11 @@ impl LaneState {
         };
         state.opened = state.opened_now();
         Ok(state)
+    }
+
+    /// Has the program do as another configuration says.
+    pub fn settle(&mut self, run: &Run) -> Result<(), BumpError> {
+        self.bump.as_mut().map_or(Ok(()), |b| settle(b, run))
     }
 
     /// Frames that the kernel forwarded uninspected, so far.
@@ -146,7 +151,6 @@ fn bump(a: &str, b: &str, run: &Run) -> Result<Bump, Failure> {
         Ok::<_, Failure>(prepared.facts.port())
     };
     let ports = [ready(a)?, ready(b)?];
-    let policy = |f: Fail| if f == Fail::Open { Policy::Open } else { Policy::Closed };
     let terms = Terms {
         stale: run.stale,
         ring_limit: run.ring / 4 * 3,
@@ -156,6 +160,25 @@ fn bump(a: &str, b: &str, run: &Run) -> Result<Bump, Failure> {
     };
     let native = run.xdp == XdpWish::Native;
     let (mut bump, kept) = Bump::put_on(ports, native, &terms)?;
+    settle(&mut bump, run)?;
+    let how = match kept {
+        Kept::Fresh => "program attached",
+        Kept::TakenOver => "program taken over",
+    };
+    note(&format!("{a}:{b}: {how}, {} until the rules have loaded", word(run.until_ready)));
+    Ok(bump)
+}
+
+const fn policy(f: Fail) -> Policy {
+    match f {
+        Fail::Open => Policy::Open,
+        Fail::Closed => Policy::Closed,
+    }
+}
+
+/// Tells the program what the configuration says of frames that do not reach the engine.
+fn settle(bump: &mut Bump, run: &Run) -> Result<(), BumpError> {
+    bump.policies(policy(run.fail), policy(run.until_ready));
     bump.trust(&run.trusted)?;
     for (class, action) in Class::ALL.iter().skip(1).zip(run.link) {
         let action = match action {
@@ -165,12 +188,7 @@ fn bump(a: &str, b: &str, run: &Run) -> Result<Bump, Failure> {
         };
         bump.link_policy(*class, action)?;
     }
-    let how = match kept {
-        Kept::Fresh => "program attached",
-        Kept::TakenOver => "program taken over",
-    };
-    note(&format!("{a}:{b}: {how}, {} until the rules have loaded", word(run.until_ready)));
-    Ok(bump)
+    Ok(())
 }
 
 pub fn word(f: Fail) -> &'static str {

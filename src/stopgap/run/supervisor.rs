@@ -9,6 +9,7 @@ use super::messages::{self, Answer, Ask, Request, Say};
 use super::plan::Plan;
 use super::{control, ctl};
 use crate::console::{DONE, Failure, Outcome, note, warning};
+use ::control::config::run::Run;
 use ::control::service::{Service, State};
 use capture::links::LinkFollower;
 use capture::xdp::{Bump, monotonic_ns};
@@ -39,6 +40,8 @@ struct Job {
 
 struct Supervisor<'a> {
     plan: &'a Plan<'a>,
+    /// As the latest reload has it.
+    run: Run,
     lanes: Vec<LaneState>,
     jobs: Vec<Job>,
     next_id: u64,
@@ -60,6 +63,7 @@ pub fn run(plan: &Plan<'_>) -> Outcome {
     let links = links(&lanes, plan)?;
     let mut s = Supervisor {
         plan,
+        run: plan.config.run.clone(),
         lanes,
         jobs: Vec::new(),
         next_id: 0,
@@ -120,7 +124,7 @@ impl Supervisor<'_> {
     }
 
     fn tick(&mut self, slept: bool) {
-        let stall = self.plan.config.run.stall;
+        let stall = self.run.stall;
         for i in 0..self.lanes.len() {
             let lane = &mut self.lanes[i];
             let name = lane.lane.name();
@@ -269,7 +273,7 @@ impl Supervisor<'_> {
         }
     }
 
-    fn reloaded(&self, answers: &[(String, Answer)]) -> Answer {
+    fn reloaded(&mut self, answers: &[(String, Answer)]) -> Answer {
         let failed: Vec<String> = answers
             .iter()
             .filter_map(|(name, a)| match a {
@@ -280,6 +284,10 @@ impl Supervisor<'_> {
         if !failed.is_empty() {
             return Answer::Failed(failed.join("\n"));
         }
+        // The data planes have read it too: it holds.
+        if let Err(Failure(why)) = self.settle_lanes() {
+            return Answer::Failed(format!("the rules run, but not the rest of the configuration: {why}"));
+        }
         let lanes: serde_json::Map<String, Value> = answers
             .iter()
             .filter_map(|(name, a)| match a {
@@ -289,6 +297,14 @@ impl Supervisor<'_> {
             .collect();
         let rules = lanes.values().filter_map(|v| v.get("rules")).filter_map(Value::as_u64).max().unwrap_or_default();
         Answer::Done(json!({ "said": format!("{rules} rules run on every worker"), "lanes": lanes }))
+    }
+
+    fn settle_lanes(&mut self) -> Result<(), Failure> {
+        self.run = super::plan::read(self.plan.args)?.run;
+        for lane in &mut self.lanes {
+            lane.settle(&self.run)?;
+        }
+        Ok(())
     }
 
     fn stats(&self, answers: &[(String, Answer)]) -> Answer {
@@ -324,7 +340,7 @@ impl Supervisor<'_> {
                 "confined": of("confined"),
                 "rules": of("rules"),
                 "restarts": l.lives.saturating_sub(1),
-                "fail": word(self.plan.config.run.fail),
+                "fail": word(self.run.fail),
                 "bypass": l.bump.as_ref().is_some_and(Bump::bypassed),
                 "uninspected": l.opened_now(),
             })
@@ -396,7 +412,7 @@ impl Supervisor<'_> {
                 let _ = life.child.wait();
             }
             let Some(bump) = &lane.bump else { continue };
-            let (name, fail) = (lane.lane.name(), word(self.plan.config.run.fail));
+            let (name, fail) = (lane.lane.name(), word(self.run.fail));
             if self.plan.args.detach {
                 for port in bump.ports() {
                     Bump::take_off(port)?;
