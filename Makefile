@@ -3,7 +3,7 @@
 CARGO ?= cargo
 RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 
-.PHONY: run test build setup lint fuzz bench parity docs
+.PHONY: run test build setup lint fuzz bench bench-inline parity docs
 
 run: setup build ## a real attack among real requests, captured here and replayed inline
 	$(CARGO) build -q --release -p stopgap-tests --bin dialogue
@@ -31,6 +31,12 @@ bench: build ## speed, memory and load time beside the promises of bench/SPEC.md
 	$(RELEASE)/stopgap-bench mix out/mix.pcap
 	$(RELEASE)/stopgap-bench load -S $(STOPGAP_DATA)/rules/etopen-2024-04/*.rules
 	$(RELEASE)/stopgap-bench throughput --mix out/mix.pcap -S $(STOPGAP_DATA)/rules/etopen-2024-04/*.rules
+
+bench-inline: build ## live between two ports beside the `suricata` of PATH and a bridge; root, and nothing else running
+	$(CARGO) build --release -p stopgap-bench
+	mkdir -p out
+	$(RELEASE)/stopgap-bench mix out/mix.pcap
+	$(RELEASE)/stopgap-bench inline --mix out/mix.pcap -S $(STOPGAP_DATA)/rules/etopen-2024-04/*.rules --json out/inline.json
 
 parity: build ## parity of alerts, then of inline verdicts, over the captures of STOPGAP_DATA
 	$(CARGO) run -q --release -p stopgap-tests --bin parity

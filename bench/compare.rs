@@ -143,11 +143,7 @@ impl<'a> Bench<'a> {
         }
         std::fs::write(&rules, text).map_err(failed)?;
         std::fs::write(&no_rules, "").map_err(failed)?;
-        let listed = Command::new(&args.suricata).arg("--list-app-layer-protos").stderr(Stdio::null()).output();
-        let listed = listed.map_err(|e| format!("{}: {e}", args.suricata.display()))?.stdout;
-        let protocol = |l: &&str| !l.is_empty() && !l.starts_with('=') && !OURS.contains(l);
-        let others =
-            String::from_utf8_lossy(&listed).lines().map(str::trim).filter(protocol).map(String::from).collect();
+        let others = others(&args.suricata)?;
         Ok(Bench { args, work, one, rules, no_rules, packets: count(&args.mix)?, others })
     }
 
@@ -325,6 +321,14 @@ impl<'a> Bench<'a> {
     fn beside_rules(&self, name: &str) -> Option<PathBuf> {
         self.args.rules.first()?.parent().map(|d| d.join(name)).filter(|p| p.is_file())
     }
+}
+
+/// Protocols that this Suricata parses and stopgap does not.
+pub fn others(suricata: &Path) -> Result<Vec<String>, String> {
+    let listed = Command::new(suricata).arg("--list-app-layer-protos").stderr(Stdio::null()).output();
+    let listed = listed.map_err(|e| format!("{}: {e}", suricata.display()))?.stdout;
+    let protocol = |l: &&str| !l.is_empty() && !l.starts_with('=') && !OURS.contains(l);
+    Ok(String::from_utf8_lossy(&listed).lines().map(str::trim).filter(protocol).map(String::from).collect())
 }
 
 /// Next to nothing: Suricata does not start on a capture without any packet.

@@ -6,6 +6,7 @@
 
 mod clock;
 mod compare;
+mod inline;
 mod literals;
 mod load;
 mod mix;
@@ -47,6 +48,8 @@ enum Command {
     Matchers,
     /// The same capture and rules through stopgap and Suricata: CPU time net of start-up, and their alerts.
     Compare(compare::Args),
+    /// Live between two ports beside Suricata on AF_PACKET and a bridge: rates, processor time, latency.
+    Inline(inline::Args),
 }
 
 /// The folder of shared data, or why there is none.
@@ -61,6 +64,7 @@ fn run(command: &Command) -> Result<Table, String> {
         Command::Load(args) => load::run(args),
         Command::Matchers => literals::run(&data()?),
         Command::Compare(args) => compare::run(args),
+        Command::Inline(args) => inline::run(args),
     }
 }
 

@@ -15,6 +15,9 @@ pub const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 /// The program's ports, client's side first.
 pub const PORTS: [&str; 2] = ["port0", "port1"];
 
+/// The interfaces of client and server.
+pub const ENDS: [&str; 2] = ["end0", "end1"];
+
 /// Which namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum At {

@@ -1,0 +1,188 @@
+//! What is done over a program that stands between the two ends, and what of it is measured.
+
+use super::frames::Frames;
+use super::stand::{BYPASS_PORT, Program, Standing};
+use super::wire::{Sent, Wire, busy};
+use super::{Args, Values};
+use harness::netns::{At, Bed, SERVER};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+pub struct Cx<'a> {
+    pub args: &'a Args,
+    pub bed: &'a Bed,
+    pub standing: &'a Standing,
+    pub frames: Option<&'a mut Frames>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Better {
+    More,
+    Neither,
+}
+
+pub struct Key {
+    pub name: &'static str,
+    pub better: Better,
+}
+
+const fn more(name: &'static str) -> Key {
+    Key { name, better: Better::More }
+}
+
+const fn shown(name: &'static str) -> Key {
+    Key { name, better: Better::Neither }
+}
+
+pub type Found = Result<Vec<(&'static str, f64)>, String>;
+
+pub struct Scene {
+    pub name: &'static str,
+    pub keys: &'static [Key],
+    pub play: fn(&mut Cx<'_>) -> Found,
+}
+
+pub const SCENES: [Scene; 3] = [
+    Scene { name: "bulk TCP", keys: &[more(MBIT), more(PER_CPU_MB), more(PER_OWN_MB)], play: bulk },
+    Scene { name: "bulk TCP, bypassed", keys: &[more(MBIT), more(PER_CPU_MB), more(PER_OWN_MB)], play: bulk_bypassed },
+    Scene {
+        name: "mix",
+        keys: &[more(PER_CPU), more(PER_OWN), shown(BUSY), shown(SHARE), more(LOSSLESS), more(SATURATED)],
+        play: mix,
+    },
+];
+
+const MBIT: &str = "Mbit/s";
+/// Megabytes for each second of processor time: the machine's beyond the bridge's, and the program's own.
+const PER_CPU_MB: &str = "MB/CPU s";
+const PER_OWN_MB: &str = "MB/own CPU s";
+/// The same in frames.
+const PER_CPU: &str = "frames/CPU s";
+const PER_OWN: &str = "frames/own CPU s";
+/// The machine's busy time, in processors.
+const BUSY: &str = "busy CPUs";
+const LOSSLESS: &str = "lossless/s";
+const SATURATED: &str = "saturated/s";
+/// Of what was sent slowly; the rest was dropped by decision.
+const SHARE: &str = "arrived %";
+/// Not shown: busy seconds of the machine for each frame or megabyte.
+const COST: &str = "cost";
+
+impl Scene {
+    /// Work for each second of processor time, beyond what the same work cost over the bridge in the same round.
+    pub fn less_the_bridge(&self, n: usize, values: &mut Values) {
+        let Some(key) = self.keys.iter().map(|k| k.name).find(|k| [PER_CPU, PER_CPU_MB].contains(k)) else { return };
+        let Some(cost) = values.get(&(n, COST)).cloned() else { return };
+        let Some(bridge) = cost.get(&Program::Bridge) else { return };
+        for program in [Program::Suricata, Program::Stopgap] {
+            let Some(cost) = cost.get(&program) else { continue };
+            let each = cost.iter().zip(bridge).map(|(c, base)| 1.0 / (c - base).max(1e-9));
+            values.entry((n, key)).or_default().insert(program, each.collect());
+        }
+    }
+}
+
+fn bulk(cx: &mut Cx<'_>) -> Found {
+    iperf(cx, 5201)
+}
+
+fn bulk_bypassed(cx: &mut Cx<'_>) -> Found {
+    iperf(cx, BYPASS_PORT)
+}
+
+/// A child that is ended when dropped.
+struct Ending(Child);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Whether a tool is there.
+fn tool(name: &str) -> Result<(), String> {
+    let found = Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    found.map(drop).map_err(|_| format!("no {name} here"))
+}
+
+fn iperf(cx: &mut Cx<'_>, port: u16) -> Found {
+    tool("iperf3")?;
+    let (port, seconds, server) = (port.to_string(), cx.args.seconds.to_string(), SERVER.to_string());
+    let _server = Ending(cx.bed.spawn(At::Server, "iperf3", &["-s", "-1", "-p", &port]));
+    std::thread::sleep(Duration::from_millis(300));
+    let clocks = Clocks::start(cx);
+    let out = cx.bed.run(At::Client, "timeout", &["30", "iperf3", "-c", &server, "-p", &port, "-t", &seconds, "-J"]);
+    let (busy, own) = clocks.stop(cx);
+    let v: serde_json::Value = serde_json::from_slice(&out.stdout).map_err(|e| format!("iperf3: {e}"))?;
+    let sum = &v["end"]["sum_received"];
+    let (Some(rate), Some(bytes)) = (sum["bits_per_second"].as_f64(), sum["bytes"].as_f64()) else {
+        return Err(format!("iperf3: {}", v["error"]));
+    };
+    let megabytes = bytes / 1e6;
+    let mut found = vec![(MBIT, rate / 1e6), (COST, busy / megabytes)];
+    if own > 0.0 {
+        found.push((PER_OWN_MB, megabytes / own));
+    }
+    Ok(found)
+}
+
+/// Processor time of the machine and of the program while something goes on.
+struct Clocks {
+    busy: f64,
+    own: f64,
+}
+
+impl Clocks {
+    fn start(cx: &Cx<'_>) -> Clocks {
+        Clocks { busy: busy(), own: cx.standing.used() }
+    }
+
+    fn stop(&self, cx: &Cx<'_>) -> (f64, f64) {
+        (busy() - self.busy, cx.standing.used() - self.own)
+    }
+}
+
+/// Rates that are tried in search of the highest without loss: each so many times the one before.
+const STEP: f64 = 1.25;
+/// Of what arrives when sent slowly, so much may be missing for a rate to count as lossless.
+const LOSS_MAX: f64 = 0.001;
+/// As many steps in a row that lose end the search.
+const FAILURES: usize = 2;
+
+/// The mix at a rate that everybody carries, for the processor time; then faster and faster; then as fast as it goes.
+fn mix(cx: &mut Cx<'_>) -> Found {
+    let (rate, standing) = (cx.args.rate, cx.standing);
+    let wire = Wire::new(cx.bed)?;
+    let Some(frames) = cx.frames.as_deref_mut() else { return Err("no --mix".into()) };
+    let clocks = Clocks { busy: busy(), own: standing.used() };
+    let mut pass = |rate: Option<f64>| -> Result<Sent, String> {
+        frames.renew();
+        wire.send(frames, rate)
+    };
+    let slow = pass(Some(rate))?;
+    let (busy, own) = (busy() - clocks.busy, standing.used() - clocks.own);
+    let n = slow.frames as f64;
+    let mut found = vec![(COST, busy / n), (BUSY, busy / slow.seconds), (SHARE, 100.0 * slow.share())];
+    if own > 0.0 {
+        found.push((PER_OWN, n / own));
+    }
+    let (mut lossless, mut failures, mut next) = (0.0f64, 0, rate * STEP);
+    while failures < FAILURES {
+        let sent = pass(Some(next))?;
+        if sent.share() >= slow.share() * (1.0 - LOSS_MAX) {
+            lossless = lossless.max(sent.rate());
+            failures = 0;
+        } else {
+            failures += 1;
+        }
+        if sent.rate() < next * 0.9 {
+            // The sender is what cannot.
+            break;
+        }
+        next *= STEP;
+    }
+    found.push((LOSSLESS, lossless));
+    found.push((SATURATED, pass(None)?.arrival_rate()));
+    Ok(found)
+}
