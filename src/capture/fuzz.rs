@@ -31,6 +31,28 @@ pub fn fuzz_netlink(data: &[u8]) {
     super::links::about_any(data, |ifindex| ifindex == 1);
 }
 
+/// Puts a frame right that the kernel gave with an offload header and perhaps a tag beside it; what is at its front says
+/// which. It stays where it ends, and what is in front of it stays as it was.
+pub fn fuzz_mend(data: &[u8]) {
+    const FRONT: usize = 16;
+    let Some(([tagged, front, a, b, c, d], rest)) = data.split_first_chunk() else { return };
+    let at = usize::from(*front) % 32;
+    let tag = (tagged & 1 != 0).then(|| [u16::from_le_bytes([*a, *b]), u16::from_le_bytes([*c, *d])]);
+    let mut room = [&[0xee; FRONT][..], rest].concat();
+    let Some(len) = room.len().checked_sub(FRONT + at) else { return };
+    let Some((begin, long, joined)) = super::packet::mend(&mut room, FRONT + at, len, tag) else { return };
+    assert_eq!(begin + long, FRONT + at + len);
+    if at >= 14 {
+        assert_eq!(room[..FRONT], [0xee; FRONT]);
+    }
+    if let Some(joined) = joined {
+        let whole = room[begin..].to_vec();
+        assert!(joined.fits(&whole, &whole));
+        let _ = joined.ready(&mut room[begin..]);
+        assert_eq!(room.len(), begin + long);
+    }
+}
+
 /// Frames, a sum over them, and whether the end was clean; at most 100,000 frames.
 fn read(reader: Option<Reader>, max: usize) -> Option<(usize, u64, bool)> {
     let mut reader = reader?;

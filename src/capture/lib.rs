@@ -17,6 +17,7 @@ mod named;
 mod netlink;
 mod ng;
 mod open;
+pub mod packet;
 pub mod ports;
 mod reader;
 mod sys;

@@ -30,21 +30,26 @@ impl Live {
 
     /// The same with these rules.
     pub fn with(bed: &Bed, test: &str, rules: &str, more: &[&str]) -> Live {
+        Live::on(&["--inline", &PORTS.join(":")], bed, test, rules, more)
+    }
+
+    /// The same on other traffic than the wire's.
+    pub fn on(lanes: &[&str], bed: &Bed, test: &str, rules: &str, more: &[&str]) -> Live {
         let program = program().expect("the program is built before the tests run");
-        Live::ruled(&program, bed, test, rules, more)
+        Live::ruled(&program, lanes, bed, test, rules, more)
     }
 
     /// The same of a program that is named. It runs with [`RULES`], which lie in its folder as `x.rules`.
     pub fn of(program: &Path, bed: &Bed, test: &str, more: &[&str]) -> Live {
-        Live::ruled(program, bed, test, RULES, more)
+        Live::ruled(program, &["--inline", &PORTS.join(":")], bed, test, RULES, more)
     }
 
-    fn ruled(program: &Path, bed: &Bed, test: &str, rules: &str, more: &[&str]) -> Live {
+    fn ruled(program: &Path, lanes: &[&str], bed: &Bed, test: &str, rules: &str, more: &[&str]) -> Live {
         let dir = bed.dir().join(test);
         std::fs::create_dir_all(&dir).unwrap();
         std::fs::write(dir.join("x.rules"), rules).unwrap();
         let mut c = bed.command(At::Middle, program.to_str().unwrap());
-        c.arg("run").args(["--inline", &PORTS.join(":"), "-S"]).arg(dir.join("x.rules")).arg("-l").arg(&dir);
+        c.arg("run").args(lanes).arg("-S").arg(dir.join("x.rules")).arg("-l").arg(&dir);
         c.arg("--control").arg(dir.join("sock")).args(more);
         let mut child = c.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let err = BufReader::new(child.stderr.take().unwrap());

@@ -36,6 +36,7 @@ const ODD: &str = "src/engine/decode/odd_tests.rs";
 const HTTP_LOG: &str = "src/engine/proto/http/log.rs";
 const TLS: &str = "src/engine/proto/tls/tests.rs";
 
+const NO_ROOM: &str = "what_another_worker_has_no_room_for_stays_to_be_settled";
 const SHAPE: &str = "no_more_queues_and_workers_than_the_tables_hold";
 
 const ROWS: &[Row] = &[
@@ -49,11 +50,9 @@ const ROWS: &[Row] = &[
     ("src/capture/ng.rs", "INTERFACES_MAX", Here(too_many_interfaces)),
     ("src/capture/open.rs", "XZ_MEMORY_MAX", By("src/capture/tests.rs", "an_xz_window_too_large_is_refused")),
     ("src/capture/open.rs", "ZSTD_WINDOW_MAX", By("src/capture/tests.rs", "a_zstd_window_too_large_is_refused")),
-    (
-        "src/capture/xdp/device.rs",
-        "HANDED_MAX",
-        By("src/capture/xdp/device.rs", "what_another_worker_has_no_room_for_stays_to_be_settled"),
-    ),
+    ("src/capture/packet/device.rs", "HANDED_MAX", By("src/capture/packet/device.rs", NO_ROOM)),
+    ("src/capture/packet/device.rs", "HANDED_LARGE_MAX", By("src/capture/packet/device.rs", NO_ROOM)),
+    ("src/capture/xdp/device.rs", "HANDED_MAX", By("src/capture/xdp/device.rs", NO_ROOM)),
     ("src/capture/xdp/layout.rs", "FLOWS_MAX", By("src/capture/xdp/bump.rs", "the_least_recent_flows_make_room")),
     (
         "src/capture/xdp/layout.rs",

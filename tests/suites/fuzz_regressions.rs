@@ -16,6 +16,7 @@ const TARGETS: &[Target] = &[
     ("http", engine::proto::http::fuzz::fuzz_target),
     ("inflate", engine::applayer::inflate::fuzz::fuzz_target),
     ("inspect", harness::fuzz::inspect),
+    ("mend", capture::fuzz::fuzz_mend),
     ("netlink", capture::fuzz::fuzz_netlink),
     ("pcap", capture::fuzz::fuzz_target),
     ("record", engine::record::fuzz::fuzz_target),

@@ -12,7 +12,8 @@ pub struct Wishes {
     /// GRO off: frames come through the stack (AF_PACKET), where they would be joined before we see them. With XDP in a
     /// virtual port's driver it must stay on, or nothing is delivered.
     pub gro_off: bool,
-    /// The port says nothing of its own: IPv6 off on it, so that it neither gives itself an address nor announces one.
+    /// The port says and hears nothing of its own: IPv6 off on it, so that it neither gives itself an address nor announces
+    /// one; IPv4 deaf, so that what comes through the stack to packet sockets is not routed or answered by this machine.
     pub silent: bool,
 }
 
@@ -41,8 +42,8 @@ pub fn prepare(name: &str, wishes: &Wishes) -> io::Result<Prepared> {
         // A driver may refuse what it says it can; that is seen below.
         let _ = Ethtool::open()?.switch_off(name, &off, before.features.len());
     }
-    if wishes.silent && silence(name) {
-        changed.push("IPv6 off".into());
+    if wishes.silent {
+        changed.extend(silence(name).map(String::from));
     }
     let socket = Socket::open(0)?;
     if !before.promiscuous {
@@ -60,14 +61,21 @@ pub fn prepare(name: &str, wishes: &Wishes) -> io::Result<Prepared> {
     Ok(Prepared { facts, changed, stayed })
 }
 
-/// Switches IPv6 off on a port. Whether it went off. /proc/sys/net is that of the namespace of who opens it.
-fn silence(name: &str) -> bool {
+/// Switches IPv6 off on a port, and has IPv4 answer no ARP, take nothing of no route's and route nothing. What was
+/// switched. /proc/sys/net is that of the namespace of who opens it.
+fn silence(name: &str) -> impl Iterator<Item = &'static str> {
     // A name holds no slash, or there would be no such port; a dot is a dot here.
-    let path = format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6");
-    match std::fs::read_to_string(&path) {
-        // Where /proc is read-only the port keeps its voice, of which `check_pair` warns.
-        Ok(v) if v.trim() == "0" => std::fs::write(&path, "1").is_ok(),
-        // A kernel without IPv6 has nothing to switch off.
-        _ => false,
-    }
+    let set = |key: &str, value: &str| {
+        let path = format!("/proc/sys/net/{}", key.replace('*', name));
+        match std::fs::read_to_string(&path) {
+            // Where /proc is read-only the port keeps its voice, of which `check_pair` warns.
+            Ok(v) if v.trim() != value => std::fs::write(&path, value).is_ok(),
+            // A kernel without it has nothing to switch off.
+            _ => false,
+        }
+    };
+    let six = set("ipv6/conf/*/disable_ipv6", "1");
+    let four = [("forwarding", "0"), ("rp_filter", "1"), ("arp_ignore", "8")];
+    let four = four.map(|(key, value)| set(&format!("ipv4/conf/*/{key}"), value)).contains(&true);
+    [six.then_some("IPv6 off"), four.then_some("IPv4 deaf")].into_iter().flatten()
 }

@@ -154,7 +154,7 @@ fn a_bare_veth_pair() {
     for name in ["a", "c"] {
         let done = prepare(name, &wishes).unwrap();
         assert_eq!(done.stayed, Vec::<String>::new());
-        for word in ["promiscuous", "up", "rx-vlan-hw-parse off", "IPv6 off"] {
+        for word in ["promiscuous", "up", "rx-vlan-hw-parse off", "IPv6 off", "IPv4 deaf"] {
             assert!(done.changed.iter().any(|c| c == word), "{word}: {:?}", done.changed);
         }
         let f = &done.facts;

@@ -4,5 +4,6 @@ pub mod bpf;
 pub mod ethtool;
 pub mod host;
 pub mod netlink;
+pub mod packet;
 pub mod pages;
 pub mod xsk;

@@ -1,9 +1,9 @@
 //! Sockets of rtnetlink.
 
-use super::pages::socket;
+use super::pages::{set_option, socket};
 use crate::netlink::{Messages, error_number, request};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// Room for what one read gives: the kernel's messages about a link are a few KiB.
 pub const READ_BYTES: usize = 64 << 10;
@@ -18,13 +18,7 @@ impl Socket {
         let socket = Socket(socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE)?);
         let fd = socket.0.as_raw_fd();
         let patience = libc::timeval { tv_sec: 5, tv_usec: 0 };
-        let len = size_of::<libc::timeval>() as u32;
-        // SAFETY: the option's value is ours and its length is passed.
-        let set =
-            unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_RCVTIMEO, (&raw const patience).cast(), len) };
-        if set < 0 {
-            return Err(io::Error::last_os_error());
-        }
+        set_option(socket.0.as_fd(), libc::SOL_SOCKET, libc::SO_RCVTIMEO, &patience)?;
         if groups != 0 {
             // SAFETY: a structure of plain bytes, for which zero is a value.
             let mut address: libc::sockaddr_nl = unsafe { std::mem::zeroed() };

@@ -53,6 +53,16 @@ pub fn socket(family: i32, kind: i32, protocol: i32) -> io::Result<OwnedFd> {
     unsafe { owned(libc::socket(family, kind | libc::SOCK_CLOEXEC, protocol)) }
 }
 
+/// Sets an option of a socket.
+pub fn set_option<T>(fd: BorrowedFd<'_>, level: i32, name: i32, value: &T) -> io::Result<()> {
+    let len = size_of::<T>() as u32;
+    // SAFETY: the value is whole and its length is passed.
+    match unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, (&raw const *value).cast(), len) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// What a call that opens a descriptor came to.
 ///
 /// # Safety

@@ -4,7 +4,7 @@
 //! A piece of the shared memory is either the kernel's (in a fill or transmit ring) or ours, as a [`Chunk`] with a frame
 //! in it or as a free [`Spot`]. Neither can be copied, so no two hands ever reach the same bytes.
 
-use super::pages::{Pages, owned, socket};
+use super::pages::{Pages, owned, set_option, socket};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
@@ -214,7 +214,7 @@ impl Socket {
             for (name, value) in
                 [(libc::SO_PREFER_BUSY_POLL, 1), (libc::SO_BUSY_POLL, b.busy_poll_us), (libc::SO_BUSY_POLL_BUDGET, 64)]
             {
-                socket_option(fd.as_fd(), libc::SOL_SOCKET, name, (&raw const value).cast(), 4)?;
+                set_option(fd.as_fd(), libc::SOL_SOCKET, name, &value)?;
             }
         }
         // A call may send a whole ring where the kernel can be told so (6.17); it is called again where not.
@@ -370,16 +370,12 @@ impl AsFd for Socket {
 const TRIES: usize = 256;
 
 fn option<T>(fd: BorrowedFd<'_>, name: i32, value: &T) -> io::Result<()> {
-    set(fd, name, (&raw const *value).cast(), size_of::<T>())
+    set_option(fd, libc::SOL_XDP, name, value)
 }
 
 fn set(fd: BorrowedFd<'_>, name: i32, value: *const libc::c_void, len: usize) -> io::Result<()> {
-    socket_option(fd, libc::SOL_XDP, name, value, len)
-}
-
-fn socket_option(fd: BorrowedFd<'_>, level: i32, name: i32, value: *const libc::c_void, len: usize) -> io::Result<()> {
     // SAFETY: callers pass a value of at least `len` bytes.
-    match unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, value, len as u32) } {
+    match unsafe { libc::setsockopt(fd.as_raw_fd(), libc::SOL_XDP, name, value, len as u32) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }

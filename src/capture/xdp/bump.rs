@@ -233,6 +233,11 @@ impl Bump {
         self.ready(false);
     }
 
+    /// Frames go to packet sockets behind the program, or to its AF_XDP ones.
+    pub fn to_stack(&self, yes: bool) {
+        self.rules().to_stack.store(yes.into(), Ordering::Relaxed);
+    }
+
     /// The operator has everything through, or not.
     pub fn bypass(&self, on: bool) {
         self.rules().bypass.store(on.into(), Ordering::Relaxed);

@@ -30,6 +30,8 @@ pub enum XdpWish {
     Auto,
     Native,
     Generic,
+    /// Nowhere: AF_PACKET alone. Nothing keeps the wire while the engine is away.
+    Off,
 }
 
 /// What happens to frames while the engine does not answer.

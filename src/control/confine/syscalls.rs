@@ -105,6 +105,7 @@ fn frames() -> Vec<Row> {
         SYS_recvmsg "frames of packet sockets and queues";
         SYS_recvmmsg "the same in batches";
         SYS_getsockopt "what a socket lost";
+        SYS_getsockname "whether the port of a packet socket is still there";
         SYS_shutdown "the supervisor's connection ends";
     }
 }

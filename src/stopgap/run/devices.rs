@@ -1,11 +1,13 @@
 //! What a data plane opens: the ports' devices, one for each worker, and the kernel's program beside them.
 
+use super::lane::links;
 use super::plan::{Lane, Plan};
 use crate::console::Failure;
-use capture::Live;
-use capture::ports::Facts;
+use ::control::config::run::{CaptureKind, Run, XdpWish};
+use capture::ports::{self, Facts};
 use capture::xdp::layout::QUEUES_MAX;
-use capture::xdp::{self, Bump, Opening, XdpDevice};
+use capture::xdp::{self, Bump, XdpDevice, XdpMode};
+use capture::{Live, l2, packet};
 use std::sync::Arc;
 
 pub struct Opened {
@@ -55,11 +57,41 @@ fn workers(plan: &Plan<'_>, queues: usize) -> usize {
 
 fn pair(plan: &Plan<'_>, a: &str, b: &str) -> Result<Opened, Failure> {
     let (a, b) = (port(a)?, port(b)?);
-    let queues = queues(&a, &b)?;
+    let run = &plan.config.run;
+    if run.xdp == XdpWish::Off {
+        let capture = "AF_PACKET, no program in the kernel".into();
+        return Ok(Opened { devices: by_packets(run, &a, &b, None)?, bump: None, capture });
+    }
     let ports = [a.port(), b.port()];
     let mut bump = Bump::find(ports)?.ok_or_else(|| Failure("the kernel's program is not on the ports".into()))?;
+    let mode = match bump.mode() {
+        XdpMode::Native => "native XDP",
+        XdpMode::Generic => "generic XDP",
+    };
+    let mut why = String::new();
+    if run.capture != CaptureKind::AfPacket {
+        match by_xdp(plan, &a, &b, &mut bump) {
+            Ok((devices, how)) => {
+                bump.to_stack(false);
+                return Ok(Opened { devices, bump: Some(Arc::new(bump)), capture: format!("AF_XDP, {mode}{how}") });
+            }
+            Err(e) if run.capture == CaptureKind::AfXdp => return Err(e),
+            Err(Failure(e)) => why = format!("; no AF_XDP: {e}"),
+        }
+    }
+    let devices = by_packets(run, &a, &b, Some(&bump))?;
+    bump.divide(devices.len());
+    bump.to_stack(true);
+    Ok(Opened { devices, bump: Some(Arc::new(bump)), capture: format!("AF_PACKET behind {mode}{why}") })
+}
+
+type Devices = Vec<Box<dyn Live>>;
+
+/// AF_XDP sockets, in the program's table; what is to be said of them.
+fn by_xdp(plan: &Plan<'_>, a: &Facts, b: &Facts, bump: &mut Bump) -> Result<(Devices, &'static str), Failure> {
     let run = &plan.config.run;
-    let opening = Opening {
+    let queues = queues(a, b)?;
+    let opening = xdp::Opening {
         ifindex: [a.ifindex, b.ifindex],
         frame_max: a.mtu as usize + LINK_BYTES,
         queues,
@@ -74,11 +106,27 @@ fn pair(plan: &Plan<'_>, a: &str, b: &str) -> Result<Opened, Failure> {
         bump.serve(queue, port, socket)?;
     }
     let zero_copy = devices.iter().all(|d| d.zero_copy());
-    let mode = match bump.mode() {
-        xdp::XdpMode::Native => "native",
-        xdp::XdpMode::Generic => "generic",
-    };
-    let capture = format!("AF_XDP, {mode} XDP{}", if zero_copy { ", zero-copy" } else { "" });
     let devices = devices.into_iter().map(|d| Box::new(d) as Box<dyn Live>).collect();
-    Ok(Opened { devices, bump: Some(Arc::new(bump)), capture })
+    Ok((devices, if zero_copy { ", zero-copy" } else { "" }))
+}
+
+/// Packet sockets, behind the program if there is one.
+fn by_packets(run: &Run, a: &Facts, b: &Facts, bump: Option<&Bump>) -> Result<Devices, Failure> {
+    for f in [a, b] {
+        // Behind a program in a driver's receive path frames would be joined. A virtual port's delivers nothing without.
+        if bump.is_some_and(|b| b.mode() == XdpMode::Native) && f.driver.as_deref() != Some("veth") {
+            let wishes = ports::Wishes { gro_off: true, silent: true };
+            ports::prepare(&f.name, &wishes).map_err(|e| Failure(format!("{}: cannot be prepared: {e}", f.name)))?;
+        }
+    }
+    let opening = packet::Opening {
+        ifindex: [a.ifindex, b.ifindex],
+        frame_max: a.mtu as usize + LINK_BYTES,
+        workers: 1,
+        ring: run.ring,
+        spread: packet::Spread::Queue,
+        policy: bump.is_none().then(|| l2::Policy(links(run))),
+    };
+    let devices = packet::open(&opening)?;
+    Ok(devices.into_iter().map(|d| Box::new(d) as Box<dyn Live>).collect())
 }

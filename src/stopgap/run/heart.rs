@@ -11,25 +11,49 @@ pub struct Heart {
     last: Arc<AtomicU64>,
     /// The pair's program, and which worker this is there.
     bump: Option<(Arc<Bump>, usize)>,
-    /// Frames that had been handed over before our time.
-    before: u64,
+    account: Account,
+}
+
+/// Which frames that were handed over are not waiting any more.
+#[derive(Default)]
+struct Account {
+    /// Those that did not come in here: of before our time, or lost on the way without a word.
+    missing: u64,
+    /// Handed over by the time that frames were last asked for.
+    handed: u64,
+}
+
+impl Account {
+    /// `taken`: frames that came in or are known to be lost, ever. `all`: when last asked for, all that were there came.
+    fn consumed(&mut self, taken: u64, all: bool) -> u64 {
+        if all {
+            self.missing = self.missing.max(self.handed.saturating_sub(taken));
+        }
+        self.missing + taken
+    }
 }
 
 impl Heart {
     pub fn new(last: Arc<AtomicU64>, bump: Option<(Arc<Bump>, usize)>) -> Self {
-        Heart { last, bump, before: 0 }
+        Heart { last, bump, account: Account::default() }
     }
 
     /// The first beat: whatever was handed to one before us is not waiting any more.
     pub fn begin(&mut self) {
-        self.before = self.row().map_or(0, |row| row.handed.load(Ordering::Relaxed));
-        self.beat(0);
+        self.look();
+        self.beat(0, true);
     }
 
-    /// A batch is finished. `taken`: frames that came in or were lost on their way to us, ever.
-    pub fn beat(&mut self, taken: u64) {
+    /// Frames are about to be asked for.
+    pub fn look(&mut self) {
+        self.account.handed = self.row().map_or(0, |row| row.handed.load(Ordering::Relaxed));
+    }
+
+    /// A batch is finished. `taken`: frames that came in or were lost on their way to us, ever; `all`: there were no more.
+    pub fn beat(&mut self, taken: u64, all: bool) {
+        let consumed = self.account.consumed(taken, all);
         if let Some(row) = self.row() {
-            row.consumed.store(self.before + taken, Ordering::Relaxed);
+            row.consumed.store(consumed, Ordering::Relaxed);
         }
         self.stamp();
     }
@@ -54,5 +78,23 @@ impl Heart {
     /// Since the last beat.
     pub fn since(&self) -> Duration {
         Duration::from_nanos(monotonic_ns().saturating_sub(self.last.load(Ordering::Relaxed)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_lost_on_the_way_does_not_wait_for_ever() {
+        let mut a = Account { missing: 0, handed: 100 };
+        assert_eq!(a.consumed(0, true), 100, "of before our time");
+        a.handed = 160;
+        assert_eq!(a.consumed(50, false), 150, "more may be there");
+        assert_eq!(a.consumed(50, true), 160, "ten never came");
+        // They were only late: the account is short of no more than those that were on their way.
+        assert_eq!(a.consumed(60, true), 170);
+        a.handed = 180;
+        assert_eq!(a.consumed(70, true), 180);
     }
 }

@@ -4,11 +4,11 @@ use super::messages::{self, Say};
 use super::plan::Lane;
 use super::supervisor::Event;
 use crate::console::{Failure, note, warning};
-use ::control::config::run::{Fail, LinkAction, Run, XdpWish};
+use ::control::config::run::{CaptureKind, Fail, LinkAction, Run, XdpWish};
 use capture::l2::{Action, Class};
 use capture::ports;
 use capture::xdp::layout::Count;
-use capture::xdp::{Bump, BumpError, Kept, Policy, Terms};
+use capture::xdp::{Bump, BumpError, Kept, Policy, Port, Terms};
 use serde_json::{Value, json};
 use std::io::BufReader;
 use std::os::fd::OwnedFd;
@@ -52,6 +52,10 @@ impl LaneState {
     /// Puts the kernel's program on the lane's ports, if it has such; its data plane is still to be started.
     pub fn new(lane: &Lane, run: &Run) -> Result<LaneState, Failure> {
         let bump = match lane {
+            Lane::Pair(a, b) if run.xdp == XdpWish::Off => {
+                unkept(a, b, run)?;
+                None
+            }
             Lane::Pair(a, b) => Some(bump(a, b, run)?),
             Lane::Taps(_) => None,
         };
@@ -134,29 +138,54 @@ impl LaneState {
     }
 }
 
-/// Puts the program on a pair's ports, or takes over the one that is there.
-fn bump(a: &str, b: &str, run: &Run) -> Result<Bump, Failure> {
-    let found = ports::check_pair(a, b, ports::Capture::AfXdp);
+/// What was found out about ports: it is told, and may end the run.
+pub fn heed(found: &ports::Findings) -> Result<(), Failure> {
     if !found.refusals.is_empty() {
         return Err(Failure(found.refusals.join("\nerror: ")));
     }
     found.warnings.iter().for_each(|w| warning(w));
-    let ready = |name: &str| {
-        let prepared = ports::prepare(name, &ports::Wishes { gro_off: false, silent: true });
-        let prepared = prepared.map_err(|e| Failure(format!("{name}: cannot be prepared: {e}")))?;
-        if !prepared.changed.is_empty() {
-            note(&format!("{name}: set {}", prepared.changed.join(", ")));
+    Ok(())
+}
+
+/// Makes a port ready, and tells what was done to it.
+fn ready(name: &str, wishes: ports::Wishes) -> Result<Port, Failure> {
+    let prepared = ports::prepare(name, &wishes);
+    let prepared = prepared.map_err(|e| Failure(format!("{name}: cannot be prepared: {e}")))?;
+    if !prepared.changed.is_empty() {
+        note(&format!("{name}: set {}", prepared.changed.join(", ")));
+    }
+    prepared.stayed.iter().for_each(|s| warning(&format!("{name}: {s}")));
+    Ok(prepared.facts.port())
+}
+
+/// A pair without a program, behind packet sockets.
+fn unkept(a: &str, b: &str, run: &Run) -> Result<(), Failure> {
+    if run.capture == CaptureKind::AfXdp {
+        return Err(Failure("AF_XDP without a program in the kernel: run.xdp=off is for --capture af-packet".into()));
+    }
+    heed(&ports::check_pair(a, b, ports::Capture::AfPacket))?;
+    for name in [a, b] {
+        let port = ready(name, ports::Wishes { gro_off: true, silent: true })?;
+        // One of a run before would hand us nothing. Another's is none of ours.
+        if let Ok(true) = Bump::take_off(&port) {
+            note(&format!("{name}: the program of an earlier run is taken off"));
         }
-        prepared.stayed.iter().for_each(|s| warning(&format!("{name}: {s}")));
-        Ok::<_, Failure>(prepared.facts.port())
-    };
-    let ports = [ready(a)?, ready(b)?];
+    }
+    warning(&format!("{a}:{b}: no program in the kernel: while the engine is away, nothing is forwarded"));
+    Ok(())
+}
+
+/// Puts the program on a pair's ports, or takes over the one that is there.
+fn bump(a: &str, b: &str, run: &Run) -> Result<Bump, Failure> {
+    heed(&ports::check_pair(a, b, ports::Capture::AfXdp))?;
+    let wishes = ports::Wishes { gro_off: false, silent: true };
+    let ports = [ready(a, wishes)?, ready(b, wishes)?];
     let terms = Terms {
         stale: run.stale,
         ring_limit: run.ring / 4 * 3,
         fail: policy(run.fail),
         unready: policy(run.until_ready),
-        to_stack: false,
+        to_stack: run.capture == CaptureKind::AfPacket,
     };
     let native = run.xdp == XdpWish::Native;
     let (mut bump, kept) = Bump::put_on(ports, native, &terms)?;
@@ -180,15 +209,19 @@ const fn policy(f: Fail) -> Policy {
 fn settle(bump: &mut Bump, run: &Run) -> Result<(), BumpError> {
     bump.policies(policy(run.fail), policy(run.until_ready));
     bump.trust(&run.trusted)?;
-    for (class, action) in Class::ALL.iter().skip(1).zip(run.link) {
-        let action = match action {
-            LinkAction::Through => Action::Through,
-            LinkAction::Drop => Action::Drop,
-            LinkAction::Inspect => Action::Inspect,
-        };
+    for (class, action) in Class::ALL.iter().skip(1).zip(links(run)) {
         bump.link_policy(*class, action)?;
     }
     Ok(())
+}
+
+/// What becomes of each class of frames but IP.
+pub fn links(run: &Run) -> [Action; Class::ALL.len() - 1] {
+    run.link.map(|action| match action {
+        LinkAction::Through => Action::Through,
+        LinkAction::Drop => Action::Drop,
+        LinkAction::Inspect => Action::Inspect,
+    })
 }
 
 pub fn word(f: Fail) -> &'static str {

@@ -68,9 +68,6 @@ impl<'a> Plan<'a> {
         for lane in &lanes {
             ports.extend(lane.ports());
         }
-        if matches!(config.run.capture, CaptureKind::AfPacket) {
-            return Err(Failure("--capture af-packet: only AF_XDP is there as yet".into()));
-        }
         if !args.tap.is_empty() {
             return Err(Failure("--tap: only --inline is there as yet".into()));
         }

@@ -123,6 +123,7 @@ impl Hand {
         let mut shown = Instant::now();
         self.heart.begin();
         while !self.mail.stop.load(Ordering::Relaxed) {
+            self.heart.look();
             let received = match self.device.receive(BATCH, IDLE) {
                 Ok(n) => n,
                 Err(e) => {
@@ -142,7 +143,7 @@ impl Hand {
                 self.worker.advance(wall(), 0, &mut self.out);
             }
             self.outbox.send(&mut self.out);
-            self.beat();
+            self.beat(received < BATCH);
             #[cfg(feature = "faults")]
             self.mail.fault.obey();
             self.mail(&mut shown);
@@ -191,7 +192,7 @@ impl Hand {
         self.stalls += 1;
         self.sight.lose();
         self.device.throw_away();
-        self.beat();
+        self.beat(true);
     }
 
     /// Connections of which something passed unseen are taken up where they stand.
@@ -201,12 +202,13 @@ impl Hand {
         }
     }
 
-    fn beat(&mut self) {
+    /// `all`: nothing more was there to be taken.
+    fn beat(&mut self, all: bool) {
         if self.heart.overrun() {
             self.sight.lose();
         }
         let t = self.device.traffic();
-        self.heart.beat(t.received + t.lost);
+        self.heart.beat(t.received + t.lost, all);
     }
 
     /// Verdicts, then frames of our own, each after the one that caused it.

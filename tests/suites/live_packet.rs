@@ -1,0 +1,139 @@
+//! The program on a wire by packet sockets, behind its program in the kernel and without one.
+//!
+//! Wants root, for the namespaces; says that it skipped where it has not.
+
+use harness::live::{Live, Web, get, pings};
+use harness::netns::{At, Bed, PORTS};
+use std::time::Duration;
+
+/// One with every offload on: checksums are left to be filled in, TCP comes in frames of up to 64 KiB.
+fn bed(test: &str) -> Option<Bed> {
+    let bed = Bed::as_made();
+    if bed.is_none() {
+        harness::skip(test, "network namespaces are refused here");
+    }
+    bed
+}
+
+const HOW: [&str; 2] = ["--capture", "af-packet"];
+
+/// A benign body arrives as it was sent, exploits do not.
+fn inspects(bed: &Bed, live: &Live) {
+    let web = Web::start(bed, &live.dir);
+    let big = std::fs::read(live.dir.join("www/big")).unwrap();
+    assert!(get(bed, "big", &[]).is_some_and(|got| got == big), "a benign body is not what was sent");
+    assert_eq!(get(bed, "exploit", &[]), None);
+    assert_eq!(get(bed, "big", &["-H", "X-Evil: 1"]), None);
+    let asked = web.asked();
+    assert!(!asked.contains("/exploit") && asked.matches("GET /big").count() == 1, "{asked}");
+}
+
+fn stats(live: &Live) -> serde_json::Value {
+    let (_, stats) = live.ctl(&["stats"]);
+    serde_json::from_str::<serde_json::Value>(&stats).unwrap()["lanes"][0].clone()
+}
+
+#[test]
+fn benign_requests_are_answered_and_exploits_never_arrive() {
+    let Some(bed) = bed("benign_requests_are_answered_and_exploits_never_arrive") else { return };
+    let mut live = Live::start(&bed, "packet", &HOW);
+    inspects(&bed, &live);
+    assert_eq!(pings(&bed, 50, || {}), 50);
+    assert!(live.said.last().unwrap().contains("AF_PACKET behind generic XDP"), "{:?}", live.said);
+    let s = stats(&live);
+    let (kernel, plane) = (&s["kernel"], &s["plane"]);
+    let handed = ["port0", "port1"].map(|p| kernel[p]["handed"].as_u64().unwrap()).iter().sum::<u64>();
+    // What leaves comes not back, and what is handed over comes once.
+    assert_eq!(plane["received"].as_u64().unwrap() + plane["lost"].as_u64().unwrap(), handed, "{s}");
+    assert_eq!(plane["unsent"], 0, "{s}");
+    live.signal("-TERM", &[live.child.id()]);
+    live.until("the kernel's program stays");
+    assert!(live.child.wait().unwrap().success());
+    assert_eq!(pings(&bed, 20, || {}), 20);
+}
+
+#[test]
+fn killed_or_stopped_it_is_gone_around() {
+    let Some(bed) = bed("killed_or_stopped_it_is_gone_around") else { return };
+    let live = Live::start(&bed, "packet-stopped", &HOW);
+    let answered = pings(&bed, 300, || {
+        live.signal("-STOP", &live.pids());
+        std::thread::sleep(Duration::from_millis(700));
+        live.signal("-CONT", &live.pids());
+    });
+    assert!(answered >= 288, "{answered} of 300");
+    let s = stats(&live);
+    assert!(s["kernel"]["port0"]["stale.forwarded"].as_u64().unwrap() > 10, "{s}");
+    inspects(&bed, &live);
+    let answered = pings(&bed, 300, || live.signal("-KILL", &live.pids()));
+    assert!(answered >= 288, "{answered} of 300");
+    let again = Live::start(&bed, "packet-again", &HOW);
+    assert!(again.said.iter().any(|l| l.contains("taken over")), "{:?}", again.said);
+    inspects(&bed, &again);
+}
+
+#[test]
+fn closed_it_lets_nothing_by() {
+    let Some(bed) = bed("closed_it_lets_nothing_by") else { return };
+    let live = Live::start(&bed, "packet-closed", &[&HOW[..], &["--fail", "closed"]].concat());
+    assert_eq!(pings(&bed, 20, || {}), 20);
+    live.signal("-KILL", &live.pids());
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(pings(&bed, 10, || {}), 0);
+}
+
+#[test]
+fn it_is_chosen_where_frames_are_too_long_for_the_other_way() {
+    let Some(bed) = bed("it_is_chosen_where_frames_are_too_long_for_the_other_way") else { return };
+    for (at, port) in [(At::Client, "end0"), (At::Server, "end1"), (At::Middle, PORTS[0]), (At::Middle, PORTS[1])] {
+        assert!(bed.run(at, "ip", &["link", "set", port, "mtu", "9000"]).status.success());
+    }
+    let live = Live::start(&bed, "packet-jumbo", &[]);
+    let ready = live.said.last().unwrap();
+    assert!(ready.contains("AF_PACKET") && ready.contains("no AF_XDP: ") && ready.contains("do not fit"), "{ready}");
+    inspects(&bed, &live);
+    let server = harness::netns::SERVER.to_string();
+    let whole = bed.run(At::Client, "ping", &["-c", "3", "-i", "0.1", "-M", "do", "-s", "8900", &server]);
+    assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stdout));
+}
+
+#[test]
+fn without_a_program_in_the_kernel_nothing_passes_uninspected() {
+    let Some(bed) = bed("without_a_program_in_the_kernel_nothing_passes_uninspected") else { return };
+    let before = Live::start(&bed, "packet-before", &[]);
+    before.signal("-KILL", &before.pids());
+    let off = ["--set", "run.xdp=off", "--set", "run.link.unknown=drop"];
+    let live = Live::start(&bed, "packet-alone", &off);
+    let said = live.said.join("\n");
+    assert!(said.contains("of an earlier run is taken off") && said.contains("nothing is forwarded"), "{said}");
+    inspects(&bed, &live);
+    assert_eq!(pings(&bed, 20, || {}), 20);
+    // No port of this machine's answers for it.
+    bed.run(At::Middle, "ip", &["address", "add", "10.77.0.9/32", "dev", "lo"]);
+    bed.run(At::Client, "ping", &["-c", "1", "-W", "1", "10.77.0.9"]);
+    let seen = bed.run(At::Client, "ip", &["neighbour", "show", "10.77.0.9"]).stdout;
+    assert!(!String::from_utf8_lossy(&seen).contains("lladdr"), "{}", String::from_utf8_lossy(&seen));
+    let s = stats(&live);
+    let of = |key: &str| s["plane"][key].as_u64().unwrap();
+    assert!(s["kernel"].is_null() && of("received") == of("forwarded") + of("dropped"), "{s}");
+    live.signal("-KILL", &live.pids());
+    assert_eq!(pings(&bed, 10, || {}), 0);
+    // It needs the other way's program.
+    let program = harness::program().unwrap();
+    let out = bed.run(
+        At::Middle,
+        program.to_str().unwrap(),
+        &[
+            "run",
+            "--inline",
+            &PORTS.join(":"),
+            "--capture",
+            "af-xdp",
+            "--set",
+            "run.xdp=off",
+            "--control",
+            live.dir.join("sock").to_str().unwrap(),
+        ],
+    );
+    assert_eq!(out.status.code(), Some(2));
+}
