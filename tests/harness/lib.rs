@@ -3,6 +3,7 @@
 //! Data of third parties is found through `STOPGAP_DATA` alone, the program through `STOPGAP_BIN` or beside the test's
 //! own target folder. A test that lacks one of them says so through [`skip`], in one form that the closing table reads.
 
+pub mod bench;
 pub mod case;
 pub mod case_frames;
 pub mod case_text;

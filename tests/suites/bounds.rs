@@ -301,6 +301,11 @@ const ROWS: &[Row] = &[
     ("src/engine/worker/end.rs", "GAPS_MAX", By("tests/suites/evasion_tcp.rs", "holes_at_the_end_of_a_flow")),
     ("src/engine/worker/feed.rs", "ROUNDS_MAX", By("tests/suites/evasion_http.rs", "a_packet_follows_so_many_tunnels")),
     (
+        "src/engine/worker/offload.rs",
+        "OFFLOADS_MAX",
+        By("tests/suites/offload.rs", "a_batch_tells_of_so_many_and_the_next_of_others"),
+    ),
+    (
         "src/engine/worker/path.rs",
         "WITHHELD_MAX",
         By("tests/suites/fragments.rs", "so_many_withheld_datagrams_are_remembered"),

@@ -14,7 +14,9 @@ mod take_up;
 mod vocabulary;
 
 pub use counts::{Counted, ProtocolCounts};
-pub use parser::{AppParser, Buffer, Input, LogCx, LogPurpose, ParseCx, Parsed, Progress, Transaction, TxId};
+pub use parser::{
+    AppParser, Buffer, Input, LogCx, LogPurpose, ParseCx, Parsed, Progress, Transaction, TxId, UnreadBody,
+};
 pub use session::{AppCx, AppSession, Fed};
 pub use vocabulary::{
     BufferDef, BufferId, BufferKind, Direct, EventDef, EventId, FRAME_PREFIX, Probe, ProbeInput, ProtoDef, ProtoId,

@@ -71,6 +71,15 @@ impl<'a> Buffer<'a> {
     }
 }
 
+/// The rest of a body that is past all that is looked at, in bytes of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnreadBody {
+    /// Of it, those that have passed.
+    pub behind: u64,
+    /// Those to come, all of the body's; what follows them is a message of its own.
+    pub ahead: u64,
+}
+
 /// One flow's parser. Bounded: it holds what its limits allow and fails rather than grow.
 pub trait AppParser: Send {
     fn protocol(&self) -> ProtoId;
@@ -112,6 +121,11 @@ pub trait AppParser: Send {
     /// would else hide whatever follows a long transaction.
     fn delimits(&self) -> bool {
         false
+    }
+
+    /// A direction is in a body of known length, of which nothing more is looked at.
+    fn unread_body(&self, _dir: Direction) -> Option<UnreadBody> {
+        None
     }
 
     /// The operator wants a flow in this state followed no more.

@@ -2,7 +2,7 @@
 
 use super::FlowKey;
 use super::macs::Macs;
-use crate::decode::{L4, Packet, PortId, VlanStack};
+use crate::decode::{L4, Packet, PortId, TcpFlags, VlanStack};
 use crate::types::{Direction, FiveTuple, IpProto, PerDirection, Reason, Timestamp};
 use std::time::Duration;
 
@@ -38,6 +38,24 @@ pub struct TcpSummary {
     pub client_isn: Option<u32>,
 }
 
+/// Frames, and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Carried {
+    pub frames: u64,
+    pub bytes: u64,
+}
+
+/// What the device does of a flow by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Aside {
+    /// It forwards TCP segments that end at or before this sequence number.
+    pub until: PerDirection<Option<u32>>,
+    /// It forwards or drops all.
+    pub whole: PerDirection<bool>,
+    /// What it has forwarded or dropped, as far as it has told.
+    pub carried: PerDirection<Carried>,
+}
+
 /// Marks that outlive a packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowFlags {
@@ -51,6 +69,12 @@ pub struct FlowFlags {
     pub passed: bool,
     /// Client and server were exchanged after the first packet.
     pub reversed: bool,
+    /// Bypassed since the rules of the day had nothing for it.
+    pub by_rules: bool,
+    /// It was asked whether they have.
+    pub judged: bool,
+    /// Followed anew after it had been bypassed.
+    pub reopened: bool,
     /// Packets of it passed unseen, and it was taken up where it stood.
     pub resynced: bool,
     /// Must not be evicted to make room, as condemned flows are not: its end would lift a verdict.
@@ -85,6 +109,10 @@ pub struct FlowCore {
     pub flags: FlowFlags,
     /// Epoch of the ruleset the flow's state was made under.
     pub epoch: u64,
+    /// Of one that the device was told it may carry by itself.
+    pub aside: Option<Box<Aside>>,
+    /// Packets to come before the device is told of the flow again, to server and to client.
+    pub offload_wait: PerDirection<u8>,
     /// The client is the key's lesser end.
     pub(super) client_is_lesser: bool,
     /// The server has spoken.
@@ -118,6 +146,8 @@ impl FlowCore {
             macs: None,
             flags: FlowFlags::default(),
             epoch: 0,
+            aside: None,
+            offload_wait: PerDirection::default(),
             client_is_lesser,
             answered: false,
         }
@@ -158,6 +188,12 @@ impl FlowCore {
         self.packets = swap(self.packets);
         self.bytes = swap(self.bytes);
         self.tcp_flags = swap(self.tcp_flags);
+        self.offload_wait = swap(self.offload_wait);
+        if let Some(aside) = &mut self.aside {
+            aside.until = swap(aside.until);
+            aside.whole = swap(aside.whole);
+            aside.carried = swap(aside.carried);
+        }
         self.icmp = swap(self.icmp);
         if let Some(macs) = &mut self.macs {
             macs.reverse();
@@ -168,6 +204,12 @@ impl FlowCore {
     /// Time since the first packet.
     pub fn age(&self) -> Duration {
         self.last.since(self.first)
+    }
+
+    /// A connection of which only flags are looked at any more has ended by them.
+    pub(super) fn ended_by_flags(&self) -> bool {
+        let (c, s) = (TcpFlags(self.tcp_flags.to_server), TcpFlags(self.tcp_flags.to_client));
+        c.has(TcpFlags::RST) || s.has(TcpFlags::RST) || c.has(TcpFlags::FIN) && s.has(TcpFlags::FIN)
     }
 
     pub fn is_condemned(&self) -> bool {

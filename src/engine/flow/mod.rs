@@ -16,7 +16,7 @@ mod table;
 mod timeouts;
 mod wheel;
 
-pub use self::core::{Flow, FlowCore, FlowFlags, FlowState, TcpSummary};
+pub use self::core::{Aside, Carried, Flow, FlowCore, FlowFlags, FlowState, TcpSummary};
 pub use key::{FlowKey, KeySettings, Keyed, Keyer, pair_hash};
 pub use macs::{MACS_MAX, Macs};
 pub use table::{EndCause, FlowRef, FlowTable, Lookup};

@@ -267,7 +267,8 @@ impl<S> FlowTable<S> {
         }
         let tcp = packet.tcp()?;
         let syn = tcp.flags.has(TcpFlags::SYN) && !tcp.flags.any(TcpFlags::ACK | TcpFlags::RST | TcpFlags::FIN);
-        (syn && core.tcp.reusable && core.tcp.client_isn != Some(tcp.seq)).then_some(EndCause::Reused)
+        let over = core.tcp.reusable || core.state == FlowState::Bypassed && core.ended_by_flags();
+        (syn && over && core.tcp.client_isn != Some(tcp.seq)).then_some(EndCause::Reused)
     }
 
     fn begin(&mut self, packet: &Packet<'_>, keyed: &Keyed, make: impl FnOnce(&FlowCore) -> S) -> Lookup {

@@ -32,8 +32,11 @@ pub struct FlowEnd<'a> {
     /// Name of the detected protocol, `failed` where detection gave up; none where there was nothing to detect.
     pub app_proto: Option<&'a str>,
     pub app_proto_per_direction: [Option<&'a str>; 2],
+    /// Those that went by unseen counted.
     pub packets: [u64; 2],
     pub bytes: [u64; 2],
+    /// Of these, the packets and bytes that the device forwarded or dropped by itself, where it did any.
+    pub aside: Option<([u64; 2], [u64; 2])>,
     pub start: Timestamp,
     /// Time of the last packet.
     pub end: Timestamp,
@@ -64,6 +67,12 @@ pub fn flow_end(sink: &mut dyn FieldSink, f: &FlowEnd<'_>) {
     }
     sink.begin_object("flow");
     volume(sink, f.packets, f.bytes);
+    if let Some((packets, bytes)) = f.aside {
+        sink.begin_object("bypassed");
+        volume(sink, packets, bytes);
+        sink.end();
+        sink.text("bypass", "capture");
+    }
     time(sink, "start", f.start);
     time(sink, "end", f.end);
     sink.uint("age", age(f));

@@ -241,6 +241,7 @@ fn a_flow_ends_as_eve_says_it() {
         app_proto_per_direction: [Some("http"), Some("failed")],
         packets: [14, 0],
         bytes: [1675, 0],
+        aside: Some(([4, 0], [400, 0])),
         start: Timestamp::from_secs(10),
         end: Timestamp::from_secs(17),
         state: FlowState::Closed,
@@ -268,6 +269,7 @@ fn a_flow_ends_as_eve_says_it() {
         t.0.join(" "),
         "src_ip=10.0.0.1 src_port=1025 dest_ip=10.0.0.2 dest_port=80 ip_v=4 proto=TCP app_proto=http app_proto_tc=failed app_proto_orig=smtp \
          flow{ pkts_toserver=14 pkts_toclient=0 bytes_toserver=1675 bytes_toclient=0 \
+         bypassed{ pkts_toserver=4 pkts_toclient=0 bytes_toserver=400 bytes_toclient=0 end bypass=capture \
          start=1970-01-01T00:00:10.000000+0000 end=1970-01-01T00:00:17.000000+0000 age=7 state=closed reason=shutdown \
          alerted=true action=drop tx_cnt=1 exception_policy[ { target=stream_midstream policy=ignore end end end \
          metadata{ flowbits[ =x end flowints{ n=1 end end traffic{ id[ =y end label[ =z end end \

@@ -447,6 +447,12 @@ impl Reassembly {
         self.step_over_gap();
     }
 
+    /// What has not come of the bytes before `offset` never will, and nobody misses it.
+    pub fn pass_unseen(&mut self, offset: u64) {
+        self.lost = self.lost.max(offset);
+        self.gap_noted = self.gap_noted.max(offset);
+    }
+
     /// The direction's data ends at `offset`.
     pub fn finish_at(&mut self, offset: u64) {
         self.fin.get_or_insert(offset.max(self.end()));

@@ -310,6 +310,33 @@ impl TcpSession {
         data.wanted() && !data.held.is_empty()
     }
 
+    /// The direction's bytes before `seq` went by unseen, as was agreed: they are no loss. What its receiver allows by now
+    /// is not known.
+    pub fn pass_unseen(&mut self, dir: Direction, seq: u32) {
+        let (sender, peer) = self.half.split(dir);
+        if seq_le(seq, sender.next_seq) {
+            return;
+        }
+        sender.advance(seq);
+        sender.allow(seq, u32::from(u16::MAX) << peer.scale);
+        let offset = u64::try_from(sender.offset(seq)).unwrap_or(0);
+        sender.data.pass_unseen(offset);
+    }
+
+    /// Every byte of the direction that was seen has been consumed; so many have not been acknowledged.
+    pub fn taken_but(&self, dir: Direction) -> Option<u32> {
+        let half = self.half.of(dir);
+        let unheld = half.data.held.is_empty() && half.data.gap().is_none() && half.fin.is_none();
+        let taken = !half.data.app.wanted || half.data.app.at == half.data.end();
+        (unheld && taken).then(|| half.next_seq.wrapping_sub(half.last_ack))
+    }
+
+    /// Raw inspection has had all of the direction that it may see.
+    pub const fn raw_done(&self, dir: Direction) -> bool {
+        let data = &self.half.of(dir).data;
+        !data.raw.wanted || data.raw.at >= data.depth
+    }
+
     /// Offset before which all that was lost of the direction has been noted.
     pub const fn lost_before(&self, dir: Direction) -> u64 {
         self.half.of(dir).data.gap_noted

@@ -34,6 +34,9 @@ pub struct Config {
     pub records: record::Settings,
     /// Keys the hashes: random live, fixed in replay.
     pub seed: [u64; 2],
+    /// Somebody takes word of flows that are bypassed or condemned ([`super::Output::offloads`]), and flows in which
+    /// nothing can match any more are bypassed.
+    pub offload: bool,
     /// The caller says when silent flows end ([`super::Worker::advance`]); else packets do, a few at a time.
     pub paced: bool,
     /// Bytes of records held until taken.
@@ -54,6 +57,7 @@ impl Default for Config {
             keep_files: None,
             records: record::Settings::usual(),
             seed: [0x7374_6f70, 0x6761_7073],
+            offload: false,
             paced: false,
             records_max: 64 << 20,
         }

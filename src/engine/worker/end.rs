@@ -30,6 +30,7 @@ impl Path {
             tcp.release(&mut self.account);
         }
         self.unbill(&mut flow.session);
+        self.carry_no_more(&mut flow.core, out);
         self.flow_ended(flow, cause, out);
     }
 

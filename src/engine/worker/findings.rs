@@ -171,6 +171,7 @@ impl Path {
             }
             flow.core.flags.alerted |= !alerts.is_empty();
             if settled.bypass {
+                flow.core.flags.by_rules |= flow.core.state != FlowState::Bypassed;
                 self.bypass(flow);
             }
         }

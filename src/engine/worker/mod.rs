@@ -10,6 +10,7 @@ mod end;
 mod faults;
 mod feed;
 mod findings;
+mod offload;
 mod output;
 mod path;
 mod report;
@@ -19,6 +20,7 @@ use crate::applayer::ProtocolCounts;
 use crate::applayer::files::Hashes;
 pub use crate::detect::state::shared::{HostTable, Moment, Shared, Turn};
 pub use config::{Config, KeepFiles, Mode};
+pub use offload::{Offload, Porter, Relief};
 pub use output::{FrameVerdict, Injected, Output};
 
 use crate::decode::{Decoder, Frame, Packet, PacketList};
@@ -92,6 +94,11 @@ impl Worker {
     /// next packet, and then forgets what the old rules left with it. On an error the old ruleset stays.
     pub fn adopt(&mut self, rules: Arc<Ruleset>) -> Result<(), MatcherError> {
         self.path.adopt(rules)
+    }
+
+    /// Says who takes [`Output::offloads`]; without one nobody is asked what became of them.
+    pub fn set_porter(&mut self, porter: Box<dyn Porter>) {
+        self.path.porter = Some(porter);
     }
 
     /// Packets have passed unseen since the last batch, or before the first (a start, a restart, an opening of the wire):

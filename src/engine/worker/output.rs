@@ -1,5 +1,6 @@
-//! What a batch yields: a verdict for each frame, frames of our own, records.
+//! What a batch yields: a verdict for each frame, frames of our own, records, and which flows need us no more.
 
+use super::offload::Offload;
 use crate::decode::PortId;
 use crate::record::Records;
 use crate::types::Verdict;
@@ -31,12 +32,14 @@ pub struct Output {
     pub frames: Vec<FrameVerdict>,
     pub injected: Vec<Injected>,
     pub records: Records,
+    /// Flows that the device may bypass or drop by itself from the next frame on.
+    pub offloads: Vec<Offload>,
 }
 
 impl Output {
     /// Holds at most `records_max` bytes of records until they are taken.
     pub fn new(records_max: usize) -> Self {
-        Output { frames: Vec::new(), injected: Vec::new(), records: Records::new(records_max) }
+        Output { frames: Vec::new(), injected: Vec::new(), records: Records::new(records_max), offloads: Vec::new() }
     }
 
     /// Forgets the last batch's verdicts and frames; records stay until taken.
@@ -44,5 +47,6 @@ impl Output {
         self.frames.clear();
         self.frames.resize_with(frames, FrameVerdict::default);
         self.injected.clear();
+        self.offloads.clear();
     }
 }

@@ -6,6 +6,7 @@
 
 use super::feed::ROUNDS_MAX;
 use super::findings::View;
+use super::offload::{Porter, begins};
 use super::report::Subject;
 use super::resync::Window;
 use super::{Config, Mode, Output};
@@ -100,6 +101,8 @@ pub(super) struct Path {
     pub kept_files: u32,
     /// In which flows are taken up where they stand.
     pub window: Window,
+    /// Carries flows that need nobody's eyes.
+    pub porter: Option<Box<dyn Porter>>,
     pub hits: Vec<Hit>,
     pub alerts: Vec<Alert>,
 }
@@ -132,6 +135,7 @@ impl Path {
             carrier: None,
             kept_files: 0,
             window: Window::default(),
+            porter: None,
             hits: Vec::new(),
             alerts: Vec::new(),
         })
@@ -161,6 +165,8 @@ impl Path {
             flow.core.flags.passed = false;
         }
         flow.core.epoch = epoch;
+        flow.core.flags.judged = false;
+        flow.core.offload_wait = Default::default();
         flow.session.detect.renew(epoch);
         if let Some(other) = &mut flow.session.other {
             other.detect.renew(epoch);
@@ -224,7 +230,11 @@ impl Path {
     ) -> Fate {
         let mut fate = Fate::default();
         let subject = |dir| Subject { packet, source: PacketSource::of(packet), dir: Some(dir) };
+        let fresh_rules = flow.core.epoch != self.rules.epoch();
         self.renew(flow);
+        if fresh_rules && flow.core.flags.by_rules {
+            self.reopen(flow, subject(dir), out);
+        }
         note_ttl(&mut flow.session, dir, packet);
         if self.config.records.common.ethernet
             && let Some(ether) = &packet.ether
@@ -236,11 +246,17 @@ impl Path {
             let reason = if by_rule { Reason::FlowDrop } else { Reason::ExceptionFlowDrop };
             fate.verdict = Verdict::Drop(reason);
             self.dropped(fate.verdict, None, subject(dir), Some(flow), out);
+            self.offload(flow, dir, packet, false, out);
             return fate;
+        }
+        if flow.core.state == FlowState::Bypassed && begins(packet) {
+            // Nobody knows whether the ports are used anew before their other end has answered: both are followed.
+            self.reopen(flow, subject(dir), out);
         }
         if flow.core.state == FlowState::Bypassed {
             self.counters.inc(Counter::BypassedPackets);
             self.counters.add(Counter::BypassedBytes, packet.bytes.as_slice().len() as u64);
+            self.offload(flow, dir, packet, true, out);
             return fate;
         }
         if flow.session.blind {
@@ -255,6 +271,9 @@ impl Path {
         // A receiver discards what fails its checksum: the stream may not believe it. A datagram stands for itself and
         // hides no other, so it is read all the same: captures of a sender's own side have sums not yet filled in.
         let believed = !packet.flags.checksum_bad || packet.tuple.proto == IpProto::UDP;
+        if believed {
+            self.come_back(flow, dir, packet);
+        }
         if believed && !flow.core.flags.no_payload_inspection {
             let turned = match packet.tuple.proto {
                 IpProto::TCP => self.segment(flow, &mut dir, packet, &mut events, &mut placed, &mut fate),
@@ -273,10 +292,12 @@ impl Path {
         self.detect_in_flow(flow, subject(dir), &events, placed, &mut fate, out);
         self.let_go_of_first(flow, subject(dir), out);
         self.leave_encrypted(flow, &mut fate, out);
+        self.leave_unwatched(flow);
         self.bill(flow, subject(dir), &mut fate, out);
         self.decode_anomalies(subject(dir), Some(flow), out);
         self.stream_anomalies(&events, subject(dir), flow, out);
         self.close(&fate, subject(dir), Some(flow), out);
+        self.offload(flow, dir, packet, fate.verdict.is_forward(), out);
         fate
     }
 

@@ -40,8 +40,11 @@ impl Path {
     /// The window is open, and packets of this flow may have passed before it was.
     pub fn excuses(&self, flow: &Flow<Session>, ts: Timestamp) -> bool {
         let unsure = |t: &TcpSession| !t.tracked() || t.is_midstream();
-        ts <= self.window.until
-            && (flow.core.first <= self.window.since || flow.session.tcp.as_deref().is_none_or(unsure))
+        let window = ts <= self.window.until
+            && (flow.core.first <= self.window.since || flow.session.tcp.as_deref().is_none_or(unsure));
+        // One that nobody looked at for a while may be another, or not, until a handshake tells.
+        let begun = |t: &TcpSession| t.established() && !t.is_midstream();
+        window || flow.core.flags.reopened && !flow.session.tcp.as_deref().is_some_and(begun)
     }
 
     /// The segment in the flow's session, or in the one of its two that it continues, which is then the session at hand.
@@ -198,7 +201,7 @@ fn guessing(flow: &Flow<Session>) -> bool {
 
 /// Which way a segment goes when nobody saw the flow's beginning: services have the lower port.
 fn ports_tell(flow: &Flow<Session>, dir: Direction, packet: &Packet<'_>) -> Direction {
-    let begun = flow.session.tcp.as_deref().is_some_and(TcpSession::tracked);
+    let begun = flow.core.flags.reopened || flow.session.tcp.as_deref().is_some_and(TcpSession::tracked);
     match packet.tuple.sport < packet.tuple.dport {
         _ if begun => dir,
         true => Direction::ToClient,

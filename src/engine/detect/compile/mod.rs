@@ -13,11 +13,13 @@ pub(crate) use class::{Compiled, Source};
 
 use super::inspect::frames::FrameRules;
 use super::matching::{MatcherFactory, Scratch};
-use super::prefilter::{AddressRules, PayloadGroups, SetBuilder, TxGroups};
+use super::prefilter::{AddressRules, PayloadGroups, SetBuilder, Transport, TxGroups};
 use super::signature::{SigIdx, Signature, TagScope, VarId};
+use super::state::FlowDetect;
 use super::state::shared::BitName;
 use super::transforms_cache::ChainTable;
 use crate::applayer::{ProtoSet, Vocabulary};
+use crate::types::{Direction, FiveTuple, IpProto};
 use std::sync::Arc;
 
 /// Compiled pattern databases by content key; kept by someone with a disk.
@@ -148,6 +150,23 @@ impl Ruleset {
     /// The name of a bit or number.
     pub fn var_name(&self, v: VarId) -> Option<&str> {
         self.var_names.get(v.0 as usize).map(String::as_str)
+    }
+
+    /// No rule is about packets or streams of the flow, by its ports and, as far as `known` tells, by its addresses; and
+    /// none is half-way.
+    pub(crate) fn unconcerned(&self, client_first: &FiveTuple, known: &FlowDetect) -> bool {
+        let transport = match client_first.proto {
+            IpProto::TCP => Transport::Tcp,
+            IpProto::UDP => Transport::Udp,
+            _ => return false,
+        };
+        let none = |d: Direction| {
+            let t = if d == Direction::ToServer { *client_first } else { client_first.flip() };
+            self.payload.find(transport, Some(d), t.sport, t.dport).as_slice().is_empty()
+        };
+        let asked = self.addresses.is_empty() || known.is_asked();
+        let nothing = self.events.is_empty() && !self.tags_hosts && asked && !known.is_waiting();
+        nothing && Direction::BOTH.into_iter().all(none)
     }
 
     pub fn epoch(&self) -> u64 {

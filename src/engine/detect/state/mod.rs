@@ -175,6 +175,22 @@ impl FlowDetect {
         Self::default()
     }
 
+    /// Something of the flow is remembered for packets to come.
+    pub(crate) fn is_waiting(&self) -> bool {
+        let lists = self.by_address.iter().any(|l| !l.is_empty()) || self.parked.iter().any(|l| !l.is_empty());
+        lists || self.tag.is_some()
+    }
+
+    /// Packets to come are logged for a rule's sake.
+    pub(crate) const fn is_tagged(&self) -> bool {
+        self.tag.is_some()
+    }
+
+    /// Rules about addresses have been asked in both directions.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.begun == [true; 2]
+    }
+
     /// A pass rule has let the whole flow go: nothing more is inspected.
     pub fn passed(&self) -> bool {
         self.passed

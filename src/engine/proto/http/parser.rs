@@ -16,7 +16,9 @@ use super::tx::HttpTx;
 use super::{ID, Settings};
 use crate::applayer::frames::Frames;
 use crate::applayer::inflate::{Bounds, Encoding, Inflater};
-use crate::applayer::{AppParser, BufferId, EventId, Input, ParseCx, Parsed, Progress, ProtoId, Transaction, TxId};
+use crate::applayer::{
+    AppParser, BufferId, EventId, Input, ParseCx, Parsed, Progress, ProtoId, Transaction, TxId, UnreadBody,
+};
 use crate::types::Direction;
 use std::any::Any;
 use std::borrow::Cow;
@@ -549,6 +551,16 @@ impl AppParser for HttpParser {
 
     fn delimits(&self) -> bool {
         true
+    }
+
+    fn unread_body(&self, dir: Direction) -> Option<UnreadBody> {
+        let half = match dir {
+            Direction::ToServer => &self.req,
+            Direction::ToClient => &self.resp,
+        };
+        let payload = &self.txs.get(half.tx?)?.message(dir).payload;
+        let plain = half.state == State::Identity && half.left > 0 && half.undecided.is_empty();
+        plain.then(|| payload.past()).flatten().map(|behind| UnreadBody { behind, ahead: half.left })
     }
 
     fn memory(&self) -> usize {

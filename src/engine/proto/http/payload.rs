@@ -59,6 +59,8 @@ pub struct Payload {
     pub entity: u64,
     pub begun: bool,
     complete: bool,
+    /// Of `wire`, those before all was had that is looked at.
+    read: Option<u64>,
     inflater: Option<Box<Inflater>>,
     carries: Carries,
     pub files: Vec<File>,
@@ -112,6 +114,18 @@ impl Payload {
     /// Bytes of the message body, in order.
     pub fn push(&mut self, wire: &[u8], place: Place, next_id: &mut u32, events: &mut Vec<EventId>) {
         self.wire = self.wire.saturating_add(wire.len() as u64);
+        self.decode(wire, place, next_id, events);
+        if self.data.len() >= self.limit && matches!(self.carries, Carries::Nothing) {
+            self.read.get_or_insert(self.wire);
+        }
+    }
+
+    /// Bytes since all was had that is looked at.
+    pub fn past(&self) -> Option<u64> {
+        self.read.map(|read| self.wire.saturating_sub(read))
+    }
+
+    fn decode(&mut self, wire: &[u8], place: Place, next_id: &mut u32, events: &mut Vec<EventId>) {
         let Some(mut inflater) = self.inflater.take() else {
             return self.plain(wire, place, next_id, events);
         };
