@@ -15,6 +15,7 @@ use engine::record::RulesRead;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Where a rule kind's description comes from when no file is found.
 const CLASSIFICATIONS: &str = include_str!("classification.config");
@@ -22,6 +23,9 @@ const REFERENCES: &str = include_str!("reference.config");
 
 /// Diagnostics of rules that a run shows; `rules check` shows all.
 const SHOWN_MAX: usize = 20;
+
+/// Of the next ruleset that is compiled.
+static EPOCH: AtomicU64 = AtomicU64::new(1);
 
 /// How to read.
 #[derive(Clone, Copy, Debug, Default)]
@@ -138,7 +142,9 @@ pub fn load(patterns: &[String], config: &Config, args: &SettingArgs, reading: R
     }
     order(&mut signatures, &config.action_order);
     let names = (0..source.vars.len() as u32).map(|i| source.vars.name(VarId(i)).unwrap_or_default().to_string());
-    let settings = CompileSettings { var_names: names.collect(), ..CompileSettings::default() };
+    // What flows remember of one ruleset is nothing to the next.
+    let epoch = EPOCH.fetch_add(1, Ordering::Relaxed);
+    let settings = CompileSettings { var_names: names.collect(), epoch };
     let factory = matcher::factory();
     let mut cache = args.cache.as_deref().and_then(|dir| open_cache(dir, &factory.identity()));
     let held = cache.as_mut().map(|c| c as &mut dyn DatabaseCache);

@@ -48,6 +48,14 @@ pub fn told(c: &Config, inline: bool) -> worker::Config {
     }
 }
 
+/// The same where the kernel can carry flows, if `can`: what is encrypted is its, unless somebody said otherwise.
+pub fn offloading(told: &mut worker::Config, c: &Config, can: bool) {
+    told.offload = can;
+    if can && !c.encryption_chosen {
+        told.proto.tls.encryption = proto::Encryption::Bypass;
+    }
+}
+
 /// The list without its frames, its memory kept while the borrow it names changes.
 // `filter` would keep the old borrow in the type.
 #[allow(clippy::unnecessary_filter_map)]

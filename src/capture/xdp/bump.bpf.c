@@ -268,6 +268,10 @@ static __always_inline void tuple(struct found *f, void *at, void *end, __u16 ty
 }
 
 #define TCP_ENDS 0x07 // FIN, SYN, RST
+#define TCP_URGENT 0x20
+
+// No ruleset's: an entry that is over, whose counts are still to be read.
+#define EPOCH_OVER 0
 
 // The verdict of the table of flows: an XDP action, or -1 to go on.
 static __always_inline int known_flow(struct found *f, __u32 port, __u64 epoch, __u64 now, __u32 len)
@@ -275,29 +279,31 @@ static __always_inline int known_flow(struct found *f, __u32 port, __u64 epoch, 
 	struct flow *flow = bpf_map_lookup_elem(&flows, &f->key);
 	if (!flow)
 		return -1;
-	if (flow->epoch != epoch) {
-		bpf_map_delete_elem(&flows, &f->key);
+	if (flow->epoch != epoch)
 		return -1;
-	}
 	if (flow->action == FLOW_DROP) {
 		// A new connection of the same ports is another flow.
 		if (f->key.proto == IPPROTO_TCP && (f->tcp_flags & 0x12) == 0x02) {
-			bpf_map_delete_elem(&flows, &f->key);
+			flow->epoch = EPOCH_OVER;
 			return -1;
 		}
 		if (now - flow->shown_ns > SHOW_NS) {
 			flow->shown_ns = now;
 			return -1;
 		}
+		__sync_fetch_and_add(&flow->frames, 1);
+		__sync_fetch_and_add(&flow->bytes, len);
 		count(port, COUNT_FLOW_DROPPED, 1);
 		return XDP_DROP;
 	}
 	if (f->key.proto == IPPROTO_TCP && f->tcp_flags & TCP_ENDS) {
-		bpf_map_delete_elem(&flows, &f->key);
+		flow->epoch = EPOCH_OVER;
 		return -1;
 	}
-	if (flow->action == FLOW_BYPASS_UNTIL && (__s32)(f->seq_end - flow->until) > 0) {
-		bpf_map_delete_elem(&flows, &f->key);
+	// Urgent bytes shift what the sequence number means.
+	if (flow->action == FLOW_BYPASS_UNTIL &&
+	    ((__s32)(f->seq_end - flow->until) > 0 || f->tcp_flags & TCP_URGENT)) {
+		flow->epoch = EPOCH_OVER;
 		return -1;
 	}
 	if (now - flow->shown_ns > SHOW_NS) {

@@ -90,10 +90,10 @@ pub struct Bump {
     settings: Mapped<Settings>,
     workers: Mapped<WorkerRow>,
     sockets: XskMap<MapData>,
-    flows: HashMap<MapData, FlowKey, FlowEntry>,
     trusted: LpmTrie<MapData, [u8; 16], u32>,
     links: Array<MapData, u32>,
     counts: PerCpuArray<MapData, u64>,
+    tables: Maps,
 }
 
 impl Bump {
@@ -169,10 +169,10 @@ impl Bump {
             settings: Mapped::new(maps.get("settings")?.fd().as_fd(), 1)?,
             workers: Mapped::new(maps.get("workers")?.fd().as_fd(), WORKERS_MAX)?,
             sockets: XskMap::try_from(Map::from_map_data(maps.get("sockets")?)?)?,
-            flows: HashMap::try_from(Map::from_map_data(maps.get("flows")?)?)?,
             trusted: LpmTrie::try_from(Map::from_map_data(maps.get("trusted")?)?)?,
             links: Array::try_from(Map::from_map_data(maps.get("links")?)?)?,
             counts: PerCpuArray::try_from(Map::from_map_data(maps.get("counts")?)?)?,
+            tables: maps,
         })
     }
 
@@ -247,9 +247,14 @@ impl Bump {
         self.rules().bypass.load(Ordering::Relaxed) != 0
     }
 
-    /// Entries of flows made before are void from now on.
+    /// Entries of flows made before are void from now on. The number that holds.
     pub fn new_epoch(&self) -> u64 {
-        self.rules().epoch.fetch_add(1, Ordering::Relaxed) + 1
+        self.rules().epoch.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// The number that holds.
+    pub fn epoch(&self) -> u64 {
+        self.rules().epoch.load(Ordering::Acquire)
     }
 
     /// The worker's row, for its beat.
@@ -273,24 +278,9 @@ impl Bump {
         Ok(self.sockets.set(slot, socket.as_raw_fd(), 0)?)
     }
 
-    /// The kernel forwards or drops a direction of a flow by itself.
-    pub fn keep_flow(&mut self, key: &FlowKey, action: FlowAction, until: u32) -> Result<(), BumpError> {
-        let epoch = self.rules().epoch.load(Ordering::Relaxed);
-        let shown_ns = bpf::monotonic_ns();
-        let entry = FlowEntry { epoch, shown_ns, frames: 0, bytes: 0, action: action as u32, until };
-        Ok(self.flows.insert(key, entry, 0)?)
-    }
-
-    /// It does so no more. What it did meanwhile.
-    pub fn release_flow(&mut self, key: &FlowKey) -> Option<FlowEntry> {
-        let entry = self.flows.get(key, 0).ok();
-        let _ = self.flows.remove(key);
-        entry
-    }
-
-    /// Every flow that the kernel keeps.
-    pub fn kept_flows(&self) -> impl Iterator<Item = (FlowKey, FlowEntry)> {
-        self.flows.iter().filter_map(Result::ok)
+    /// A way of its own to the table of flows, for a worker.
+    pub fn flow_table(&self) -> Result<FlowTable, BumpError> {
+        Ok(FlowTable { flows: HashMap::try_from(Map::from_map_data(self.tables.get("flows")?)?)? })
     }
 
     /// Traffic from or to these networks is forwarded uninspected. Prefix lengths are of the address's own family.
@@ -322,6 +312,28 @@ impl Bump {
             self.counts.get(&index, 0).map_or(0, |by_cpu| by_cpu.iter().sum())
         };
         Count::ALL.iter().map(of).collect()
+    }
+}
+
+/// The flows that the kernel forwards or drops by itself.
+pub struct FlowTable {
+    flows: HashMap<MapData, FlowKey, FlowEntry>,
+}
+
+impl FlowTable {
+    /// The kernel does so with a direction of a flow, as long as `epoch` is the number that holds ([`Bump::new_epoch`]).
+    /// `until`: of [`FlowAction::BypassUntil`].
+    pub fn keep(&mut self, key: &FlowKey, action: FlowAction, until: u32, epoch: u64) -> Result<(), BumpError> {
+        let shown_ns = bpf::monotonic_ns();
+        let entry = FlowEntry { epoch, shown_ns, frames: 0, bytes: 0, action: action as u32, until };
+        Ok(self.flows.insert(key, entry, 0)?)
+    }
+
+    /// It does so no more. What it did meanwhile.
+    pub fn release(&mut self, key: &FlowKey) -> Option<FlowEntry> {
+        let entry = self.flows.get(key, 0).ok();
+        let _ = self.flows.remove(key);
+        entry
     }
 }
 
@@ -378,17 +390,18 @@ mod tests {
 
     #[test]
     fn the_least_recent_flows_make_room() {
-        let Some((_object, mut bump)) = loaded("the_least_recent_flows_make_room") else { return };
+        let Some((_object, bump)) = loaded("the_least_recent_flows_make_room") else { return };
+        let mut table = bump.flow_table().unwrap();
         let addr = |i: u32| (IpAddr::from(std::net::Ipv4Addr::from(0x0a00_0000 + i)), 80);
         let key = |i: u32| FlowKey::new(addr(i), addr(0), 6, &[], 0).unwrap();
         for i in 0..FLOWS_MAX as u32 + 5_000 {
-            bump.keep_flow(&key(i), FlowAction::Drop, 0).unwrap();
+            table.keep(&key(i), FlowAction::Drop, 0, 1).unwrap();
         }
-        let kept = bump.kept_flows().count();
+        let kept = table.flows.keys().count();
         assert!((FLOWS_MAX / 2..=FLOWS_MAX).contains(&kept), "{kept}");
-        let last = bump.release_flow(&key(FLOWS_MAX as u32 + 4_999)).unwrap();
+        let last = table.release(&key(FLOWS_MAX as u32 + 4_999)).unwrap();
         assert_eq!(last.action, FlowAction::Drop as u32);
-        assert!(bump.release_flow(&key(FLOWS_MAX as u32 + 4_999)).is_none());
+        assert!(table.release(&key(FLOWS_MAX as u32 + 4_999)).is_none());
     }
 
     #[test]

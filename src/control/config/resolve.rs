@@ -83,6 +83,8 @@ pub struct Config {
     pub limits: Limits,
     /// The defrag overlap policy was chosen, not defaulted: it stands when enforcing too.
     pub defrag_policy_chosen: bool,
+    /// Somebody said what becomes of TLS past its handshake.
+    pub encryption_chosen: bool,
     pub classification_file: Option<PathBuf>,
     pub reference_file: Option<PathBuf>,
     pub lists: Lists,
@@ -112,6 +114,7 @@ impl Config {
         c.stream = streams(d, &c.limits);
         c.limits.stream_depth = c.stream.depth;
         c.proto = protocols(d);
+        c.encryption_chosen = d.app_layer.tls.encryption.is_some();
         c.classification_file = d.classification_file.as_ref().map(PathBuf::from);
         c.reference_file = d.reference_file.as_ref().map(PathBuf::from);
         c.lists = Lists::of(d);

@@ -79,6 +79,9 @@ section! {
         resync_seconds: Option<u32>,
         /// When one port of a pair loses its link the other is set down.
         follow_links: Option<bool>,
+        /// Flows that need nobody's eyes are carried by the kernel: those that rules bypass or drop, what is encrypted,
+        /// those that no rule is about, and bodies past all that is looked at.
+        offload: Option<bool>,
         /// The data plane gives up capabilities, files and system calls that it does not need.
         confine: Option<bool>,
         /// Networks whose traffic is forwarded uninspected.
@@ -126,6 +129,7 @@ pub struct Run {
     /// Zero: never.
     pub resync: Duration,
     pub follow_links: bool,
+    pub offload: bool,
     pub confine: bool,
     pub trusted: Vec<(IpAddr, u8)>,
     /// By class of frame, in the order of [`LinkSection`].
@@ -150,6 +154,7 @@ impl Default for Run {
             busy_poll_us: 0,
             resync: Duration::from_secs(60),
             follow_links: true,
+            offload: true,
             confine: true,
             trusted: Vec::new(),
             // What may carry IP is looked into.
@@ -181,6 +186,7 @@ impl Run {
         set(&mut r.until_ready, s.until_ready);
         set(&mut r.copy, s.copy);
         set(&mut r.follow_links, s.follow_links);
+        set(&mut r.offload, s.offload);
         set(&mut r.confine, s.confine);
         set(&mut r.trusted, s.trusted.clone().map(|n| n.0));
         set(&mut r.control, s.control.as_ref().map(PathBuf::from));

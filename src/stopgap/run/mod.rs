@@ -14,6 +14,7 @@ pub mod fault;
 mod heart;
 mod lane;
 mod messages;
+mod offload;
 pub mod plan;
 mod plane;
 mod sight;

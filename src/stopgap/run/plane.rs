@@ -7,12 +7,13 @@
 
 use super::confined;
 use super::crew::Crew;
-use super::devices;
+use super::devices::{self, Opened};
 use super::heart::Heart;
 use super::messages::{self, Answer, Ask, Request, Say};
+use super::offload::Carriage;
 use super::plan::{self, Lane, Plan};
 use super::sight::{Losses, Sight};
-use super::worker::{Hand, Mailbox, Outbox, Shown};
+use super::worker::{Hand, Mailbox, Outbox, Rules, Shown};
 use super::writer::{Writer, Writing};
 use crate::cli::RunArgs;
 use crate::console::{DONE, Failure, Outcome};
@@ -103,12 +104,15 @@ impl Plane {
     fn start(plan: &Plan<'_>, lane: &Lane, loaded: &Loaded, to: UnixStream) -> Result<Plane, Failure> {
         let outputs = Outputs::live(plan.log_dir, &plan.config, lane.ports())?;
         let opened = devices::open(plan, lane)?;
+        let carriages = carriages(plan, &opened)?;
         let confined = match plan.config.run.confine {
             true => confined::confine(plan, loaded)?,
             false => "not confined".into(),
         };
         let seed = seed();
-        let told = Arc::new(worker::Config { seed, ..workers::told(&plan.config, lane.inline()) });
+        let mut told = worker::Config { seed, ..workers::told(&plan.config, lane.inline()) };
+        workers::offloading(&mut told, &plan.config, carriages.iter().all(Option::is_some));
+        let told = Arc::new(told);
         let hosts = Arc::new(HostTable::new(&told.limits, seed[0]));
         let writing = Arc::new(Writing {
             stop: AtomicBool::new(false),
@@ -121,9 +125,13 @@ impl Plane {
             beats.push(Arc::new(AtomicU64::new(monotonic_ns())));
         }
         let open = plan.config.run.fail == Fail::Open;
-        for (n, (device, beat)) in opened.devices.into_iter().zip(&beats).enumerate() {
+        let devices = opened.devices.into_iter().zip(carriages).zip(&beats);
+        for (n, ((device, carriage), beat)) in devices.enumerate() {
             let shared = Shared { hosts: hosts.clone(), turn: None };
-            let worker = Worker::sharing(told.clone(), loaded.ruleset.clone(), shared)?;
+            let mut worker = Worker::sharing(told.clone(), loaded.ruleset.clone(), shared)?;
+            if let Some(carriage) = &carriage {
+                worker.set_porter(carriage.porter());
+            }
             let (records, records_out) = RingBuffer::new(OUTBOX);
             let (spare_in, spare) = RingBuffer::new(OUTBOX);
             inboxes.push((records_out, spare_in));
@@ -136,6 +144,7 @@ impl Plane {
                 crew: Crew::of(&told, n, beats.clone(), plan.config.run.stale, open),
                 heart: Heart::new(beat.clone(), opened.bump.clone().map(|b| (b, n))),
                 sight: Sight::new(lost.clone(), plan.config.run.resync),
+                carriage,
                 mail: letters,
                 outbox: Outbox { records, spare },
                 stale: plan.config.run.stale,
@@ -284,8 +293,10 @@ impl Plane {
             before.into_iter().for_each(|b| set.take_over(b));
         }
         self.number += 1;
+        // What the old rules had the kernel do is void, and what they yet decide is void when it comes.
+        let epoch = self.bump.as_ref().map_or(0, |b| b.new_epoch());
         for m in &self.mail {
-            m.send_rules(self.number, loaded.ruleset.clone());
+            m.send_rules(Rules { number: self.number, ruleset: loaded.ruleset.clone(), epoch });
         }
         let until = Instant::now() + ADOPT;
         while self.mail.iter().any(|m| m.running() != self.number) {
@@ -296,10 +307,6 @@ impl Plane {
         }
         self.ruleset = loaded.ruleset.clone();
         self.datasets = loaded.datasets.clone();
-        if let Some(bump) = &self.bump {
-            // What the old rules had the kernel do is void.
-            bump.new_epoch();
-        }
         *self.writing.rules.lock().unwrap_or_else(PoisonError::into_inner) = loaded.rules_read();
         Ok(json!({
             "rules": loaded.stats.loaded,
@@ -330,6 +337,7 @@ impl Plane {
             "stale": of(|s| s.traffic.stale),
             "stalls": of(|s| s.stalls),
             "untaken": of(|s| s.untaken),
+            "kept_flows": of(|s| s.kept),
             "engine": engine,
         })
     }
@@ -348,6 +356,16 @@ impl Plane {
             self.say(&Say::Alarm(format!("the log is incomplete: {why}")));
         }
     }
+}
+
+/// For each worker its hold on the kernel's table of flows, where there is one and it is wished. What an instance before
+/// us had entered there is void: nobody knows those flows any more.
+fn carriages(plan: &Plan<'_>, opened: &Opened) -> Result<Vec<Option<Carriage>>, Failure> {
+    let bump = opened.bump.as_ref().filter(|_| plan.config.run.offload);
+    if let Some(bump) = &opened.bump {
+        bump.new_epoch();
+    }
+    opened.devices.iter().map(|_| Ok(bump.map(|b| Carriage::new(b)).transpose()?)).collect()
 }
 
 enum Event {

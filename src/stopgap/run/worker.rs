@@ -6,6 +6,7 @@
 
 use super::crew::Crew;
 use super::heart::Heart;
+use super::offload::Carriage;
 use super::sight::Sight;
 use crate::workers::{Tally, emptied};
 use capture::{Live, Traffic, wall};
@@ -34,13 +35,23 @@ pub struct Shown {
     pub stalls: u64,
     /// Frames that were another worker's, who did not take them.
     pub untaken: u64,
+    /// Flows that the kernel carries for it.
+    pub kept: u64,
+}
+
+/// A ruleset for a worker.
+pub struct Rules {
+    pub number: u64,
+    pub ruleset: Arc<Ruleset>,
+    /// Under which the kernel's program does as they say.
+    pub epoch: u64,
 }
 
 /// Where others leave word for a worker, and it for them.
 #[derive(Default)]
 pub struct Mailbox {
-    /// The ruleset to run, with its number.
-    rules: Mutex<Option<(u64, Arc<Ruleset>)>>,
+    /// The ruleset to run.
+    rules: Mutex<Option<Rules>>,
     /// The number of the latest one there; and of the one that runs.
     sent: AtomicU64,
     taken: AtomicU64,
@@ -56,8 +67,9 @@ pub struct Mailbox {
 }
 
 impl Mailbox {
-    pub fn send_rules(&self, number: u64, rules: Arc<Ruleset>) {
-        *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = Some((number, rules));
+    pub fn send_rules(&self, rules: Rules) {
+        let number = rules.number;
+        *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = Some(rules);
         self.sent.store(number, Ordering::Release);
     }
 
@@ -108,6 +120,8 @@ pub struct Hand {
     /// The other workers of the pair, if there are any.
     pub crew: Option<Crew>,
     pub sight: Sight,
+    /// Where the kernel may carry flows.
+    pub carriage: Option<Carriage>,
     pub mail: Arc<Mailbox>,
     pub outbox: Outbox,
     /// A batch older than this is not sent.
@@ -226,16 +240,22 @@ impl Hand {
         }
         // What cannot be sent now is sent with the next batch.
         let _ = self.device.flush();
+        if let Some(carriage) = &self.carriage {
+            carriage.take(&self.out.offloads);
+        }
     }
 
     fn mail(&mut self, shown: &mut Instant) {
         let sent = self.mail.sent.load(Ordering::Acquire);
         if sent != self.mail.running() {
             let rules = self.mail.rules.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some((number, rules)) = rules
-                && self.worker.adopt(rules).is_ok()
+            if let Some(rules) = rules
+                && self.worker.adopt(rules.ruleset).is_ok()
             {
-                self.mail.taken.store(number, Ordering::Release);
+                if let Some(carriage) = &mut self.carriage {
+                    carriage.renew(rules.epoch);
+                }
+                self.mail.taken.store(rules.number, Ordering::Release);
             }
         }
         if self.mail.wanted.load(Ordering::Acquire) != self.mail.answered.load(Ordering::Relaxed)
@@ -254,6 +274,7 @@ impl Hand {
             traffic: self.device.traffic(),
             stalls: self.stalls,
             untaken: self.crew.as_ref().map_or(0, |c| c.untaken),
+            kept: self.carriage.as_ref().map_or(0, Carriage::flows),
         };
         if let Ok(mut slot) = self.mail.shown.try_lock() {
             *slot = Some(shown);
