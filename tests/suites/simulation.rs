@@ -10,11 +10,12 @@ mod models;
 #[path = "sim/traffic.rs"]
 mod traffic;
 
-use engine::decode::{Frame, LinkType, PortId};
+use engine::decode::{Frame, LinkType, PortId, Ports};
 use engine::detect::compile::Ruleset;
 use engine::types::{Counter, Counters, Timestamp, Verdict};
 use engine::worker::{Config, Output, Worker};
-use harness::craft::Conversation;
+use harness::bench::Bench;
+use harness::craft::{Conversation, udp};
 use harness::engine::{in_line, ruleset, ruleset_of_epoch, ruleset_with_list, watching};
 use models::{FlowModel, receiver_reads};
 use serde_json::Value;
@@ -88,6 +89,20 @@ fn rules_taken_up_have_their_hashes() {
     assert_eq!(alerts_after(&mut worker, 41_000), 0);
     worker.adopt(after).unwrap();
     assert_eq!(alerts_after(&mut worker, 41_001), 1);
+}
+
+#[test]
+fn other_settings_hold_from_the_next_batch() {
+    let mut off = in_line();
+    off.decode.vxlan = Ports::None;
+    let mut b = Bench::of("alert ip any any -> any any (sid:1;)\n", off.clone());
+    let inner = udp(true, 1, 2, 0, b"inside").data;
+    let outer = || vec![udp(true, 49_152, 4789, 0, &[&[8, 0, 0, 0, 0, 0, 7, 0][..], &inner].concat())];
+    for (settings, seen) in [(&off, 0), (&in_line(), 1), (&off, 1)] {
+        b.worker.settle(settings);
+        b.give(&mut outer());
+        assert_eq!(b.count(Counter::DecodeVxlan), seen);
+    }
 }
 
 /// Takes the plan's frames through a worker; reloads come before the frames they name, whatever the batches.

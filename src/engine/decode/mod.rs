@@ -54,6 +54,11 @@ impl Decoder {
         Decoder { settings, layers_max, defrag, event_counts: vec![0; events::EVENTS.len()].into() }
     }
 
+    /// Other settings from the next frame on; fragments are put together as they were.
+    pub fn settle(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
     /// Pushes the packets of `frame`, outermost first, each beside `index`: one at least. A frame that completes a
     /// datagram gives the fragment itself (flagged so) and then the datagram. What a tunnel carries is a packet if its
     /// first header holds; else the tunnel's own packet is all there is, and its payload is looked at.

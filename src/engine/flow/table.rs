@@ -136,6 +136,11 @@ impl<S> FlowTable<S> {
         }
     }
 
+    /// Other timeouts from now on; flows are told apart as they were.
+    pub fn retime(&mut self, settings: Settings) {
+        self.settings = Settings { key: self.settings.key, ..settings };
+    }
+
     /// What makes keys for [`FlowTable::lookup`]; cheap to copy, so a batch can be hashed ahead.
     pub const fn keyer(&self) -> Keyer {
         self.keyer

@@ -23,10 +23,11 @@ pub use config::{Config, KeepFiles, Mode};
 pub use offload::{Offload, Porter, Relief};
 pub use output::{FrameVerdict, Injected, Output};
 
-use crate::decode::{Decoder, Frame, Packet, PacketList};
+use crate::decode::{Decoder, Frame, Packet, PacketList, Settings};
 use crate::detect::compile::Ruleset;
 use crate::detect::matching::MatcherError;
-use crate::flow::{EndCause, Flow, FlowRef, FlowTable, Keyed, Keyer, Lookup};
+use crate::flow::{self, EndCause, Flow, FlowRef, FlowTable, Keyed, Keyer, Lookup};
+use crate::proto;
 use crate::session::Session;
 use crate::types::{Cause, Counter, Counters, ExceptionPolicy, IpProto, Policies, Timestamp, Verdict};
 use path::{Fate, Path};
@@ -59,27 +60,11 @@ impl Worker {
     }
 
     /// One of several workers of an engine.
-    pub fn sharing(mut config: Arc<Config>, rules: Arc<Ruleset>, shared: Shared) -> Result<Self, MatcherError> {
-        let midstream = config.policies.of(Cause::StreamMidstream);
-        if !matches!(midstream, ExceptionPolicy::Ignore | ExceptionPolicy::PassFlow) {
-            // Sessions that are turned away are not taken up.
-            Arc::make_mut(&mut config).stream.midstream = false;
-        }
-        let logged = config.records.files.as_ref();
-        let logged = logged.map(|f| Hashes { md5: f.md5, sha1: f.sha1, sha256: f.sha256 });
-        let hashes = rules.hashes().or(logged.unwrap_or_default());
-        if hashes != Default::default() {
-            Arc::make_mut(&mut config).proto.want_hashes(hashes);
-        }
-        if config.stream.segments_max != config.limits.stream_segments_max {
-            let max = config.limits.stream_segments_max;
-            Arc::make_mut(&mut config).stream.segments_max = max;
-        }
+    pub fn sharing(config: Arc<Config>, rules: Arc<Ruleset>, shared: Shared) -> Result<Self, MatcherError> {
+        let config = fitted(config, &rules);
         let flows = FlowTable::new(config.flow, config.seed, config.limits.flows_max);
-        let mut decode = config.decode.clone();
-        decode.defrag.refuse_contradictions |= config.mode == Mode::Inline;
         Ok(Worker {
-            decoder: Decoder::new(decode, &config.limits),
+            decoder: Decoder::new(config.decode.clone(), &config.limits),
             keyer: flows.keyer(),
             flows,
             path: Path::new(config, rules, shared)?,
@@ -94,6 +79,25 @@ impl Worker {
     /// next packet, and then forgets what the old rules left with it. On an error the old ruleset stays.
     pub fn adopt(&mut self, rules: Arc<Ruleset>) -> Result<(), MatcherError> {
         self.path.adopt(rules)
+    }
+
+    /// Other settings from the next batch on: what headers and tunnels are read, how streams and protocols are, the
+    /// exception policies, how long flows may be silent. What the worker was made to measure by stays: its mode and its
+    /// limits, the keys of hashes and what tells flows apart, how fragments are put together, what is recorded.
+    pub fn settle(&mut self, wanted: &Config) {
+        let old = &*self.path.config;
+        let config = Config {
+            decode: Settings { defrag: old.decode.defrag.clone(), ..wanted.decode.clone() },
+            flow: flow::Settings { key: old.flow.key, ..wanted.flow },
+            stream: wanted.stream.clone(),
+            proto: proto::Settings { log: old.proto.log.clone(), ..wanted.proto.clone() },
+            policies: wanted.policies.clone(),
+            ..old.clone()
+        };
+        let config = fitted(Arc::new(config), &self.path.rules);
+        self.decoder.settle(config.decode.clone());
+        self.flows.retime(config.flow);
+        self.path.config = config;
     }
 
     /// Says who takes [`Output::offloads`]; without one nobody is asked what became of them.
@@ -316,6 +320,23 @@ impl Worker {
             _ => {}
         }
     }
+}
+
+/// A configuration as workers use it: one part follows from another, and from the rules.
+fn fitted(mut config: Arc<Config>, rules: &Ruleset) -> Arc<Config> {
+    let c = Arc::make_mut(&mut config);
+    if !matches!(c.policies.of(Cause::StreamMidstream), ExceptionPolicy::Ignore | ExceptionPolicy::PassFlow) {
+        // Sessions that are turned away are not taken up.
+        c.stream.midstream = false;
+    }
+    let logged = c.records.files.as_ref().map(|f| Hashes { md5: f.md5, sha1: f.sha1, sha256: f.sha256 });
+    let hashes = rules.hashes().or(logged.unwrap_or_default());
+    if hashes != Default::default() {
+        c.proto.want_hashes(hashes);
+    }
+    c.stream.segments_max = c.limits.stream_segments_max;
+    c.decode.defrag.refuse_contradictions |= c.mode == Mode::Inline;
+    config
 }
 
 /// An emptied list that keeps its allocation while the borrow it names changes.

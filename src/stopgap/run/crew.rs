@@ -20,7 +20,7 @@ pub struct Crew {
     /// One that has not for so long is handed nothing.
     stale: Duration,
     /// What it does not take is forwarded, not dropped.
-    open: bool,
+    pub open: bool,
     /// Of the batch, by frame.
     owners: Vec<usize>,
     answers: Vec<bool>,

@@ -98,6 +98,8 @@ struct Plane {
     untaken: u64,
     stall: Duration,
     inline: bool,
+    /// The kernel's program carries flows.
+    offload: bool,
 }
 
 impl Plane {
@@ -110,9 +112,8 @@ impl Plane {
             false => "not confined".into(),
         };
         let seed = seed();
-        let mut told = worker::Config { seed, ..workers::told(&plan.config, lane.inline()) };
-        workers::offloading(&mut told, &plan.config, carriages.iter().all(Option::is_some));
-        let told = Arc::new(told);
+        let offload = carriages.iter().all(Option::is_some);
+        let told = Arc::new(worker::Config { seed, ..told(&plan.config, lane.inline(), offload) });
         let hosts = Arc::new(HostTable::new(&told.limits, seed[0]));
         let writing = Arc::new(Writing {
             stop: AtomicBool::new(false),
@@ -177,6 +178,7 @@ impl Plane {
             untaken: 0,
             stall: plan.config.run.stall,
             inline: lane.inline(),
+            offload,
         })
     }
 
@@ -276,7 +278,7 @@ impl Plane {
                 if !wrong.is_empty() && !partial {
                     return Err(format!("{wrong}\nnothing was changed"));
                 }
-                Ok(Box::new(loaded))
+                Ok(Box::new((loaded, config)))
             })();
             let _ = events.send(Event::Compiled { id, result });
         });
@@ -287,7 +289,7 @@ impl Plane {
     }
 
     /// Has every worker run the new ruleset.
-    fn adopt(&mut self, loaded: Loaded) -> Result<Value, String> {
+    fn adopt(&mut self, (loaded, config): (Loaded, Config)) -> Result<Value, String> {
         for set in loaded.datasets.iter().filter(|s| s.is_changed_by_rules()) {
             let before = self.datasets.iter().find(|b| b.name == set.name);
             before.into_iter().for_each(|b| set.take_over(b));
@@ -295,8 +297,11 @@ impl Plane {
         self.number += 1;
         // What the old rules had the kernel do is void, and what they yet decide is void when it comes.
         let epoch = self.bump.as_ref().map_or(0, |b| b.new_epoch());
+        let settings = Arc::new(told(&config, self.inline, self.offload));
+        let open = config.run.fail == Fail::Open;
         for m in &self.mail {
-            m.send_rules(Rules { number: self.number, ruleset: loaded.ruleset.clone(), epoch });
+            let (ruleset, settings) = (loaded.ruleset.clone(), settings.clone());
+            m.send_rules(Rules { number: self.number, ruleset, settings, open, epoch });
         }
         let until = Instant::now() + ADOPT;
         while self.mail.iter().any(|m| m.running() != self.number) {
@@ -358,6 +363,13 @@ impl Plane {
     }
 }
 
+/// What workers are told.
+fn told(config: &Config, inline: bool, offload: bool) -> worker::Config {
+    let mut told = workers::told(config, inline);
+    workers::offloading(&mut told, config, offload);
+    told
+}
+
 /// For each worker its hold on the kernel's table of flows, where there is one and it is wished. What an instance before
 /// us had entered there is void: nobody knows those flows any more.
 fn carriages(plan: &Plan<'_>, opened: &Opened) -> Result<Vec<Option<Carriage>>, Failure> {
@@ -372,7 +384,7 @@ enum Event {
     Request(Request),
     Compiled {
         id: u64,
-        result: Result<Box<Loaded>, String>,
+        result: Result<Box<(Loaded, Config)>, String>,
     },
     /// The supervisor is no more.
     Gone,

@@ -13,7 +13,7 @@ use capture::{Live, Traffic, wall};
 use engine::decode::Frame;
 use engine::detect::compile::Ruleset;
 use engine::types::{Timestamp, Verdict};
-use engine::worker::{Output, Worker};
+use engine::worker::{self, Output, Worker};
 use rtrb::{Consumer, Producer};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,10 +39,13 @@ pub struct Shown {
     pub kept: u64,
 }
 
-/// A ruleset for a worker.
+/// A ruleset for a worker, and settings with it.
 pub struct Rules {
     pub number: u64,
     pub ruleset: Arc<Ruleset>,
+    pub settings: Arc<worker::Config>,
+    /// Frames that another worker does not take are forwarded.
+    pub open: bool,
     /// Under which the kernel's program does as they say.
     pub epoch: u64,
 }
@@ -252,6 +255,10 @@ impl Hand {
             if let Some(rules) = rules
                 && self.worker.adopt(rules.ruleset).is_ok()
             {
+                self.worker.settle(&rules.settings);
+                if let Some(crew) = &mut self.crew {
+                    crew.open = rules.open;
+                }
                 if let Some(carriage) = &mut self.carriage {
                     carriage.renew(rules.epoch);
                 }
