@@ -45,26 +45,39 @@ impl Table {
         for (k, v) in &self.environment {
             println!("  {k}: {v}");
         }
-        let mut columns: Vec<&str> = Vec::new();
-        for (key, _) in self.rows.iter().flat_map(|r| &r.values) {
-            if !columns.contains(&key.as_str()) {
-                columns.push(key);
-            }
-        }
         let first = self.rows.iter().map(|r| r.name.len()).max().unwrap_or(0);
-        let width = |c: &str| c.len().max(9);
-        let head: String = columns.iter().map(|c| format!("  {c:>w$}", w = width(c))).collect();
-        println!("{:first$}{head}", "");
-        for row in &self.rows {
-            let cells: String = columns
-                .iter()
-                .map(|c| match row.value(c) {
+        for block in self.blocks() {
+            let mut columns: Vec<&str> = Vec::new();
+            for (key, _) in block.iter().flat_map(|r| &r.values) {
+                if !columns.contains(&key.as_str()) {
+                    columns.push(key);
+                }
+            }
+            let width = |c: &str| c.len().max(9);
+            let head: String = columns.iter().map(|c| format!("  {c:>w$}", w = width(c))).collect();
+            println!("{:first$}{head}", "");
+            for row in block {
+                let cell = |c: &&str| match row.value(c) {
                     Some(v) => format!("  {:>w$}", figure(v), w = width(c)),
                     None => format!("  {:>w$}", "-", w = width(c)),
-                })
-                .collect();
-            println!("{:first$}{cells}", row.name);
+                };
+                println!("{:first$}{}", row.name, columns.iter().map(cell).collect::<String>());
+            }
         }
+    }
+
+    /// Rows that follow each other and have a column in common with those before, each under a heading of its own.
+    fn blocks(&self) -> Vec<&[Row]> {
+        let (mut blocks, mut begin) = (Vec::new(), 0);
+        for at in 1..=self.rows.len() {
+            let before = &self.rows[begin..at];
+            let common = |row: &Row| row.values.iter().any(|(key, _)| before.iter().any(|r| r.value(key).is_some()));
+            if self.rows.get(at).is_none_or(|row| !common(row)) {
+                blocks.push(before);
+                begin = at;
+            }
+        }
+        blocks
     }
 }
 
@@ -80,4 +93,21 @@ fn figure(v: f64) -> String {
 
 fn as_map<S: serde::Serializer>(values: &[(String, f64)], s: S) -> Result<S::Ok, S::Error> {
     s.collect_map(values.iter().map(|(k, v)| (k, v)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_without_a_common_column_stand_apart() {
+        let mut table = Table::new("t", "u");
+        assert!(table.blocks().is_empty());
+        for keys in [&["a", "b"][..], &["b", "c"], &["c"], &["d"], &["e"], &["a", "e"]] {
+            let mut row = Row::new("r");
+            keys.iter().for_each(|k| row.put(k, 1.0));
+            table.rows.push(row);
+        }
+        assert_eq!(table.blocks().iter().map(|b| b.len()).collect::<Vec<_>>(), [3, 1, 2]);
+    }
 }

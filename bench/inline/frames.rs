@@ -63,6 +63,24 @@ impl Frames {
         }
     }
 
+    /// The first segments of `n` connections that nobody goes on with, each from another host and port.
+    pub fn of_syns(n: u32) -> Frames {
+        let mut all = Frames::default();
+        for i in 0..n {
+            let mut f = vec![0; 12];
+            f.extend([8, 0, 0x45, 0, 0, 40, 0, 1, 0, 0, 64, TCP, 0, 0, 10]);
+            // Each step is coprime to what it goes around.
+            f.extend(&(i.wrapping_mul(7_919) & 0xff_ffff).to_be_bytes()[1..]);
+            f.extend([10, 77, 0, 3]);
+            f.extend((1024 + (i * 31 % 60_000) as u16).to_be_bytes());
+            f.extend([0, 80]);
+            f.extend(i.wrapping_mul(2_654_435_761).to_be_bytes());
+            f.extend([0, 0, 0, 0, 0x50, 2, 0xff, 0xff, 0, 0, 0, 0]);
+            all.add(&f, f.len());
+        }
+        all
+    }
+
     pub fn bytes(&self, place: &Place) -> &[u8] {
         self.bytes.get(place.start..place.start + place.len).unwrap_or_default()
     }
@@ -343,6 +361,19 @@ mod tests {
             put.extend(&f[58..]);
         }
         assert_eq!(put, body);
+    }
+
+    #[test]
+    fn a_flood_is_of_first_segments_from_the_client() {
+        let all = Frames::of_syns(1000);
+        assert_eq!((all.places.len(), all.left_out), (1000, [0; 3]));
+        for p in &all.places {
+            let f = all.bytes(p);
+            let h = Header::of(f, 14).unwrap();
+            let (src, dst) = h.addresses(f);
+            assert!(p.side == 0 && checksum::plain_ok(&f[14..34]));
+            assert!(checksum::transport_ok(src, dst, TCP, &f[34..]) && f[47] == 2);
+        }
     }
 
     #[test]

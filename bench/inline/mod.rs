@@ -8,12 +8,13 @@
 mod frames;
 mod scenes;
 mod stand;
+mod talk;
 mod wire;
 
 use crate::report::{Row, Table};
 use frames::Frames;
 use harness::netns::Bed;
-use scenes::{SCENES, Scene};
+use scenes::{Better, SCENES, Scene};
 use stand::{Kit, Program};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -144,10 +145,11 @@ fn rows(n: usize, scene: &Scene, programs: &[Program], values: &mut Values, tabl
         let mut row = Row::new(format!("{}: ratio to {}", scene.name, other.name()));
         for key in scene.keys {
             let (Some(ours), Some(theirs)) = (of(key.name, Program::Stopgap), of(key.name, other)) else { continue };
-            if key.better == scenes::Better::Neither {
+            if key.better == Better::Neither {
                 continue;
             }
-            row.put(key.name, median(ours.iter().zip(theirs).map(|(a, b)| a / b).collect()));
+            let ratio = |(a, b): (&f64, &f64)| if key.better == Better::Less { b / a } else { a / b };
+            row.put(key.name, median(ours.iter().zip(theirs).map(ratio).collect()));
         }
         if !row.values.is_empty() {
             table.rows.push(row);

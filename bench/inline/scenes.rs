@@ -2,8 +2,8 @@
 
 use super::frames::Frames;
 use super::stand::{BYPASS_PORT, Program, Standing};
-use super::wire::{Sent, Wire, busy};
-use super::{Args, Values};
+use super::wire::{Sent, Wire, busy, used};
+use super::{Args, Values, talk};
 use harness::netns::{At, Bed, SERVER};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -18,6 +18,7 @@ pub struct Cx<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Better {
     More,
+    Less,
     Neither,
 }
 
@@ -28,6 +29,10 @@ pub struct Key {
 
 const fn more(name: &'static str) -> Key {
     Key { name, better: Better::More }
+}
+
+const fn less(name: &'static str) -> Key {
+    Key { name, better: Better::Less }
 }
 
 const fn shown(name: &'static str) -> Key {
@@ -42,13 +47,39 @@ pub struct Scene {
     pub play: fn(&mut Cx<'_>) -> Found,
 }
 
-pub const SCENES: [Scene; 3] = [
+pub const SCENES: [Scene; 9] = [
     Scene { name: "bulk TCP", keys: &[more(MBIT), more(PER_CPU_MB), more(PER_OWN_MB)], play: bulk },
     Scene { name: "bulk TCP, bypassed", keys: &[more(MBIT), more(PER_CPU_MB), more(PER_OWN_MB)], play: bulk_bypassed },
     Scene {
         name: "mix",
-        keys: &[more(PER_CPU), more(PER_OWN), shown(BUSY), shown(SHARE), more(LOSSLESS), more(SATURATED)],
+        keys: &[
+            more(PER_CPU),
+            more(PER_TASKS),
+            more(PER_OWN),
+            shown(BUSY),
+            shown(SHARE),
+            more(LOSSLESS),
+            more(SATURATED),
+        ],
         play: mix,
+    },
+    Scene {
+        name: "latency beside the mix",
+        keys: &[shown(talk::P50), shown(talk::P99), less(ADDED_P50), less(ADDED_P99), shown(talk::LOST)],
+        play: talk::latency,
+    },
+    Scene {
+        name: "connections, 1 KB each",
+        keys: &[more(talk::REQUESTS), shown(talk::ANSWERED)],
+        play: talk::connections,
+    },
+    Scene { name: "HTTP, 1 KB", keys: &[more(talk::REQUESTS)], play: |cx| talk::http(cx, "1k") },
+    Scene { name: "HTTP, 16 KB", keys: &[more(talk::REQUESTS)], play: |cx| talk::http(cx, "16k") },
+    Scene { name: "HTTP, 64 KB", keys: &[more(talk::REQUESTS)], play: |cx| talk::http(cx, "64k") },
+    Scene {
+        name: "HTTP in a SYN flood",
+        keys: &[more(talk::REQUESTS), more(talk::ANSWERED), shown(talk::FLOOD)],
+        play: talk::flood,
     },
 ];
 
@@ -59,6 +90,11 @@ const PER_OWN_MB: &str = "MB/own CPU s";
 /// The same in frames.
 const PER_CPU: &str = "frames/CPU s";
 const PER_OWN: &str = "frames/own CPU s";
+/// The same by the time of the sender and the program alone, which other work on the machine does not add to.
+const PER_TASKS: &str = "frames/task CPU s";
+/// Beyond the bridge's in the same round.
+const ADDED_P50: &str = "added p50 us";
+const ADDED_P99: &str = "added p99 us";
 /// The machine's busy time, in processors.
 const BUSY: &str = "busy CPUs";
 const LOSSLESS: &str = "lossless/s";
@@ -67,17 +103,31 @@ const SATURATED: &str = "saturated/s";
 const SHARE: &str = "arrived %";
 /// Not shown: busy seconds of the machine for each frame or megabyte.
 const COST: &str = "cost";
+const TASK_COST: &str = "task cost";
+
+/// What is counted beyond the bridge: shown as, taken from, and as how many a second of it.
+const BEYOND: [(&str, &str, bool); 5] = [
+    (PER_CPU, COST, true),
+    (PER_TASKS, TASK_COST, true),
+    (PER_CPU_MB, COST, true),
+    (ADDED_P50, talk::P50, false),
+    (ADDED_P99, talk::P99, false),
+];
 
 impl Scene {
-    /// Work for each second of processor time, beyond what the same work cost over the bridge in the same round.
+    /// What a program cost or took beyond the bridge in the same round.
     pub fn less_the_bridge(&self, n: usize, values: &mut Values) {
-        let Some(key) = self.keys.iter().map(|k| k.name).find(|k| [PER_CPU, PER_CPU_MB].contains(k)) else { return };
-        let Some(cost) = values.get(&(n, COST)).cloned() else { return };
-        let Some(bridge) = cost.get(&Program::Bridge) else { return };
-        for program in [Program::Suricata, Program::Stopgap] {
-            let Some(cost) = cost.get(&program) else { continue };
-            let each = cost.iter().zip(bridge).map(|(c, base)| 1.0 / (c - base).max(1e-9));
-            values.entry((n, key)).or_default().insert(program, each.collect());
+        for (key, of, rate) in BEYOND {
+            let Some(took) = values.get(&(n, of)).filter(|_| self.keys.iter().any(|k| k.name == key)).cloned() else {
+                continue;
+            };
+            let Some(bridge) = took.get(&Program::Bridge) else { continue };
+            for program in [Program::Suricata, Program::Stopgap] {
+                let Some(took) = took.get(&program) else { continue };
+                let beyond = took.iter().zip(bridge).map(|(t, base)| t - base);
+                let each = beyond.map(|b| if rate { 1.0 / b.max(1e-9) } else { b });
+                values.entry((n, key)).or_default().insert(program, each.collect());
+            }
         }
     }
 }
@@ -91,7 +141,7 @@ fn bulk_bypassed(cx: &mut Cx<'_>) -> Found {
 }
 
 /// A child that is ended when dropped.
-struct Ending(Child);
+pub struct Ending(pub Child);
 
 impl Drop for Ending {
     fn drop(&mut self) {
@@ -101,7 +151,7 @@ impl Drop for Ending {
 }
 
 /// Whether a tool is there.
-fn tool(name: &str) -> Result<(), String> {
+pub fn tool(name: &str) -> Result<(), String> {
     let found = Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     found.map(drop).map_err(|_| format!("no {name} here"))
 }
@@ -155,15 +205,18 @@ fn mix(cx: &mut Cx<'_>) -> Found {
     let (rate, standing) = (cx.args.rate, cx.standing);
     let wire = Wire::new(cx.bed)?;
     let Some(frames) = cx.frames.as_deref_mut() else { return Err("no --mix".into()) };
-    let clocks = Clocks { busy: busy(), own: standing.used() };
+    let (clocks, sender) = (Clocks { busy: busy(), own: standing.used() }, used(std::process::id()));
     let mut pass = |rate: Option<f64>| -> Result<Sent, String> {
         frames.renew();
         wire.send(frames, rate)
     };
     let slow = pass(Some(rate))?;
     let (busy, own) = (busy() - clocks.busy, standing.used() - clocks.own);
+    // The program is a child of ours.
+    let tasks = used(std::process::id()) - sender;
     let n = slow.frames as f64;
-    let mut found = vec![(COST, busy / n), (BUSY, busy / slow.seconds), (SHARE, 100.0 * slow.share())];
+    let mut found =
+        vec![(COST, busy / n), (TASK_COST, tasks / n), (BUSY, busy / slow.seconds), (SHARE, 100.0 * slow.share())];
     if own > 0.0 {
         found.push((PER_OWN, n / own));
     }

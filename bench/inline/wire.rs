@@ -4,6 +4,7 @@ use super::frames::Frames;
 use harness::netns::{At, Bed, ENDS};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Frames of one call at most; with a rate, what is sent at once.
@@ -51,17 +52,18 @@ impl<'a> Wire<'a> {
     pub fn send(&self, frames: &Frames, rate: Option<f64>) -> Result<Sent, String> {
         let before = self.arrived()?;
         let since = Instant::now();
-        let sent = self.put(frames, rate);
+        let sent = self.put(frames, rate, &AtomicBool::new(false));
         let seconds = since.elapsed().as_secs_f64();
         std::thread::sleep(SETTLE);
         Ok(Sent { frames: sent, arrived: self.arrived()?.saturating_sub(before), seconds })
     }
 
-    fn put(&self, frames: &Frames, rate: Option<f64>) -> u64 {
+    /// The same until `stop`, not waiting for what arrives. How many were sent.
+    pub fn put(&self, frames: &Frames, rate: Option<f64>, stop: &AtomicBool) -> u64 {
         let since = Instant::now();
         let mut sent = 0;
         let mut at = 0;
-        while at < frames.places.len() {
+        while at < frames.places.len() && !stop.load(Ordering::Relaxed) {
             let left = frames.places.len() - at;
             let mut now = BURST.min(left);
             if let Some(rate) = rate {
@@ -120,7 +122,7 @@ fn packet_socket(end: &str) -> io::Result<OwnedFd> {
 }
 
 /// How many of these the kernel took; one that it does not take is skipped.
-pub fn transmit(to: &OwnedFd, frames: &[&[u8]]) -> u64 {
+fn transmit(to: &OwnedFd, frames: &[&[u8]]) -> u64 {
     let mut parts: Vec<libc::iovec> =
         frames.iter().map(|f| libc::iovec { iov_base: f.as_ptr().cast_mut().cast(), iov_len: f.len() }).collect();
     // SAFETY: a structure of plain numbers and pointers, for which zero is a value.
@@ -145,13 +147,16 @@ pub fn transmit(to: &OwnedFd, frames: &[&[u8]]) -> u64 {
     sent
 }
 
-/// Busy seconds of the whole machine so far, all processors.
+/// Busy seconds of the whole machine, all processors, since some moment: what the clock says less what was idle or taken
+/// by other machines. The kernel measures idling; what is busy it only samples, and misses bursts that follow a timer.
 pub fn busy() -> f64 {
     let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
-    let mut fields = text.lines().next().unwrap_or("").split_whitespace().skip(1);
-    let mut next = || fields.next().and_then(|f| f.parse::<u64>().ok()).unwrap_or(0);
-    let (user, nice, system, _idle, _wait, irq, softirq) = (next(), next(), next(), next(), next(), next(), next());
-    (user + nice + system + irq + softirq) as f64 / ticks()
+    let cores = text.lines().filter(|l| l.starts_with("cpu")).count().saturating_sub(1);
+    let first = text.lines().next().unwrap_or("");
+    let fields: Vec<f64> = first.split_whitespace().skip(1).filter_map(|f| f.parse().ok()).collect();
+    let idle: f64 = [3, 4, 7].iter().filter_map(|i| fields.get(*i)).sum();
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    (now.tv_sec as f64 + now.tv_nsec as f64 / 1e9) * cores as f64 - idle / ticks()
 }
 
 /// Seconds of processor time of a process and its children that live.
