@@ -395,8 +395,8 @@ fn offsets(fd: BorrowedFd<'_>) -> io::Result<libc::xdp_mmap_offsets> {
     Ok(offsets)
 }
 
-/// Waits until a descriptor can be read, at most so long.
-pub fn wait<'f>(fds: impl Iterator<Item = BorrowedFd<'f>>, timeout_ms: i32) -> io::Result<()> {
+/// Waits until a descriptor can be read, at most so long. Whether the last of them can.
+pub fn wait<'f>(fds: impl Iterator<Item = BorrowedFd<'f>>, timeout_ms: i32) -> io::Result<bool> {
     let mut set = [libc::pollfd { fd: -1, events: libc::POLLIN, revents: 0 }; 2 * crate::xdp::layout::QUEUES_MAX + 1];
     let n = set.iter_mut().zip(fds).map(|(p, fd)| p.fd = fd.as_raw_fd()).count();
     // SAFETY: the array holds `n` entries.
@@ -406,7 +406,7 @@ pub fn wait<'f>(fds: impl Iterator<Item = BorrowedFd<'f>>, timeout_ms: i32) -> i
             return Err(e);
         }
     }
-    Ok(())
+    Ok(set.get(n.wrapping_sub(1)).is_some_and(|last| last.revents != 0))
 }
 
 /// A bell that one thread rings to end another's wait.

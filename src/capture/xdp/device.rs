@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How often the kernel is asked what it lost, in batches.
-const LOSSES_EVERY: u32 = 16;
+const LOSSES_EVERY: u32 = 64;
 /// Frames that may wait between two workers.
 const HANDED_MAX: usize = 2048;
 /// A dead instance's sockets may hold a queue so long.
@@ -265,8 +265,10 @@ impl XdpDevice {
         if !waiting {
             let fds = self.sockets.iter().flatten().map(Socket::as_fd).chain([self.bell.as_fd()]);
             let done = xsk::wait(fds, wait.as_millis().min(1_000) as i32);
-            done.map_err(|source| Error::Live { what: "waiting for frames".into(), source })?;
-            self.bell.still();
+            let rung = done.map_err(|source| Error::Live { what: "waiting for frames".into(), source })?;
+            if rung {
+                self.bell.still();
+            }
         }
         self.asleep.store(false, Ordering::SeqCst);
         Ok(())

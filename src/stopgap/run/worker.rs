@@ -19,8 +19,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Frames taken at once.
-const BATCH: usize = 256;
+/// Frames taken at once: as many as the engine fetches ahead for. None leaves before the last of its batch is inspected.
+const BATCH: usize = 64;
 /// The longest wait for a frame.
 const IDLE: Duration = Duration::from_millis(10);
 /// How often counts are shown to who asks for them.
