@@ -14,6 +14,7 @@ pub mod fuzz;
 pub mod live;
 pub mod netns;
 pub mod parity;
+pub mod raw;
 pub mod replay;
 pub mod verdicts;
 

@@ -1,0 +1,7 @@
+//! Benign traffic of real programs arrives as it was sent, and attacks do not: what reaches the server is asked of the
+//! server.
+//!
+//! Wants root, for the namespaces, and the programs it names; says that it skipped where something is missing.
+
+mod attacks;
+mod talk;
