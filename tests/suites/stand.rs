@@ -150,3 +150,23 @@ fn a_data_plane_keeps_nothing_it_does_not_need() {
     // It still reads rules and writes its log.
     assert_eq!(live.ctl(&["reload"]).0, Some(0));
 }
+
+#[test]
+fn what_finds_no_room_goes_as_told() {
+    let server = harness::netns::SERVER.to_string();
+    for (how, counted) in [("bypass", "full.forwarded"), ("drop", "full.dropped")] {
+        let Some(bed) = bed("what_finds_no_room_goes_as_told") else { return };
+        let overload = format!("run.overload={how}");
+        let live = Live::start(&bed, how, &["--set", "run.ring=64", "--set", &overload]);
+        // All at once, so that they cannot but queue.
+        let ping = ["-q", "-l", "3000", "-c", "3000", "-s", "1200", "-W", "1", &server];
+        let said = String::from_utf8(bed.run(At::Client, "ping", &ping).stdout).unwrap();
+        let (_, stats) = live.ctl(&["stats"]);
+        let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
+        let kernel = &stats["lanes"][0]["kernel"];
+        let of = |name: &str| ["port0", "port1"].iter().map(|p| kernel[p][name].as_u64().unwrap()).sum::<u64>();
+        assert!(of(counted) > 0, "{how}: {said} {kernel}");
+        assert_eq!(of("full.forwarded") + of("full.dropped"), of(counted), "{how}: {kernel}");
+        assert_eq!(said.contains(" 3000 received"), how == "bypass", "{how}: {said} {kernel}");
+    }
+}

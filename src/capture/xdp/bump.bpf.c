@@ -40,6 +40,8 @@ struct settings {
 	__u32 to_stack;		// hand over to packet sockets behind us instead of AF_XDP ones
 	__u32 trusted;		// the table of trusted networks has entries
 	__u32 ifindex[2];
+	__u32 full;		// enum policy for what a worker has no room for
+	__u32 zero;
 };
 
 struct worker {
@@ -403,7 +405,7 @@ int stopgap_bump(struct xdp_md *ctx)
 	if ((__s64)(now - w->beat_ns) > (__s64)s->stale_ns)
 		return by_policy(port, s->fail, COUNT_STALE_FORWARDED);
 	if ((__s64)(w->handed - w->consumed) > (__s64)s->ring_limit)
-		return by_policy(port, s->fail, COUNT_FULL_FORWARDED);
+		return by_policy(port, s->full, COUNT_FULL_FORWARDED);
 	if (s->to_stack) {
 		__sync_fetch_and_add(&w->handed, 1);
 		count(port, COUNT_HANDED, 1);

@@ -54,6 +54,17 @@ pub enum Policy {
     Closed,
 }
 
+/// What becomes of frames that the engine does not get.
+#[derive(Clone, Copy, Debug)]
+pub struct Policies {
+    /// While it does not answer.
+    pub fail: Policy,
+    /// Before it first does.
+    pub unready: Policy,
+    /// While its worker has no room for more.
+    pub full: Policy,
+}
+
 /// How the program is to behave.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
@@ -61,9 +72,7 @@ pub struct Terms {
     pub stale: Duration,
     /// Frames a worker may have waiting before it counts as not answering.
     pub ring_limit: u32,
-    pub fail: Policy,
-    /// The same before the engine first answers.
-    pub unready: Policy,
+    pub policies: Policies,
     /// Frames go to packet sockets behind the program.
     pub to_stack: bool,
 }
@@ -196,16 +205,17 @@ impl Bump {
         let s = self.rules();
         s.stale_ns.store(t.stale.as_nanos() as u64, Ordering::Relaxed);
         s.ring_limit.store(t.ring_limit, Ordering::Relaxed);
-        self.policies(t.fail, t.unready);
+        self.policies(&t.policies);
         s.to_stack.store(t.to_stack.into(), Ordering::Relaxed);
         s.ready.store(0, Ordering::Release);
     }
 
-    /// What becomes of frames while the engine does not answer, and before it first does.
-    pub fn policies(&self, fail: Policy, unready: Policy) {
+    pub fn policies(&self, p: &Policies) {
         let number = |p: Policy| u32::from(p == Policy::Closed);
-        self.rules().fail.store(number(fail), Ordering::Relaxed);
-        self.rules().unready.store(number(unready), Ordering::Relaxed);
+        let s = self.rules();
+        for (slot, policy) in [(&s.fail, p.fail), (&s.unready, p.unready), (&s.full, p.full)] {
+            slot.store(number(policy), Ordering::Relaxed);
+        }
     }
 
     pub fn ports(&self) -> &[Port; 2] {
@@ -264,11 +274,17 @@ impl Bump {
 
     /// The worker has so many frames waiting that the next one does not go to it.
     pub fn is_overrun(&self, n: usize) -> bool {
-        let limit = i64::from(self.rules().ring_limit.load(Ordering::Relaxed));
+        let (waiting, limit) = self.waiting(n);
+        waiting > limit
+    }
+
+    /// Frames that wait for the worker, and that may.
+    pub fn waiting(&self, n: usize) -> (u64, u64) {
         let waiting = |row: &WorkerRow| {
             row.handed.load(Ordering::Relaxed).wrapping_sub(row.consumed.load(Ordering::Relaxed)).cast_signed()
         };
-        self.worker(n).is_some_and(|row| waiting(row) > limit)
+        let waiting = self.worker(n).map_or(0, waiting);
+        (u64::try_from(waiting).unwrap_or_default(), self.rules().ring_limit.load(Ordering::Relaxed).into())
     }
 
     /// Frames of a queue go to this AF_XDP socket.

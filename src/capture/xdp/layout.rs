@@ -36,6 +36,9 @@ pub struct Settings {
     /// The table of trusted networks has entries.
     pub trusted: AtomicU32,
     pub ifindex: [AtomicU32; 2],
+    /// 0 open, 1 closed: for what a worker has no room for.
+    pub full: AtomicU32,
+    zero: u32,
 }
 
 /// What a worker tells the program and the program tells of it.
@@ -161,7 +164,7 @@ mod tests {
 
     #[test]
     fn layouts_are_those_of_the_program() {
-        assert_eq!((size_of::<Settings>(), offset_of!(Settings, ifindex)), (56, 48));
+        assert_eq!((size_of::<Settings>(), offset_of!(Settings, ifindex)), (64, 48));
         assert_eq!((size_of::<WorkerRow>(), offset_of!(WorkerRow, handed)), (128, 64));
         assert_eq!((size_of::<FlowKey>(), size_of::<FlowEntry>()), (44, 40));
     }

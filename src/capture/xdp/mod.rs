@@ -8,5 +8,5 @@ mod device;
 pub mod layout;
 
 pub use crate::sys::bpf::{XdpMode, monotonic_ns};
-pub use bump::{Bump, BumpError, FlowTable, Kept, Policy, Port, Terms};
+pub use bump::{Bump, BumpError, FlowTable, Kept, Policies, Policy, Port, Terms};
 pub use device::{Opening, XdpDevice, open};

@@ -45,6 +45,20 @@ pub enum Fail {
     Closed,
 }
 
+/// What happens when more comes than there is time to inspect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Overload {
+    /// Inspection is left out by levels: of flows past their depth, then of those that cost most, then of all but the
+    /// first 16 KiB of each flow. What still finds no room goes by `fail`.
+    #[default]
+    Shed,
+    /// Everything is inspected that finds room; the rest is forwarded.
+    Bypass,
+    /// The same, and the rest is dropped.
+    Drop,
+}
+
 /// What happens to frames that are no IP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -64,6 +78,8 @@ section! {
         fail: Option<Fail>,
         /// The same before the rules have loaded.
         until_ready: Option<Fail>,
+        /// When more comes than there is time to inspect.
+        overload: Option<Overload>,
         /// Milliseconds without a finished batch after which a worker does not answer.
         stale_ms: Option<u32>,
         /// Seconds after which a data plane that does not answer is killed and started anew.
@@ -121,6 +137,7 @@ pub struct Run {
     pub xdp: XdpWish,
     pub fail: Fail,
     pub until_ready: Fail,
+    pub overload: Overload,
     pub stale: Duration,
     pub stall: Duration,
     pub ring: u32,
@@ -147,6 +164,7 @@ impl Default for Run {
             xdp: XdpWish::Auto,
             fail: Fail::Open,
             until_ready: Fail::Open,
+            overload: Overload::Shed,
             stale: Duration::from_millis(100),
             stall: Duration::from_secs(2),
             ring: 4096,
@@ -184,6 +202,7 @@ impl Run {
         set(&mut r.xdp, s.xdp);
         set(&mut r.fail, s.fail);
         set(&mut r.until_ready, s.until_ready);
+        set(&mut r.overload, s.overload);
         set(&mut r.copy, s.copy);
         set(&mut r.follow_links, s.follow_links);
         set(&mut r.offload, s.offload);

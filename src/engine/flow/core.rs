@@ -3,7 +3,7 @@
 use super::FlowKey;
 use super::macs::Macs;
 use crate::decode::{L4, Packet, PortId, TcpFlags, VlanStack};
-use crate::types::{Direction, FiveTuple, IpProto, PerDirection, Reason, Timestamp};
+use crate::types::{Direction, FiveTuple, IpProto, PerDirection, Reason, Shed, Timestamp};
 use std::time::Duration;
 
 /// Where a flow is in its life. TCP flows follow their session; others are established once seen both ways.
@@ -109,6 +109,10 @@ pub struct FlowCore {
     pub flags: FlowFlags,
     /// Epoch of the ruleset the flow's state was made under.
     pub epoch: u64,
+    /// What its packets have cost, in the worker's unit.
+    pub cost: u64,
+    /// The level of load under which its packets go uninspected now.
+    pub shed: Shed,
     /// Of one that the device was told it may carry by itself.
     pub aside: Option<Box<Aside>>,
     /// Packets to come before the device is told of the flow again, to server and to client.
@@ -146,6 +150,8 @@ impl FlowCore {
             macs: None,
             flags: FlowFlags::default(),
             epoch: 0,
+            cost: 0,
+            shed: Shed::Nothing,
             aside: None,
             offload_wait: PerDirection::default(),
             client_is_lesser,
@@ -210,6 +216,14 @@ impl FlowCore {
     pub(super) fn ended_by_flags(&self) -> bool {
         let (c, s) = (TcpFlags(self.tcp_flags.to_server), TcpFlags(self.tcp_flags.to_client));
         c.has(TcpFlags::RST) || s.has(TcpFlags::RST) || c.has(TcpFlags::FIN) && s.has(TcpFlags::FIN)
+    }
+
+    /// Its segments are not followed: whether the connection is over is told by their flags alone.
+    pub fn note_end_unseen(&mut self) {
+        if self.tuple.proto == IpProto::TCP && self.ended_by_flags() {
+            self.state = FlowState::Closed;
+            self.tcp.reusable = true;
+        }
     }
 
     pub fn is_condemned(&self) -> bool {

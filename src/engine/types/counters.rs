@@ -138,6 +138,11 @@ counters! {
     BypassedPackets "flow_bypassed.local_pkts" "packets of flows that are followed no more";
     BypassedBytes "flow_bypassed.local_bytes" "their bytes";
     BypassedFlows "flow.bypassed" "flows that began to be bypassed";
+    ShedPackets "shed.pkts" "packets forwarded uninspected for want of time";
+    ShedBulk "shed.bulk" "of these, of flows past their depth";
+    ShedCostly "shed.costly" "of these, of flows that cost more than others";
+    ShedRest "shed.all_but_beginnings" "of these, of other flows behind their first bytes";
+    ShedFlows "flow.shed" "flows that began to be shed";
     RecordsLost "output.records_lost" "records that found no room in the ring";
     Panics "engine.panics" "packets the engine failed on";
 }

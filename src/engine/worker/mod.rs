@@ -15,6 +15,7 @@ mod output;
 mod path;
 mod report;
 mod resync;
+mod shed;
 
 use crate::applayer::ProtocolCounts;
 use crate::applayer::files::Hashes;
@@ -29,7 +30,7 @@ use crate::detect::matching::MatcherError;
 use crate::flow::{self, EndCause, Flow, FlowRef, FlowTable, Keyed, Keyer, Lookup};
 use crate::proto;
 use crate::session::Session;
-use crate::types::{Cause, Counter, Counters, ExceptionPolicy, IpProto, Policies, Timestamp, Verdict};
+use crate::types::{Cause, Counter, Counters, ExceptionPolicy, IpProto, Policies, Shed, Timestamp, Verdict};
 use path::{Fate, Path};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -110,6 +111,12 @@ impl Worker {
     /// and no exception policy holds it against them that something is missing.
     pub const fn resync(&mut self, until: Timestamp) {
         self.path.resync(until);
+    }
+
+    /// How much inspection is left out from the next batch on, because there is no time for all of it. The caller measures
+    /// the load, with a hysteresis of its own.
+    pub const fn shed(&mut self, level: Shed) {
+        self.path.load.level = level;
     }
 
     /// Takes a batch through every stage. `out.frames` holds one verdict per frame afterwards.

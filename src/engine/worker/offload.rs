@@ -195,6 +195,15 @@ impl Path {
 
     /// A flow that nobody looked at is looked at again: from here on, what passed meanwhile being unseen.
     pub(super) fn reopen(&mut self, flow: &mut Flow<Session>, subject: Subject<'_>, out: &mut Output) {
+        self.let_pass_unseen(flow, subject, out);
+        flow.core.state = if flow.core.tuple.proto == IpProto::TCP { FlowState::New } else { FlowState::Established };
+        flow.core.flags.passed = false;
+        flow.core.flags.by_rules = false;
+    }
+
+    /// Packets of the flow pass without being followed: what is known of it will not hold, and goes. Whenever the next one
+    /// is looked at, the flow is taken up there.
+    pub(super) fn let_pass_unseen(&mut self, flow: &mut Flow<Session>, subject: Subject<'_>, out: &mut Output) {
         self.transactions(flow, subject, true, out);
         self.take_back(&mut flow.core);
         self.forget_other(flow);
@@ -203,9 +212,6 @@ impl Path {
         flow.session.other = Some(Box::new(before));
         flow.session.follow_other();
         self.forget_other(flow);
-        flow.core.state = if flow.core.tuple.proto == IpProto::TCP { FlowState::New } else { FlowState::Established };
-        flow.core.flags.passed = false;
-        flow.core.flags.by_rules = false;
         flow.core.flags.reopened = true;
     }
 }

@@ -9,6 +9,7 @@ use super::findings::View;
 use super::offload::{Porter, begins};
 use super::report::Subject;
 use super::resync::Window;
+use super::shed::Load;
 use super::{Config, Mode, Output};
 use crate::action::{Edit, rewrite};
 use crate::applayer::{ProtoSet, ProtocolCounts, Vocabulary};
@@ -103,6 +104,7 @@ pub(super) struct Path {
     pub window: Window,
     /// Carries flows that need nobody's eyes.
     pub porter: Option<Box<dyn Porter>>,
+    pub load: Load,
     pub hits: Vec<Hit>,
     pub alerts: Vec<Alert>,
 }
@@ -136,6 +138,7 @@ impl Path {
             kept_files: 0,
             window: Window::default(),
             porter: None,
+            load: Load::default(),
             hits: Vec::new(),
             alerts: Vec::new(),
         })
@@ -259,6 +262,10 @@ impl Path {
             self.offload(flow, dir, packet, true, out);
             return fate;
         }
+        if self.shed(flow, subject(dir), out) {
+            return fate;
+        }
+        let asked = self.detector.asked();
         if flow.session.blind {
             self.exception(Cause::Panic, Some(flow), &mut fate);
             self.by_itself(flow, dir, packet, &mut fate, out);
@@ -298,6 +305,7 @@ impl Path {
         self.stream_anomalies(&events, subject(dir), flow, out);
         self.close(&fate, subject(dir), Some(flow), out);
         self.offload(flow, dir, packet, fate.verdict.is_forward(), out);
+        self.charge(flow, packet, self.detector.asked().saturating_sub(asked));
         fate
     }
 

@@ -1,5 +1,6 @@
 //! A worker's beat: what the kernel's program and the data plane's own watch look at.
 
+use super::load::Waiting;
 use capture::xdp::layout::WorkerRow;
 use capture::xdp::{Bump, monotonic_ns};
 use std::sync::Arc;
@@ -61,6 +62,12 @@ impl Heart {
     /// So many frames waited for this batch to be finished that the kernel's program went on without us.
     pub fn overrun(&self) -> bool {
         self.bump.as_ref().is_some_and(|(b, n)| b.is_overrun(*n))
+    }
+
+    /// Frames that wait, where the kernel's program counts them.
+    pub fn waiting(&self) -> Option<Waiting> {
+        let (frames, may) = self.bump.as_ref().map(|(b, n)| b.waiting(*n))?;
+        Some(Waiting { frames, may })
     }
 
     fn row(&self) -> Option<&WorkerRow> {

@@ -4,11 +4,11 @@ use super::messages::{self, Say};
 use super::plan::Lane;
 use super::supervisor::Event;
 use crate::console::{Failure, note, warning};
-use ::control::config::run::{CaptureKind, Fail, LinkAction, Run, XdpWish};
+use ::control::config::run::{CaptureKind, Fail, LinkAction, Overload, Run, XdpWish};
 use capture::l2::{Action, Class};
 use capture::ports;
 use capture::xdp::layout::Count;
-use capture::xdp::{Bump, BumpError, Kept, Policy, Port, Terms};
+use capture::xdp::{Bump, BumpError, Kept, Policies, Policy, Port, Terms};
 use serde_json::{Value, json};
 use std::io::BufReader;
 use std::os::fd::OwnedFd;
@@ -183,8 +183,7 @@ fn bump(a: &str, b: &str, run: &Run) -> Result<Bump, Failure> {
     let terms = Terms {
         stale: run.stale,
         ring_limit: run.ring / 4 * 3,
-        fail: policy(run.fail),
-        unready: policy(run.until_ready),
+        policies: policies(run),
         to_stack: run.capture == CaptureKind::AfPacket,
     };
     let native = run.xdp == XdpWish::Native;
@@ -198,6 +197,16 @@ fn bump(a: &str, b: &str, run: &Run) -> Result<Bump, Failure> {
     Ok(bump)
 }
 
+/// What the program does with frames that the engine does not get.
+const fn policies(run: &Run) -> Policies {
+    let full = match run.overload {
+        Overload::Shed => policy(run.fail),
+        Overload::Bypass => Policy::Open,
+        Overload::Drop => Policy::Closed,
+    };
+    Policies { fail: policy(run.fail), unready: policy(run.until_ready), full }
+}
+
 const fn policy(f: Fail) -> Policy {
     match f {
         Fail::Open => Policy::Open,
@@ -207,7 +216,7 @@ const fn policy(f: Fail) -> Policy {
 
 /// Tells the program what the configuration says of frames that do not reach the engine.
 fn settle(bump: &mut Bump, run: &Run) -> Result<(), BumpError> {
-    bump.policies(policy(run.fail), policy(run.until_ready));
+    bump.policies(&policies(run));
     bump.trust(&run.trusted)?;
     for (class, action) in Class::ALL.iter().skip(1).zip(links(run)) {
         bump.link_policy(*class, action)?;

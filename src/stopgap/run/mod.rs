@@ -13,6 +13,7 @@ mod devices;
 pub mod fault;
 mod heart;
 mod lane;
+mod load;
 mod messages;
 mod offload;
 pub mod plan;

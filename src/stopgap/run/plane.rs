@@ -9,6 +9,7 @@ use super::confined;
 use super::crew::Crew;
 use super::devices::{self, Opened};
 use super::heart::Heart;
+use super::load::Load;
 use super::messages::{self, Answer, Ask, Request, Say};
 use super::offload::Carriage;
 use super::plan::{self, Lane, Plan};
@@ -23,10 +24,10 @@ use crate::ruleset::{self, Loaded, Reading};
 use crate::workers::{self, Tally};
 use capture::xdp::{Bump, monotonic_ns};
 use control::config::Config;
-use control::config::run::Fail;
+use control::config::run::{Fail, Overload};
 use engine::detect::compile::Ruleset;
 use engine::detect::state::datasets::Dataset;
-use engine::types::{Counter, Timestamp};
+use engine::types::{Counter, Shed, Timestamp};
 use engine::worker::{self, HostTable, Output, Shared, Worker};
 use rtrb::RingBuffer;
 use serde_json::{Value, json};
@@ -94,6 +95,8 @@ struct Plane {
     datasets: Vec<Arc<Dataset>>,
     /// Its number.
     number: u64,
+    /// How much inspection is left out, as last told.
+    shed: Shed,
     /// Frames that workers did not take of each other, as last told.
     untaken: u64,
     stall: Duration,
@@ -147,6 +150,7 @@ impl Plane {
                 sight: Sight::new(lost.clone(), plan.config.run.resync),
                 carriage,
                 mail: letters,
+                load: (plan.config.run.overload == Overload::Shed).then(Load::new),
                 outbox: Outbox { records, spare },
                 stale: plan.config.run.stale,
                 first: Timestamp::ZERO,
@@ -175,6 +179,7 @@ impl Plane {
             ruleset: loaded.ruleset.clone(),
             datasets: loaded.datasets.clone(),
             number: 0,
+            shed: Shed::Nothing,
             untaken: 0,
             stall: plan.config.run.stall,
             inline: lane.inline(),
@@ -256,6 +261,14 @@ impl Plane {
             let n = untaken - self.untaken;
             self.say(&Say::Alarm(format!("{n} frames were not taken by the worker whose they are, and not inspected")));
             self.untaken = untaken;
+        }
+        let shed = self.mail.iter().map(|m| m.shed()).max().unwrap_or_default();
+        if shed != self.shed {
+            self.say(&Say::Alarm(match shed {
+                Shed::Nothing => "there is time to inspect everything again".into(),
+                level => format!("more comes than there is time for: inspection is left out ({})", level.name()),
+            }));
+            self.shed = shed;
         }
         if self.workers.iter().any(JoinHandle::is_finished) {
             return Err(Failure("a worker has ended".into()));
@@ -342,6 +355,8 @@ impl Plane {
             "stale": of(|s| s.traffic.stale),
             "stalls": of(|s| s.stalls),
             "untaken": of(|s| s.untaken),
+            "shedding": self.shed.name(),
+            "sheds": of(|s| s.sheds),
             "kept_flows": of(|s| s.kept),
             "engine": engine,
         })

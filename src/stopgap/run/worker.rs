@@ -6,16 +6,18 @@
 
 use super::crew::Crew;
 use super::heart::Heart;
+use super::load::{Load, Waiting};
 use super::offload::Carriage;
 use super::sight::Sight;
 use crate::workers::{Tally, emptied};
+use capture::xdp::monotonic_ns;
 use capture::{Live, Traffic, wall};
 use engine::decode::Frame;
 use engine::detect::compile::Ruleset;
-use engine::types::{Timestamp, Verdict};
+use engine::types::{Shed, Timestamp, Verdict};
 use engine::worker::{self, Output, Worker};
 use rtrb::{Consumer, Producer};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -35,6 +37,8 @@ pub struct Shown {
     pub stalls: u64,
     /// Frames that were another worker's, who did not take them.
     pub untaken: u64,
+    /// How often the worker began to leave inspection out.
+    pub sheds: u64,
     /// Flows that the kernel carries for it.
     pub kept: u64,
 }
@@ -59,6 +63,8 @@ pub struct Mailbox {
     sent: AtomicU64,
     taken: AtomicU64,
     pub stop: AtomicBool,
+    /// The level of inspection left out.
+    shed: AtomicU8,
     /// Counts are wanted at once.
     wanted: AtomicU64,
     answered: AtomicU64,
@@ -79,6 +85,11 @@ impl Mailbox {
     /// The number of the ruleset that runs.
     pub fn running(&self) -> u64 {
         self.taken.load(Ordering::Acquire)
+    }
+
+    /// How much inspection the worker leaves out.
+    pub fn shed(&self) -> Shed {
+        Shed::ALL.get(usize::from(self.shed.load(Ordering::Relaxed))).copied().unwrap_or_default()
     }
 
     /// Frames that were another worker's, who did not take them, as it last showed.
@@ -127,6 +138,8 @@ pub struct Hand {
     pub carriage: Option<Carriage>,
     pub mail: Arc<Mailbox>,
     pub outbox: Outbox,
+    /// Where inspection may be left out.
+    pub load: Option<Load>,
     /// A batch older than this is not sent.
     pub stale: Duration,
     pub first: Timestamp,
@@ -161,6 +174,7 @@ impl Hand {
             }
             self.outbox.send(&mut self.out);
             self.beat(received < BATCH);
+            self.measure(received);
             #[cfg(feature = "faults")]
             self.mail.fault.obey();
             self.mail(&mut shown);
@@ -172,6 +186,18 @@ impl Hand {
         while !self.out.records.is_empty() && Instant::now() < until {
             self.outbox.send(&mut self.out);
             std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Leaves inspection out, or no more, as the load is.
+    fn measure(&mut self, received: usize) {
+        let Some(load) = &mut self.load else { return };
+        // Without a program that counts, a full batch is all there is to go by.
+        let by_batch = Waiting { frames: if received == BATCH { 1 } else { 0 }, may: 1 };
+        let waiting = self.heart.waiting().unwrap_or(by_batch);
+        if let Some(level) = load.saw(waiting, Duration::from_nanos(monotonic_ns())) {
+            self.worker.shed(level);
+            self.mail.shed.store(level as u8, Ordering::Relaxed);
         }
     }
 
@@ -281,6 +307,7 @@ impl Hand {
             traffic: self.device.traffic(),
             stalls: self.stalls,
             untaken: self.crew.as_ref().map_or(0, |c| c.untaken),
+            sheds: self.load.as_ref().map_or(0, |l| l.begun),
             kept: self.carriage.as_ref().map_or(0, Carriage::flows),
         };
         if let Ok(mut slot) = self.mail.shown.try_lock() {

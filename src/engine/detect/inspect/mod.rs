@@ -204,6 +204,11 @@ impl Detector {
         self.counters = Counters::default();
     }
 
+    /// Rules asked about packets since the counters were drained.
+    pub const fn asked(&self) -> u64 {
+        self.counters.of(Counter::DetectCandidates)
+    }
+
     /// Exceptions of the last [`Detector::inspect`].
     pub fn exceptions(&self) -> &[Exception] {
         &self.exceptions
