@@ -2,7 +2,7 @@
 //! all that runs in them and the bed's folder, when dropped, and when the test is killed.
 
 use rustix::thread::LinkNameSpaceType;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 pub const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 pub const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+pub const CLIENT6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1);
+pub const SERVER6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2);
 
 /// The program's ports, client's side first.
 pub const PORTS: [&str; 2] = ["port0", "port1"];
@@ -80,11 +82,13 @@ impl Bed {
                 return None;
             }
         }
-        for (ns, end, addr, port) in [(&c, "end0", CLIENT, PORTS[0]), (&s, "end1", SERVER, PORTS[1])] {
-            let addr = format!("{addr}/24");
+        let ends = [(&c, ENDS[0], CLIENT, CLIENT6, PORTS[0]), (&s, ENDS[1], SERVER, SERVER6, PORTS[1])];
+        for (ns, end, addr, addr6, port) in ends {
+            let (addr, addr6) = (format!("{addr}/24"), format!("{addr6}/64"));
             let link = [&["-n", ns, "link", "add", end], &many[..], &["type", "veth", "peer", "name", port], &many];
             let all = ok(&[&link.concat()[..], &["netns", &m]].concat())
                 && ok(&["-n", ns, "addr", "add", &addr, "dev", end])
+                && ok(&["-n", ns, "addr", "add", &addr6, "dev", end, "nodad"])
                 && ok(&["-n", ns, "link", "set", end, "up"])
                 && ok(&["-n", ns, "link", "set", "lo", "up"])
                 && ok(&["-n", &m, "link", "set", port, "up"]);

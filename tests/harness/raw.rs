@@ -1,6 +1,6 @@
 //! A test's own end of a wire: whole frames out of an interface of a bed and in from it, whatever is in them.
 
-use crate::netns::{At, Bed};
+use crate::netns::{At, Bed, ENDS};
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -19,7 +19,7 @@ pub struct Raw {
 impl Raw {
     /// On the end of the wire at the client or the server.
     pub fn open(bed: &Bed, at: At) -> Raw {
-        let end = if at == At::Client { "end0" } else { "end1" };
+        let end = ENDS[usize::from(at == At::Server)];
         bed.inside(at, || Raw::on(end)).unwrap_or_else(|e| panic!("{end}: {e}"))
     }
 

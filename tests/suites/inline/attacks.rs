@@ -1,7 +1,7 @@
 //! Attacks over the kernel's own TCP and UDP, one row each: the harmless of a pair arrives whole, the harmful never as
 //! far as what makes it one.
 
-use super::talk::{self, BENIGN, STOPPED, Turn};
+use super::talk::{self, BENIGN, CLOSED, STOPPED, Turn};
 use Turn::{Down, Up, UpBytes};
 use harness::live::{Live, bed};
 use harness::netns::{At, Bed, SERVER};
@@ -312,9 +312,6 @@ const TCP: &[Attack] = &[
         |w| vec![Up(block16(&question(w)))],
     ),
 ];
-
-/// On a machine that keeps the worker waiting, nothing goes by meanwhile; it comes again.
-const CLOSED: [&str; 2] = ["--fail", "closed"];
 
 fn sid(row: usize, rule: usize) -> usize {
     1000 + 10 * row + rule

@@ -4,4 +4,5 @@
 //! Wants root, for the namespaces, and the programs it names; says that it skipped where something is missing.
 
 mod attacks;
+mod programs;
 mod talk;

@@ -11,6 +11,9 @@ pub const BENIGN: Duration = Duration::from_secs(10);
 /// How long a receiver waits for what must not arrive. That the engine stopped it is asked of the log.
 pub const STOPPED: Duration = Duration::from_millis(1200);
 
+/// On a machine that keeps the worker waiting, nothing goes by meanwhile; it comes again.
+pub const CLOSED: [&str; 2] = ["--fail", "closed"];
+
 /// One side sends, the other receives.
 pub enum Turn {
     Up(Vec<u8>),
