@@ -107,6 +107,8 @@ Examples:
       a transparent IPS between two ports; drop, reject and replace take effect
   stopgap run --tap eth2 -S 'rules/*.rules' -l /var/log/stopgap
       watch a mirror port
+  stopgap run --tap eth2 --tap eth3 --filter 'not port 2049' -S 'rules/*.rules' -l /var/log/stopgap
+      the two directions of a tap, without file traffic
   stopgap run --inline eth0:eth1 --fail closed -c /etc/stopgap/gateway.yaml -l /var/log/stopgap
       while the engine does not answer, nothing passes
 
@@ -122,6 +124,9 @@ pub struct RunArgs {
     /// Watch this mirror port; may be given several times
     #[arg(long, value_name = "PORT")]
     pub tap: Vec<String>,
+    /// Of mirror ports, only frames that match: an expression of tcpdump's, such as 'tcp port 80 or vlan 5'
+    #[arg(long, value_name = "EXPR", requires = "tap")]
+    pub filter: Option<String>,
     #[command(flatten)]
     pub rules: RuleArgs,
     /// Write eve.json into this directory, which is made if missing

@@ -52,6 +52,12 @@ const ROWS: &[Row] = &[
     ("src/capture/open.rs", "ZSTD_WINDOW_MAX", By("src/capture/tests.rs", "a_zstd_window_too_large_is_refused")),
     ("src/capture/packet/device.rs", "HANDED_MAX", By("src/capture/packet/device.rs", NO_ROOM)),
     ("src/capture/packet/device.rs", "HANDED_LARGE_MAX", By("src/capture/packet/device.rs", NO_ROOM)),
+    ("src/capture/packet/tap.rs", "HANDED_MAX", By("src/capture/packet/tap.rs", NO_ROOM)),
+    (
+        "src/capture/packet/tap.rs",
+        "TAPS_MAX",
+        By("src/capture/packet/tap.rs", "more_ports_than_can_be_waited_for_are_refused"),
+    ),
     ("src/capture/xdp/device.rs", "HANDED_MAX", By("src/capture/xdp/device.rs", NO_ROOM)),
     ("src/capture/xdp/layout.rs", "FLOWS_MAX", By("src/capture/xdp/bump.rs", "the_least_recent_flows_make_room")),
     (

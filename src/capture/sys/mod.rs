@@ -3,7 +3,9 @@
 pub mod bpf;
 pub mod ethtool;
 pub mod host;
+pub mod libpcap;
 pub mod netlink;
 pub mod packet;
 pub mod pages;
+pub mod tap;
 pub mod xsk;

@@ -394,7 +394,9 @@ pub fn join(fd: BorrowedFd<'_>, spread: Spread, id: &mut Option<u16>) -> io::Res
         Spread::Hash => libc::PACKET_FANOUT_HASH,
         Spread::Queue => libc::PACKET_FANOUT_CBPF,
     };
-    let flags = if id.is_none() { libc::PACKET_FANOUT_FLAG_UNIQUEID } else { 0 };
+    // A group has a word of its own on what this machine sends, whatever its sockets were told.
+    let flags =
+        libc::PACKET_FANOUT_FLAG_IGNORE_OUTGOING | if id.is_none() { libc::PACKET_FANOUT_FLAG_UNIQUEID } else { 0 };
     let mut word = u32::from(id.unwrap_or(0)) | (kind | flags) << 16;
     set_option(fd, libc::SOL_PACKET, libc::PACKET_FANOUT, &word)?;
     let mut len = 4u32;

@@ -28,8 +28,26 @@ const LINK_BYTES: usize = 14 + 8;
 pub fn open(plan: &Plan<'_>, lane: &Lane) -> Result<Opened, Failure> {
     match lane {
         Lane::Pair(a, b) => pair(plan, a, b),
-        Lane::Taps(_) => Err(Failure("mirror ports: not yet".into())),
+        Lane::Taps(ports) => taps(plan, ports),
     }
+}
+
+/// Bytes of a mirror port's ring for each frame that is to find room, as long frames are.
+const TAP_FRAME_BYTES: usize = 4096;
+
+fn taps(plan: &Plan<'_>, ports: &[String]) -> Result<Opened, Failure> {
+    let devices = packet::watch(&packet::Watching {
+        ports,
+        workers: plan.args.jobs.map_or_else(cores, usize::from),
+        ring_bytes: plan.config.run.ring as usize * TAP_FRAME_BYTES,
+        filter: plan.args.filter.as_deref(),
+    })?;
+    let devices = devices.into_iter().map(|d| Box::new(d) as Box<dyn Live>).collect();
+    Ok(Opened { devices, bump: None, capture: "AF_PACKET, watching".into() })
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Receive queues of each port. A queue that only one has would bring frames that nobody takes.
@@ -51,7 +69,6 @@ fn queues(a: &Facts, b: &Facts) -> Result<usize, Failure> {
 
 /// Workers of a pair: as wished, else as many as there are cores; each has a queue at least.
 fn workers(plan: &Plan<'_>, queues: usize) -> usize {
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     plan.args.jobs.map_or_else(cores, usize::from).min(queues)
 }
 

@@ -57,7 +57,10 @@ impl LaneState {
                 None
             }
             Lane::Pair(a, b) => Some(bump(a, b, run)?),
-            Lane::Taps(_) => None,
+            Lane::Taps(all) => {
+                all.iter().try_for_each(|name| watched(name))?;
+                None
+            }
         };
         let now = Instant::now();
         let mut state = LaneState {
@@ -173,6 +176,12 @@ fn unkept(a: &str, b: &str, run: &Run) -> Result<(), Failure> {
     }
     warning(&format!("{a}:{b}: no program in the kernel: while the engine is away, nothing is forwarded"));
     Ok(())
+}
+
+/// A mirror port.
+fn watched(name: &str) -> Result<(), Failure> {
+    heed(&ports::check_tap(name, ports::Capture::AfPacket))?;
+    ready(name, ports::Wishes { gro_off: false, silent: false }).map(drop)
 }
 
 /// Puts the program on a pair's ports, or takes over the one that is there.

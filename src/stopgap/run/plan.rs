@@ -4,6 +4,7 @@
 use crate::cli::{CaptureArg, FailArg, RunArgs};
 use crate::console::Failure;
 use crate::workers;
+use capture::packet;
 use control::config::Config;
 use control::config::run::{CaptureKind, Fail};
 use std::path::{Path, PathBuf};
@@ -68,8 +69,8 @@ impl<'a> Plan<'a> {
         for lane in &lanes {
             ports.extend(lane.ports());
         }
-        if !args.tap.is_empty() {
-            return Err(Failure("--tap: only --inline is there as yet".into()));
+        if let Some(filter) = &args.filter {
+            packet::check_filter(filter).map_err(|why| Failure(format!("--filter '{filter}': {why}")))?;
         }
         ports.sort_unstable();
         if let Some(twice) = ports.windows(2).find(|w| w[0] == w[1]) {

@@ -152,7 +152,8 @@ impl Plane {
                 mail: letters,
                 load: (plan.config.run.overload == Overload::Shed).then(Load::new),
                 outbox: Outbox { records, spare },
-                stale: plan.config.run.stale,
+                // What is only watched is never too late.
+                stale: if lane.inline() { plan.config.run.stale } else { Duration::MAX },
                 first: Timestamp::ZERO,
                 stalls: 0,
             });
@@ -382,6 +383,8 @@ impl Plane {
 fn told(config: &Config, inline: bool, offload: bool) -> worker::Config {
     let mut told = workers::told(config, inline);
     workers::offloading(&mut told, config, offload);
+    // The two directions of a wire may come on any two mirror ports.
+    told.flow.key.port_pair &= inline;
     told
 }
 

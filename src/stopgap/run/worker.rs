@@ -6,7 +6,7 @@
 
 use super::crew::Crew;
 use super::heart::Heart;
-use super::load::{Load, Waiting};
+use super::load::Load;
 use super::offload::Carriage;
 use super::sight::Sight;
 use crate::workers::{Tally, emptied};
@@ -174,7 +174,7 @@ impl Hand {
             }
             self.outbox.send(&mut self.out);
             self.beat(received < BATCH);
-            self.measure(received);
+            self.measure();
             #[cfg(feature = "faults")]
             self.mail.fault.obey();
             self.mail(&mut shown);
@@ -190,11 +190,9 @@ impl Hand {
     }
 
     /// Leaves inspection out, or no more, as the load is.
-    fn measure(&mut self, received: usize) {
+    fn measure(&mut self) {
         let Some(load) = &mut self.load else { return };
-        // Without a program that counts, a full batch is all there is to go by.
-        let by_batch = Waiting { frames: if received == BATCH { 1 } else { 0 }, may: 1 };
-        let waiting = self.heart.waiting().unwrap_or(by_batch);
+        let Some(waiting) = self.heart.waiting() else { return };
         if let Some(level) = load.saw(waiting, Duration::from_nanos(monotonic_ns())) {
             self.worker.shed(level);
             self.mail.shed.store(level as u8, Ordering::Relaxed);

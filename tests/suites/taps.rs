@@ -1,0 +1,100 @@
+//! Mirror ports: what passes between a client and a server by a bridge is seen, each direction on a port of its own or one
+//! of them alone, and nothing is done to it.
+//!
+//! Wants root, for the namespaces; says that it skipped where it has not.
+
+use harness::live::{Live, RULES, Web, bed, get};
+use harness::netns::{At, Bed, PORTS, SERVER};
+use serde_json::Value;
+use std::time::{Duration, Instant};
+
+/// A bed whose ports are joined by the kernel's bridge; what comes in on each can be watched there.
+fn bridged(test: &str) -> Option<Bed> {
+    let bed = bed(test)?;
+    let ip = |args: &[&str]| assert!(bed.run(At::Middle, "ip", args).status.success(), "{args:?}");
+    ip(&["link", "add", "bridge", "type", "bridge"]);
+    PORTS.iter().for_each(|p| ip(&["link", "set", p, "master", "bridge"]));
+    ip(&["link", "set", "bridge", "up"]);
+    Some(bed)
+}
+
+/// Records of a type, once there are as many.
+fn records(live: &Live, kind: &str, wanted: usize) -> Vec<Value> {
+    let end = Instant::now() + Duration::from_secs(5);
+    loop {
+        let text = std::fs::read_to_string(live.dir.join("eve.json")).unwrap_or_default();
+        let all = text.lines().filter_map(|l| serde_json::from_str::<Value>(l).ok());
+        let all: Vec<Value> = all.filter(|r| r["event_type"] == kind).collect();
+        if all.len() >= wanted || Instant::now() > end {
+            return all;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn two_ports_with_a_direction_each_are_one_wire() {
+    let Some(bed) = bridged("two_ports_with_a_direction_each_are_one_wire") else { return };
+    let taps = ["--tap", PORTS[0], "--tap", PORTS[1]];
+    for jobs in ["1", "3"] {
+        let mut live = Live::on(&taps, &bed, &format!("taps{jobs}"), RULES, &["-j", jobs]);
+        let web = Web::start(&bed, &live.dir);
+        let big = std::fs::read(live.dir.join("www/big")).unwrap();
+        for i in 11..17 {
+            let a = format!("10.77.0.{i}");
+            bed.run(At::Client, "ip", &["addr", "replace", &format!("{a}/24"), "dev", "end0"]);
+            assert!(get(&bed, "big", &["--interface", &a]).is_some_and(|got| got == big), "{a}");
+            // Seen, and no more than that.
+            let secret = get(&bed, "exploit", &["--interface", &a]);
+            assert_eq!(secret.as_deref(), Some(&b"the secret"[..]), "{a}");
+        }
+        assert_eq!(web.asked().matches("GET /exploit").count(), 6);
+        let alerts = records(&live, "alert", 6);
+        assert_eq!(alerts.len(), 6, "{alerts:?}");
+        for a in &alerts {
+            assert_eq!((&a["in_iface"], &a["alert"]["action"]), (&"port0".into(), &"allowed".into()), "{a}");
+        }
+        let (_, stats) = live.ctl(&["stats"]);
+        let stats: Value = serde_json::from_str(&stats).unwrap();
+        let plane = &stats["lanes"][0]["plane"];
+        let of = |key: &str| plane[key].as_u64().unwrap();
+        assert_eq!((of("lost"), of("untaken"), of("stalls")), (0, 0, 0), "{plane}");
+        assert_eq!((of("handed"), of("handed") > 0), (of("taken"), jobs != "1"), "{plane}");
+        assert!(of("received") > 1_000 && plane["inline"] == false, "{plane}");
+        live.signal("-TERM", &[live.child.id()]);
+        assert!(live.child.wait().unwrap().success());
+        // Whole conversations: an answer of the server's in every flow.
+        let answers = records(&live, "http", 12);
+        assert!(answers.iter().filter(|r| r["http"]["status"] == 200).count() >= 12, "{answers:?}");
+    }
+}
+
+#[test]
+fn one_direction_is_better_than_none() {
+    let Some(bed) = bridged("one_direction_is_better_than_none") else { return };
+    let live = Live::on(&["--tap", PORTS[0]], &bed, "oneside", RULES, &["--set", "stream.async-oneside=true"]);
+    let _web = Web::start(&bed, &live.dir);
+    assert!(get(&bed, "exploit", &[]).is_some());
+    assert_eq!(records(&live, "alert", 1).len(), 1);
+}
+
+#[test]
+fn a_filter_leaves_frames_out() {
+    let Some(bed) = bridged("a_filter_leaves_frames_out") else { return };
+    let taps = ["--tap", PORTS[0], "--tap", PORTS[1]];
+    let live = Live::on(&taps, &bed, "filter", RULES, &["--filter", "not tcp port 80", "-j", "2"]);
+    let _web = Web::start(&bed, &live.dir);
+    assert!(get(&bed, "exploit", &[]).is_some());
+    assert!(bed.run(At::Client, "ping", &["-q", "-c", "3", "-i", "0.1", &SERVER.to_string()]).status.success());
+    std::thread::sleep(Duration::from_millis(500));
+    let (_, stats) = live.ctl(&["stats"]);
+    let stats: Value = serde_json::from_str(&stats).unwrap();
+    let engine = &stats["lanes"][0]["plane"]["engine"];
+    assert_eq!(engine["decoder.tcp"], 0, "{engine}");
+    assert_eq!(engine["decoder.icmpv4"], 6, "{engine}");
+    drop(live);
+    let program = harness::program().unwrap();
+    let out = bed.run(At::Middle, program.to_str().unwrap(), &["run", "--tap", PORTS[0], "--filter", "tcp porto 80"]);
+    let text = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(out.status.code() == Some(2) && text.contains("--filter 'tcp porto 80'"), "{text}");
+}
