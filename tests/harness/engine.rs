@@ -29,7 +29,7 @@ pub fn ruleset(text: &str) -> Result<Arc<Ruleset>, String> {
 
 /// The same under an epoch of the caller's choice; whatever file a rule names has `list` in it.
 pub fn ruleset_with_list(text: &str, epoch: u64, list: &'static str) -> Result<Arc<Ruleset>, String> {
-    compiled(text, matcher::factory(), epoch, Some(Box::new(OneList(list))), Reputation::default())
+    compiled(text, matcher::factory(), epoch, Some(Box::new(OneList(list))), Reputation::default(), true)
 }
 
 /// The only file there is.
@@ -51,7 +51,12 @@ impl ListFiles for OneList {
 
 /// The same as what comes after another ruleset: under an epoch of the caller's choice.
 pub fn ruleset_of_epoch(text: &str, epoch: u64) -> Result<Arc<Ruleset>, String> {
-    compiled(text, matcher::factory(), epoch, None, Reputation::default())
+    compiled(text, matcher::factory(), epoch, None, Reputation::default(), true)
+}
+
+/// Those of many rules that are not refused.
+pub fn ruleset_of_what_loads(text: &str) -> Arc<Ruleset> {
+    compiled(text, matcher::factory(), 1, None, Reputation::default(), false).expect("the rest loads")
 }
 
 /// The same over a matcher of the caller's choice.
@@ -59,7 +64,7 @@ pub fn ruleset_with(
     text: &str,
     factory: Arc<dyn engine::detect::matching::MatcherFactory>,
 ) -> Result<Arc<Ruleset>, String> {
-    compiled(text, factory, 1, None, Reputation::default())
+    compiled(text, factory, 1, None, Reputation::default(), true)
 }
 
 /// The same with the files that rules name and the scores they ask for.
@@ -69,7 +74,7 @@ pub fn ruleset_with_lists(
     files: Box<dyn ListFiles>,
     reputation: Reputation,
 ) -> Result<Arc<Ruleset>, String> {
-    compiled(text, factory, 1, Some(files), reputation)
+    compiled(text, factory, 1, Some(files), reputation, true)
 }
 
 fn compiled(
@@ -78,6 +83,7 @@ fn compiled(
     epoch: u64,
     files: Option<Box<dyn ListFiles>>,
     reputation: Reputation,
+    whole: bool,
 ) -> Result<Arc<Ruleset>, String> {
     let vocabulary = engine::proto::registry::vocabulary();
     let events =
@@ -90,7 +96,7 @@ fn compiled(
     cx.files = files;
     cx.reputation = Arc::new(reputation);
     let mut read = parse_rules(text.as_bytes(), "test.rules", &cx);
-    if read.stats.refused > 0 {
+    if whole && read.stats.refused > 0 {
         return Err(read.diagnostics.iter().map(|d| d.render(false)).collect());
     }
     order(&mut read.signatures, &ActionOrder::default());
@@ -99,8 +105,8 @@ fn compiled(
     let made = Ruleset::compile(read.signatures, vocabulary, factory, None, settings);
     let made = made.map_err(|e| e.to_string())?;
     match made.refused.first() {
-        Some(r) => Err(format!("sid {}: {}", r.sid, r.why)),
-        None => Ok(Arc::new(made.ruleset)),
+        Some(r) if whole => Err(format!("sid {}: {}", r.sid, r.why)),
+        _ => Ok(Arc::new(made.ruleset)),
     }
 }
 

@@ -207,8 +207,8 @@ impl<S> FlowTable<S> {
     }
 
     /// Adds to `due` the flows silent for longer than their time-out, looking at no more than `budget` slots and flows.
-    /// They stay until they are discarded: a flow is too large to be moved out for its end.
-    pub fn sweep(&mut self, now: Timestamp, mut budget: usize, due: &mut Vec<FlowRef>) {
+    /// They stay until they are discarded: a flow is too large to be moved out for its end. Whether all was looked at.
+    pub fn sweep(&mut self, now: Timestamp, mut budget: usize, due: &mut Vec<FlowRef>) -> bool {
         while let Some(index) = self.wheel.pop_due(now.secs(), &mut budget) {
             let Some(slot) = self.slots.get(index) else { continue };
             let Some(core) = slot.flow.as_ref().map(|f| &f.core) else { continue };
@@ -220,6 +220,16 @@ impl<S> FlowTable<S> {
             };
             self.wheel.place(index, at, now.secs());
         }
+        budget > 0
+    }
+
+    /// Room for as many flows as there may be: none is put in order again for the sake of one more.
+    pub fn make_room(&mut self) {
+        let slots = &self.slots;
+        let more = self.flows_max.saturating_sub(self.index.len());
+        self.index.reserve(more, |&i| slots.get(i).map_or(0, |s| s.hash));
+        self.wheel.reserve(self.flows_max);
+        self.free.reserve(self.flows_max.saturating_sub(self.free.len()));
     }
 
     /// Every live flow, in slot order.

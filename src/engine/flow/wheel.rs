@@ -37,6 +37,11 @@ impl Wheel {
         self.cursor
     }
 
+    /// Room for so many entries.
+    pub fn reserve(&mut self, entries: usize) {
+        self.links.reserve(entries.saturating_sub(self.links.len()));
+    }
+
     /// Places `index` under `second`, moving it there when it is placed elsewhere.
     pub fn place(&mut self, index: u32, second: u64, now: u64) {
         if !self.begun {

@@ -37,6 +37,8 @@ use std::sync::Arc;
 
 /// Timer slots and flows a packet may look at to end what has timed out.
 const SWEEP_BUDGET: usize = 16;
+/// The same for an idle worker, in one call.
+const IDLE_BUDGET: usize = 64;
 /// Packets decoded, and their flows fetched, before the first of them is looked at: as many as a cache holds.
 const AHEAD: usize = 64;
 
@@ -122,6 +124,7 @@ impl Worker {
     /// Takes a batch through every stage. `out.frames` holds one verdict per frame afterwards.
     pub fn process(&mut self, frames: &[Frame<'_>], out: &mut Output) {
         out.begin(frames.len());
+        self.path.detector.begin_batch();
         for (base, part) in (0u32..).step_by(AHEAD).zip(frames.chunks(AHEAD)) {
             self.part(base, part, out);
         }
@@ -175,6 +178,22 @@ impl Worker {
         self.finish_in_order(EndCause::Timeout, number, out);
         self.path.gather_counters();
         self.path.count_lost(out);
+    }
+
+    /// The same a few flows at a time, for who must not be away for long. Whether none is left that is due.
+    pub fn advance_some(&mut self, now: Timestamp, out: &mut Output) -> bool {
+        out.begin(0);
+        self.path.now = self.path.now.max(now);
+        let all = self.flows.sweep(self.path.now, IDLE_BUDGET, &mut self.due);
+        self.finish_due(out);
+        self.path.gather_counters();
+        self.path.count_lost(out);
+        all
+    }
+
+    /// Takes the memory of as many flows' places as there may be at once, so that no packet has to wait for that.
+    pub fn make_room(&mut self) {
+        self.flows.make_room();
     }
 
     /// The input has ended: every flow ends, with what its streams still held inspected.

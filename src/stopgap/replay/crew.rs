@@ -134,7 +134,7 @@ impl Crew {
         } else {
             let hosts = Arc::new(HostTable::new(&config.limits, config.seed[0]));
             let member = |(n, turn): (usize, Arc<Turnstile>)| {
-                let shared = Shared { hosts: hosts.clone(), turn: Some(turn.clone()) };
+                let shared = Shared { hosts: hosts.clone(), turn: Some(turn.clone()), clock: None };
                 let worker = Box::new(Worker::sharing(config.clone(), rules.clone(), shared)?);
                 Hand { worker, out: out(), batch, turn }.work(n)
             };

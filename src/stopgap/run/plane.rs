@@ -131,8 +131,9 @@ impl Plane {
         let open = plan.config.run.fail == Fail::Open;
         let devices = opened.devices.into_iter().zip(carriages).zip(&beats);
         for (n, ((device, carriage), beat)) in devices.enumerate() {
-            let shared = Shared { hosts: hosts.clone(), turn: None };
+            let shared = Shared { hosts: hosts.clone(), turn: None, clock: Some(clock) };
             let mut worker = Worker::sharing(told.clone(), loaded.ruleset.clone(), shared)?;
+            worker.make_room();
             if let Some(carriage) = &carriage {
                 worker.set_porter(carriage.porter());
             }
@@ -386,6 +387,11 @@ fn told(config: &Config, inline: bool, offload: bool) -> worker::Config {
     // The two directions of a wire may come on any two mirror ports.
     told.flow.key.port_pair &= inline;
     told
+}
+
+/// What workers measure by how long others' packets wait.
+fn clock() -> Duration {
+    Duration::from_nanos(monotonic_ns())
 }
 
 /// For each worker its hold on the kernel's table of flows, where there is one and it is wished. What an instance before

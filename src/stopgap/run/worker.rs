@@ -25,6 +25,8 @@ use std::time::{Duration, Instant};
 const BATCH: usize = 64;
 /// The longest wait for a frame.
 const IDLE: Duration = Duration::from_millis(10);
+/// So long flows are ended at once, when nothing comes.
+const SWEEP: Duration = Duration::from_millis(5);
 /// How often counts are shown to who asks for them.
 const SHOWN: Duration = Duration::from_secs(1);
 
@@ -170,7 +172,7 @@ impl Hand {
             if ours > 0 {
                 spare = self.batch(spare);
             } else if received == 0 {
-                self.worker.advance(wall(), 0, &mut self.out);
+                self.end_silent();
             }
             self.outbox.send(&mut self.out);
             self.beat(received < BATCH);
@@ -187,6 +189,12 @@ impl Hand {
             self.outbox.send(&mut self.out);
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// Ends flows that have been silent for too long: those that there is time for, the rest when it is idle again.
+    fn end_silent(&mut self) {
+        let since = Instant::now();
+        while !self.worker.advance_some(wall(), &mut self.out) && since.elapsed() < SWEEP {}
     }
 
     /// Leaves inspection out, or no more, as the load is.

@@ -13,11 +13,12 @@ use super::gather::{Gathered, Said};
 use super::ops::{OpAux, Ops};
 use crate::detect::matching::{LimitReached, Scratch};
 use crate::detect::signature::{BufferOp, CaptureScope, Content, Op, Pcre, Value, VarId};
-use crate::detect::state::shared::{Moment, Shared};
+use crate::detect::state::shared::{Moment, REGEX_TIME, REGEX_TIME_BATCH, Shared};
 use crate::types::Cause;
 use smallvec::SmallVec;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Bytes to inspect.
 #[derive(Clone, Copy, Debug)]
@@ -97,11 +98,33 @@ pub(crate) struct Work {
     pub shared: Shared,
     /// The packet or flow end at hand.
     pub at: Moment,
+    /// When the packet's first regular expression was begun, and the batch's.
+    regex_since: Option<Duration>,
+    regex_since_batch: Option<Duration>,
     /// How many checks failed at the end of what is here; `missing` says all only where it is one.
     open_ends: u32,
 }
 
 impl Work {
+    /// The packet or flow end that is inspected next.
+    pub(crate) const fn turn_to(&mut self, at: Moment) {
+        self.at = at;
+        self.regex_since = None;
+    }
+
+    /// The packets from here on are another batch.
+    pub(crate) const fn turn_to_batch(&mut self) {
+        self.regex_since_batch = None;
+    }
+
+    /// So long has gone to the packet's regular expressions that what waits behind it must not wait for more.
+    fn is_late(&mut self) -> bool {
+        let Some(clock) = self.shared.clock else { return false };
+        let now = clock();
+        let batch = now.saturating_sub(*self.regex_since_batch.get_or_insert(now));
+        now.saturating_sub(*self.regex_since.get_or_insert(now)) >= REGEX_TIME || batch >= REGEX_TIME_BATCH
+    }
+
     pub(crate) fn new(scratch: Scratch, shared: Shared) -> Self {
         Work {
             scratch,
@@ -115,6 +138,8 @@ impl Work {
             reach: 0,
             min_reach: 0,
             measured: SmallVec::new(),
+            regex_since_batch: None,
+            regex_since: None,
             gathered: None,
             shared,
             at: Moment::default(),
@@ -393,6 +418,9 @@ impl Run<'_, '_, '_> {
         loop {
             let hay = self.view.slice(lo, self.view.end());
             self.charge(hay.len());
+            if self.work.is_late() {
+                return Step::Limit(Cause::PcreLimit);
+            }
             let mut groups = std::mem::take(&mut self.work.groups);
             groups.clear();
             let found = regex.find(&mut self.work.scratch, hay, &mut groups);

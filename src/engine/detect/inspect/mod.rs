@@ -184,7 +184,12 @@ impl Detector {
 
     /// The packet, or the flow's end, that is inspected next.
     pub fn begin(&mut self, at: Moment) {
-        self.work.at = at;
+        self.work.turn_to(at);
+    }
+
+    /// The packets from here on are another batch.
+    pub const fn begin_batch(&mut self) {
+        self.work.turn_to_batch();
     }
 
     /// What this worker has in common with others.

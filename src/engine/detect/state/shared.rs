@@ -17,6 +17,7 @@ use smallvec::SmallVec;
 use std::hash::{BuildHasher, DefaultHasher, Hasher};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// When in a run a worker touches shared state: in a packet, or at the end of a flow once all packets up to a number are
 /// through. Flows that end together do so in the order they began.
@@ -27,6 +28,11 @@ pub struct Moment {
     /// 0 in a packet, else one more than the number of the flow's first packet.
     pub ending: u64,
 }
+
+/// From a packet's first regular expression on, after so long no other is begun for it (`pcre-limit`).
+pub const REGEX_TIME: Duration = Duration::from_millis(5);
+/// The same of a batch, whose packets leave together.
+pub const REGEX_TIME_BATCH: Duration = Duration::from_millis(40);
 
 /// Keeps the workers' accesses in order.
 pub trait Turn: Send + Sync {
@@ -115,12 +121,15 @@ pub struct Shared {
     pub hosts: Arc<HostTable>,
     /// This worker's place among those that share; `None` where accesses need no order.
     pub turn: Option<Arc<dyn Turn>>,
+    /// A clock that does not stop, where packets wait while one is inspected: then regular expressions share
+    /// [`REGEX_TIME`] of each packet and [`REGEX_TIME_BATCH`] of each batch. Without one the answers depend on nothing but the packets.
+    pub clock: Option<fn() -> Duration>,
 }
 
 impl Shared {
     /// For a worker that shares with nobody.
     pub fn alone(limits: &Limits, seed: u64) -> Self {
-        Shared { hosts: Arc::new(HostTable::new(limits, seed)), turn: None }
+        Shared { hosts: Arc::new(HostTable::new(limits, seed)), turn: None, clock: None }
     }
 
     /// Returns once this worker's turn to touch what is shared has come.
