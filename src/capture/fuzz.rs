@@ -16,12 +16,16 @@ pub fn fuzz_compressed(data: &[u8]) {
     read(open_stream("fuzz", Box::new(Cursor::new(data.to_vec()))).ok(), 64);
 }
 
-/// Reads `data` as messages of rtnetlink, and each as whatever it may be.
+/// Reads `data` as messages of rtnetlink or of a queue, and each as whatever it may be.
 pub fn fuzz_netlink(data: &[u8]) {
     let mut walked = 0;
     for m in Messages(data) {
         walked += m.body.len();
         let _ = (Address::of(m.body), error_number(m.body));
+        assert!(
+            super::queue::Asked::of(&m)
+                .is_none_or(|a| a.payload.len() < m.body.len() && a.len as usize >= a.payload.len())
+        );
         if let Some(link) = Link::of(m.body) {
             assert!(link.name.len() <= 3 * m.body.len());
         }

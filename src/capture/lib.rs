@@ -19,6 +19,7 @@ mod ng;
 mod open;
 pub mod packet;
 pub mod ports;
+pub mod queue;
 mod reader;
 mod sys;
 mod writer;

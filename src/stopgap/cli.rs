@@ -1,6 +1,7 @@
 //! The command line: every option with what it does, every command with examples.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -109,6 +110,8 @@ Examples:
       watch a mirror port
   stopgap run --tap eth2 --tap eth3 --filter 'not port 2049' -S 'rules/*.rules' -l /var/log/stopgap
       the two directions of a tap, without file traffic
+  iptables -I FORWARD -j NFQUEUE --queue-balance 0:3 --queue-bypass; stopgap run --nfqueue 0-3 -S 'rules/*.rules' -l DIR
+      a router judges what it forwards
   stopgap run --inline eth0:eth1 --fail closed -c /etc/stopgap/gateway.yaml -l /var/log/stopgap
       while the engine does not answer, nothing passes
 
@@ -124,6 +127,9 @@ pub struct RunArgs {
     /// Watch this mirror port; may be given several times
     #[arg(long, value_name = "PORT")]
     pub tap: Vec<String>,
+    /// Judge what a router's rules hand to these queues: 0 or 0-3; a worker for each
+    #[arg(long, value_name = "QUEUES", value_parser = crate::run::plan::queues)]
+    pub nfqueue: Option<RangeInclusive<u16>>,
     /// Of mirror ports, only frames that match: an expression of tcpdump's, such as 'tcp port 80 or vlan 5'
     #[arg(long, value_name = "EXPR", requires = "tap")]
     pub filter: Option<String>,

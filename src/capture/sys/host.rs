@@ -1,5 +1,9 @@
 //! Small requests to the kernel that have no room of their own.
 
+use super::pages::{set_option, socket};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
 /// This thread runs when nothing else wants to.
 pub fn idle_priority() {
     let parameter = libc::sched_param { sched_priority: 0 };
@@ -8,4 +12,46 @@ pub fn idle_priority() {
         libc::sched_setscheduler(0, libc::SCHED_IDLE, &parameter);
         libc::setpriority(libc::PRIO_PROCESS, 0, 19);
     }
+}
+
+/// Sends IP packets whose headers are ready.
+pub struct RawIp {
+    v4: OwnedFd,
+    v6: OwnedFd,
+}
+
+impl RawIp {
+    pub fn open() -> io::Result<RawIp> {
+        let v4 = socket(libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_RAW)?;
+        let v6 = socket(libc::AF_INET6, libc::SOCK_RAW, libc::IPPROTO_RAW)?;
+        set_option(v6.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_HDRINCL, &1i32)?;
+        Ok(RawIp { v4, v6 })
+    }
+
+    /// By the route to its destination.
+    pub fn send(&self, packet: &[u8]) -> io::Result<()> {
+        let short = || io::Error::from(io::ErrorKind::InvalidInput);
+        if packet.first().is_some_and(|b| b >> 4 == 6) {
+            // SAFETY: a structure of plain bytes, for which zero is a value.
+            let mut to: libc::sockaddr_in6 = unsafe { std::mem::zeroed() };
+            to.sin6_family = libc::AF_INET6 as u16;
+            to.sin6_addr.s6_addr.copy_from_slice(packet.get(24..40).ok_or_else(short)?);
+            send_to(&self.v6, packet, &to)
+        } else {
+            // SAFETY: as above.
+            let mut to: libc::sockaddr_in = unsafe { std::mem::zeroed() };
+            to.sin_family = libc::AF_INET as u16;
+            let addr: [u8; 4] = packet.get(16..20).and_then(|a| a.try_into().ok()).ok_or_else(short)?;
+            to.sin_addr.s_addr = u32::from_ne_bytes(addr);
+            send_to(&self.v4, packet, &to)
+        }
+    }
+}
+
+/// `T` is an address of the socket's family.
+fn send_to<T>(fd: &OwnedFd, packet: &[u8], to: &T) -> io::Result<()> {
+    let (at, len, flags) = (packet.as_ptr().cast(), packet.len(), libc::MSG_DONTWAIT);
+    // SAFETY: packet and address are ours and their lengths are passed.
+    let sent = unsafe { libc::sendto(fd.as_raw_fd(), at, len, flags, (&raw const *to).cast(), size_of::<T>() as u32) };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

@@ -1,20 +1,21 @@
-//! What a data plane keeps when it gives up the rest: its logs, the rules it may be told to read again, no capability.
+//! What a data plane keeps when it gives up the rest: its logs, the rules it may be told to read again, no capability
+//! but what its capture asks for.
 
-use super::plan::{self, Plan};
+use super::plan::{self, Lane, Plan};
 use crate::console::Failure;
 use crate::ruleset::{self, Loaded};
-use control::confine::{self, Keep};
+use control::confine::{self, Capability, Keep};
 use std::path::{Path, PathBuf};
 
 /// Confines this process for good. Threads that there are already keep what they have, so this comes before them. In words,
 /// what came of it.
-pub fn confine(plan: &Plan<'_>, loaded: &Loaded) -> Result<String, Failure> {
-    let done =
-        confine::confine(&keep(plan, loaded)).map_err(|e| Failure(format!("{e}; run.confine=false goes without")))?;
+pub fn confine(plan: &Plan<'_>, lane: &Lane, loaded: &Loaded) -> Result<String, Failure> {
+    let done = confine::confine(&keep(plan, lane, loaded))
+        .map_err(|e| Failure(format!("{e}; run.confine=false goes without")))?;
     Ok(done.to_string())
 }
 
-fn keep(plan: &Plan<'_>, loaded: &Loaded) -> Keep {
+fn keep(plan: &Plan<'_>, lane: &Lane, loaded: &Loaded) -> Keep {
     let (settings, config) = (&plan.args.rules.settings, &plan.config);
     let logs = plan.log_dir.unwrap_or(Path::new(""));
     let lists = &config.lists;
@@ -39,7 +40,9 @@ fn keep(plan: &Plan<'_>, loaded: &Loaded) -> Keep {
     let elsewhere: Vec<PathBuf> = read.iter().filter_map(|p| p.canonicalize().ok()).collect();
     read.extend(elsewhere);
     // Where a call was forgotten here, tests want to know; on a wire it is better that it fails than that the process does.
-    Keep { write, read, capabilities: Vec::new(), kill: cfg!(feature = "faults") }
+    // The kernel asks for it with each verdict.
+    let capabilities = if let Lane::Queues(_) = lane { vec![Capability::CAP_NET_ADMIN] } else { Vec::new() };
+    Keep { write, read, capabilities, kill: cfg!(feature = "faults") }
 }
 
 /// The part of a file pattern that stands for itself.

@@ -3,11 +3,11 @@
 use super::lane::links;
 use super::plan::{Lane, Plan};
 use crate::console::Failure;
-use ::control::config::run::{CaptureKind, Run, XdpWish};
+use ::control::config::run::{CaptureKind, Fail, Run, XdpWish};
 use capture::ports::{self, Facts};
 use capture::xdp::layout::QUEUES_MAX;
 use capture::xdp::{self, Bump, XdpDevice, XdpMode};
-use capture::{Live, l2, packet};
+use capture::{Live, l2, packet, queue};
 use std::sync::Arc;
 
 pub struct Opened {
@@ -29,6 +29,12 @@ pub fn open(plan: &Plan<'_>, lane: &Lane) -> Result<Opened, Failure> {
     match lane {
         Lane::Pair(a, b) => pair(plan, a, b),
         Lane::Taps(ports) => taps(plan, ports),
+        Lane::Queues(queues) => {
+            let fail_open = plan.config.run.fail == Fail::Open;
+            let devices = queue::open(queues.clone(), plan.config.run.ring, fail_open)?;
+            let devices = devices.into_iter().map(|d| Box::new(d) as Box<dyn Live>).collect();
+            Ok(Opened { devices, bump: None, capture: "NFQUEUE".into() })
+        }
     }
 }
 

@@ -57,6 +57,7 @@ impl LaneState {
                 None
             }
             Lane::Pair(a, b) => Some(bump(a, b, run)?),
+            Lane::Queues(_) => None,
             Lane::Taps(all) => {
                 all.iter().try_for_each(|name| watched(name))?;
                 None

@@ -7,6 +7,7 @@ use crate::workers;
 use capture::packet;
 use control::config::Config;
 use control::config::run::{CaptureKind, Fail};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 /// Traffic that one data plane carries.
@@ -16,6 +17,8 @@ pub enum Lane {
     Pair(String, String),
     /// Mirror ports, watched.
     Taps(Vec<String>),
+    /// Queues of a router's rules.
+    Queues(RangeInclusive<u16>),
 }
 
 impl Lane {
@@ -23,6 +26,7 @@ impl Lane {
         match self {
             Lane::Pair(a, b) => format!("{a}:{b}"),
             Lane::Taps(all) => all.join(","),
+            Lane::Queues(q) => format!("nfqueue {}-{}", q.start(), q.end()),
         }
     }
 
@@ -31,7 +35,18 @@ impl Lane {
         match self {
             Lane::Pair(a, b) => vec![a.clone(), b.clone()],
             Lane::Taps(all) => all.clone(),
+            Lane::Queues(q) => q.clone().map(|n| format!("nfqueue{n}")).collect(),
         }
+    }
+
+    /// Its workers are to say among themselves whose a frame is. Queues are filled by address.
+    pub fn divides(&self) -> bool {
+        !matches!(self, Lane::Queues(_))
+    }
+
+    /// The kernel goes on without an engine that is late, and what that one has then is too old.
+    pub fn has_a_way_around(&self) -> bool {
+        matches!(self, Lane::Pair(..))
     }
 
     pub fn inline(&self) -> bool {
@@ -44,6 +59,19 @@ pub fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once(':') {
         Some((a, b)) if !a.is_empty() && !b.is_empty() && !b.contains(':') => Ok((a.into(), b.into())),
         _ => Err("write the two ports of the pair as A:B, such as eth0:eth1".into()),
+    }
+}
+
+/// Queues of a run at most.
+const QUEUES_MAX: u16 = 64;
+
+/// `0-3`, or one queue.
+pub fn queues(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    match (first.parse::<u16>(), last.parse::<u16>()) {
+        (Ok(a), Ok(b)) if a <= b && b - a < QUEUES_MAX => Ok(a..=b),
+        (Ok(a), Ok(b)) if a <= b => Err(format!("at most {QUEUES_MAX} queues can be served by one run")),
+        _ => Err("write a queue's number, or the first and the last, such as 0-3".into()),
     }
 }
 
@@ -62,8 +90,9 @@ impl<'a> Plan<'a> {
         if !args.tap.is_empty() {
             lanes.push(Lane::Taps(args.tap.clone()));
         }
+        lanes.extend(args.nfqueue.clone().map(Lane::Queues));
         if lanes.is_empty() {
-            return Err(Failure("nothing to watch: say --inline A:B or --tap PORT".into()));
+            return Err(Failure("nothing to watch: say --inline A:B, --tap PORT or --nfqueue QUEUES".into()));
         }
         let mut ports: Vec<String> = Vec::new();
         for lane in &lanes {
@@ -111,8 +140,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pairs_are_two_names() {
+    fn pairs_are_two_names_and_queues_two_numbers() {
         assert_eq!(pair("eth0:eth1"), Ok(("eth0".into(), "eth1".into())));
+        assert_eq!((queues("0-3"), queues("7"), queues("0-63")), (Ok(0..=3), Ok(7..=7), Ok(0..=63)));
+        assert!(["3-0", "0-64", "", "-", "a", "1-", "0-99999"].iter().all(|bad| queues(bad).is_err()));
         for bad in ["eth0", "eth0:", ":eth1", "a:b:c", ""] {
             assert!(pair(bad).is_err(), "{bad}");
         }

@@ -111,12 +111,15 @@ impl Plane {
         let opened = devices::open(plan, lane)?;
         let carriages = carriages(plan, &opened)?;
         let confined = match plan.config.run.confine {
-            true => confined::confine(plan, loaded)?,
+            true => confined::confine(plan, lane, loaded)?,
             false => "not confined".into(),
         };
         let seed = seed();
         let offload = carriages.iter().all(Option::is_some);
-        let told = Arc::new(worker::Config { seed, ..told(&plan.config, lane.inline(), offload) });
+        let mut told = worker::Config { seed, ..told(&plan.config, lane.inline(), offload) };
+        // The two directions of a flow may come on any two mirror ports, or queues.
+        told.flow.key.port_pair &= matches!(lane, Lane::Pair(..));
+        let told = Arc::new(told);
         let hosts = Arc::new(HostTable::new(&told.limits, seed[0]));
         let writing = Arc::new(Writing {
             stop: AtomicBool::new(false),
@@ -146,15 +149,16 @@ impl Plane {
                 worker,
                 device,
                 out: Output::new(told.records_max),
-                crew: Crew::of(&told, n, beats.clone(), plan.config.run.stale, open),
+                crew: Some(beats.clone())
+                    .filter(|_| lane.divides())
+                    .and_then(|beats| Crew::of(&told, n, beats, plan.config.run.stale, open)),
                 heart: Heart::new(beat.clone(), opened.bump.clone().map(|b| (b, n))),
                 sight: Sight::new(lost.clone(), plan.config.run.resync),
                 carriage,
                 mail: letters,
                 load: (plan.config.run.overload == Overload::Shed).then(Load::new),
                 outbox: Outbox { records, spare },
-                // What is only watched is never too late.
-                stale: if lane.inline() { plan.config.run.stale } else { Duration::MAX },
+                stale: if lane.has_a_way_around() { plan.config.run.stale } else { Duration::MAX },
                 first: Timestamp::ZERO,
                 stalls: 0,
             });
@@ -384,8 +388,6 @@ impl Plane {
 fn told(config: &Config, inline: bool, offload: bool) -> worker::Config {
     let mut told = workers::told(config, inline);
     workers::offloading(&mut told, config, offload);
-    // The two directions of a wire may come on any two mirror ports.
-    told.flow.key.port_pair &= inline;
     told
 }
 
