@@ -61,7 +61,7 @@ impl Crew {
         if ours == self.owners.len() {
             return ours;
         }
-        let (now, stale) = (monotonic_ns(), self.stale.as_nanos() as u64);
+        let (now, stale) = (monotonic_ns(), u64::try_from(self.stale.as_nanos()).unwrap_or(u64::MAX));
         self.answers.clear();
         self.answers.extend(self.beats.iter().map(|b| now.saturating_sub(b.load(Ordering::Relaxed)) < stale));
         for (i, &owner) in self.owners.iter().enumerate().filter(|(_, o)| **o != self.me) {

@@ -132,6 +132,8 @@ impl Plane {
             beats.push(Arc::new(AtomicU64::new(monotonic_ns())));
         }
         let open = plan.config.run.fail == Fail::Open;
+        // What only we have is never too late.
+        let stale = if lane.has_a_way_around() { plan.config.run.stale } else { Duration::MAX };
         let devices = opened.devices.into_iter().zip(carriages).zip(&beats);
         for (n, ((device, carriage), beat)) in devices.enumerate() {
             let shared = Shared { hosts: hosts.clone(), turn: None, clock: Some(clock) };
@@ -151,14 +153,14 @@ impl Plane {
                 out: Output::new(told.records_max),
                 crew: Some(beats.clone())
                     .filter(|_| lane.divides())
-                    .and_then(|beats| Crew::of(&told, n, beats, plan.config.run.stale, open)),
+                    .and_then(|beats| Crew::of(&told, n, beats, stale, open)),
                 heart: Heart::new(beat.clone(), opened.bump.clone().map(|b| (b, n))),
                 sight: Sight::new(lost.clone(), plan.config.run.resync),
                 carriage,
                 mail: letters,
                 load: (plan.config.run.overload == Overload::Shed).then(Load::new),
                 outbox: Outbox { records, spare },
-                stale: if lane.has_a_way_around() { plan.config.run.stale } else { Duration::MAX },
+                stale,
                 first: Timestamp::ZERO,
                 stalls: 0,
             });
