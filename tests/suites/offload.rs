@@ -383,6 +383,23 @@ fn behind_a_body_that_went_by_unseen_the_next_message_is_inspected() {
 }
 
 #[test]
+fn what_went_by_counts_for_rules_about_the_whole_flow() {
+    // More than came up, and less than went by in all.
+    let heavy = "drop tcp any any -> any 80 (msg:\"x\"; dsize:>0; flow.bytes_toclient:>320000; sid:7;)\n";
+    for carried in [true, false] {
+        let mut b = shallow(heavy);
+        if carried {
+            b.worker.set_porter(Box::new(Shoulders::default()));
+        }
+        let (mut c, end) = into_the_body(&mut b, 45_035, 300_000);
+        c.seq[1] = end;
+        c.send(true, b"GET /page HTTP/1.1\r\nHost: h\r\n\r\n");
+        b.give(&mut c.frames);
+        assert_eq!(b.passed(), !carried, "{:?}", b.verdicts);
+    }
+}
+
+#[test]
 fn an_upload_is_let_go_and_the_next_request_is_inspected() {
     let mut b = shallow(DROP);
     let mut c = Conversation::open(45_040, 80);

@@ -207,6 +207,17 @@ impl FlowCore {
         self.flags.reversed = !self.flags.reversed;
     }
 
+    /// Packets and bytes to server and to client, also those that the device carried.
+    pub fn volume(&self) -> ([u64; 2], [u64; 2]) {
+        let (p, b) = (&self.packets, &self.bytes);
+        let carried = self.aside.as_deref().map(|a| a.carried).unwrap_or_default();
+        let sum = |seen: u64, carried: u64| seen.saturating_add(carried);
+        (
+            [sum(p.to_server, carried.to_server.frames), sum(p.to_client, carried.to_client.frames)],
+            [sum(b.to_server, carried.to_server.bytes), sum(b.to_client, carried.to_client.bytes)],
+        )
+    }
+
     /// Time since the first packet.
     pub fn age(&self) -> Duration {
         self.last.since(self.first)

@@ -96,8 +96,7 @@ impl Path {
         facts.app_protos = Direction::BOTH.map(|d| app.protocol_in(d, udp));
         facts.checksums = self.config.decode.checksums_told();
         facts.flow_age = core.age();
-        facts.flow_packets = [core.packets.to_server, core.packets.to_client];
-        facts.flow_bytes = [core.bytes.to_server, core.bytes.to_client];
+        (facts.flow_packets, facts.flow_bytes) = core.volume();
         let (mut established, mut stream) = (core.state == FlowState::Established, None);
         let mut in_stream = view.placed.stored;
         if let Some(tcp) = tcp.as_deref() {

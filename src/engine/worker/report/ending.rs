@@ -17,11 +17,9 @@ impl Path {
         let session = &flow.session;
         let common = |sink: &mut dyn FieldSink| self.common(sink, None, Some(flow));
         let proto = self.proto_names(flow);
-        let pair = |p: &crate::types::PerDirection<u64>| [p.to_server, p.to_client];
         let carried = core.aside.as_deref().map(|a| [a.carried.to_server, a.carried.to_client]).unwrap_or_default();
         let aside = carried.iter().any(|c| c.frames > 0).then(|| (carried.map(|c| c.frames), carried.map(|c| c.bytes)));
-        let (unseen, unseen_bytes) = aside.unwrap_or_default();
-        let sum = |a: [u64; 2], b: [u64; 2]| [a[0].saturating_add(b[0]), a[1].saturating_add(b[1])];
+        let (packets, bytes) = core.volume();
         let end = FlowEnd {
             tuple: core.tuple,
             vlan: core.vlan,
@@ -29,8 +27,8 @@ impl Path {
             icmp: [core.icmp.to_server, core.icmp.to_client],
             app_proto: proto.map(|p| p.0),
             app_proto_per_direction: proto.map_or([None, None], |p| p.1),
-            packets: sum(pair(&core.packets), unseen),
-            bytes: sum(pair(&core.bytes), unseen_bytes),
+            packets,
+            bytes,
             aside,
             start: core.first,
             end: core.last,
