@@ -22,6 +22,10 @@ const TICK: Duration = Duration::from_millis(100);
 const LOADING: Duration = Duration::from_secs(600);
 /// It may take so long to end when told to.
 const ENDING: Duration = Duration::from_secs(10);
+/// Its exit code when it cannot do what it was told.
+const REFUSED: i32 = 2;
+/// So many are started before the first that inspects, for what an instance just killed still holds.
+const TRIES: u64 = 6;
 pub enum Event {
     Signal(i32),
     Asked(Ask, SyncSender<Answer>),
@@ -110,7 +114,7 @@ impl Supervisor<'_> {
                 Ok(Event::Signal(_)) => return self.end(inbox),
                 Ok(Event::Asked(ask, reply)) => self.asked(ask, reply),
                 Ok(Event::Said(lane, life, say)) => self.said(lane, life, say),
-                Ok(Event::Ended(lane, life)) => self.ended(lane, life),
+                Ok(Event::Ended(lane, life)) => self.ended(lane, life)?,
                 Err(_) => {}
             }
             let since = ticked.elapsed();
@@ -195,11 +199,16 @@ impl Supervisor<'_> {
         }
     }
 
-    /// A data plane's process has ended.
-    fn ended(&mut self, i: usize, life: u64) {
-        let Some(lane) = self.lanes.get_mut(i).filter(|l| l.lives == life) else { return };
+    /// A data plane's process has ended. An error where it says that none will ever inspect.
+    fn ended(&mut self, i: usize, life: u64) -> Result<(), Failure> {
+        let Some(lane) = self.lanes.get_mut(i).filter(|l| l.lives == life) else { return Ok(()) };
         if let Some(mut life) = lane.life.take() {
-            let how = life.child.wait().map_or_else(|e| e.to_string(), |s| s.to_string());
+            let status = life.child.wait();
+            let refused = status.as_ref().is_ok_and(|s| s.code() == Some(REFUSED));
+            let how = status.map_or_else(|e| e.to_string(), |s| s.to_string());
+            if refused && lane.lives >= TRIES && !self.told_ready && !self.ending {
+                return Err(Failure(format!("{}: the data plane cannot be had, as it says above", lane.lane.name())));
+            }
             if !self.ending {
                 warning(&format!("{}: the data plane ended ({how}); it is started anew", lane.lane.name()));
                 lane.next = lane.next.max(Instant::now());
@@ -210,6 +219,7 @@ impl Supervisor<'_> {
         for id in open {
             self.answered(i, id, Answer::Failed("the data plane ended".into()));
         }
+        Ok(())
     }
 
     fn asked(&mut self, ask: Ask, reply: SyncSender<Answer>) {
@@ -401,7 +411,7 @@ impl Supervisor<'_> {
         let until = Instant::now() + ENDING;
         while self.lanes.iter().any(|l| l.life.is_some()) && Instant::now() < until {
             match inbox.recv_timeout(TICK) {
-                Ok(Event::Ended(lane, life)) => self.ended(lane, life),
+                Ok(Event::Ended(lane, life)) => self.ended(lane, life)?,
                 Ok(Event::Said(lane, life, say)) => self.said(lane, life, say),
                 _ => {}
             }
