@@ -80,7 +80,8 @@ fn piece(head: &[u8], payload: &[u8], at: usize, size: usize, last: bool) -> Vec
     frame
 }
 
-fn repair_ipv4(frame: &mut [u8]) {
+/// Its header checksum made right.
+pub fn repair_ipv4(frame: &mut [u8]) {
     frame[24..26].fill(0);
     let sum = craft::checksum(&[&frame[ETHERNET..ETHERNET + IPV4]]);
     frame[24..26].copy_from_slice(&sum.to_be_bytes());

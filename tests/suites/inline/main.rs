@@ -4,5 +4,8 @@
 //! Wants root, for the namespaces, and the programs it names; says that it skipped where something is missing.
 
 mod attacks;
+mod evasions;
+mod frames;
 mod programs;
 mod talk;
+mod wire;
