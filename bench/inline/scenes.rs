@@ -49,7 +49,7 @@ pub struct Scene {
 
 pub const SCENES: [Scene; 9] = [
     Scene { name: "bulk TCP", keys: &[more(MBIT), more(PER_CPU_MB), more(PER_OWN_MB)], play: bulk },
-    Scene { name: "bulk TCP, bypassed", keys: &[more(MBIT), more(PER_CPU_MB), more(PER_OWN_MB)], play: bulk_bypassed },
+    Scene { name: "bulk TCP bypassed", keys: &[more(MBIT), more(PER_CPU_MB), more(PER_OWN_MB)], play: bulk_bypassed },
     Scene {
         name: "mix",
         keys: &[
@@ -69,13 +69,13 @@ pub const SCENES: [Scene; 9] = [
         play: talk::latency,
     },
     Scene {
-        name: "connections, 1 KB each",
+        name: "connections of 1 KB",
         keys: &[more(talk::REQUESTS), shown(talk::ANSWERED)],
         play: talk::connections,
     },
-    Scene { name: "HTTP, 1 KB", keys: &[more(talk::REQUESTS)], play: |cx| talk::http(cx, "1k") },
-    Scene { name: "HTTP, 16 KB", keys: &[more(talk::REQUESTS)], play: |cx| talk::http(cx, "16k") },
-    Scene { name: "HTTP, 64 KB", keys: &[more(talk::REQUESTS)], play: |cx| talk::http(cx, "64k") },
+    Scene { name: "HTTP 1 KB", keys: &[more(talk::REQUESTS)], play: |cx| talk::http(cx, "1k") },
+    Scene { name: "HTTP 16 KB", keys: &[more(talk::REQUESTS)], play: |cx| talk::http(cx, "16k") },
+    Scene { name: "HTTP 64 KB", keys: &[more(talk::REQUESTS)], play: |cx| talk::http(cx, "64k") },
     Scene {
         name: "HTTP in a SYN flood",
         keys: &[more(talk::REQUESTS), more(talk::ANSWERED), shown(talk::FLOOD)],

@@ -96,6 +96,7 @@ impl<'a> Kit<'a> {
         c.args(["run", "--inline", &PORTS.join(":"), "--events", "alert"]);
         // What it cannot inspect it does not forward, or a rate would be another's.
         c.args(["--fail", "closed", "--until-ready", "closed", "--set", "vars.address-groups.EXTERNAL_NET=any"]);
+        c.args(["--set", "run.overload=drop"]);
         // The mix holds what no receiver would take; both inspect it and let it by, or one would have less to do.
         c.args(["--set", "exception-policies.all=ignore"]);
         c.arg("-S").arg(&self.rules).arg("-l").arg(self.work).arg("--control").arg(self.work.join("control"));
