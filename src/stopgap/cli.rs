@@ -138,6 +138,10 @@ pub struct RunArgs {
     /// Write eve.json into this directory, which is made if missing
     #[arg(short = 'l', long = "log-dir", value_name = "DIR")]
     pub log_dir: Option<PathBuf>,
+    /// Record what comes in, into capture files of this directory: each at most run.record-file (64MiB) long, all of them
+    /// run.record-total (1GiB), the oldest going first
+    #[arg(long, value_name = "DIR")]
+    pub record: Option<PathBuf>,
     /// Workers of each pair [default: one for each queue, at most one for each core]
     #[arg(short = 'j', long = "jobs", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub jobs: Option<u16>,

@@ -413,3 +413,23 @@ fn a_reload_takes_the_configuration_too() {
     assert_eq!(get(&bed, "exploit", &[]), None);
     std::fs::remove_file(&file).unwrap();
 }
+
+#[test]
+fn what_came_in_is_recorded_and_can_be_replayed() {
+    let Some(bed) = bed("what_came_in_is_recorded_and_can_be_replayed") else { return };
+    let dir = bed.dir().join("recorded");
+    let mut live = Live::start(&bed, "record", &["--record", dir.to_str().unwrap()]);
+    let _web = Web::start(&bed, &live.dir);
+    assert!(get(&bed, "big", &[]).is_some());
+    assert_eq!(get(&bed, "exploit", &[]), None);
+    live.signal("-TERM", &[live.child.id()]);
+    assert!(live.child.wait().unwrap().success());
+    let files: Vec<PathBuf> = std::fs::read_dir(&dir).unwrap().map(|e| e.unwrap().path()).collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    let mut replay = Command::new(harness::program().unwrap());
+    replay.args(["replay", "-S"]).arg(live.dir.join("x.rules")).arg("-l").arg(dir.join("out")).args(&files);
+    assert!(replay.output().unwrap().status.success());
+    let eve = std::fs::read_to_string(dir.join("out/eve.json")).unwrap();
+    let has = |all: &[&str]| eve.lines().any(|l| all.iter().all(|a| l.contains(a)));
+    assert!(has(&["\"event_type\":\"alert\"", "\"signature_id\":1,"]) && has(&["\"url\":\"/big\"", "\"status\":200"]));
+}

@@ -103,6 +103,9 @@ section! {
         /// Networks whose traffic is forwarded uninspected.
         trusted: Option<Nets>,
         link: LinkSection,
+        /// Bytes of a file of what `--record` writes, and of all of them.
+        record_file: Option<Size>,
+        record_total: Option<Size>,
         /// Where `stopgap ctl` finds the run.
         control: Option<String>,
         /// Seconds between `stats` records; 0 writes one at the end alone.
@@ -151,6 +154,8 @@ pub struct Run {
     pub trusted: Vec<(IpAddr, u8)>,
     /// By class of frame, in the order of [`LinkSection`].
     pub link: [LinkAction; 11],
+    pub record_file: u64,
+    pub record_total: u64,
     pub control: PathBuf,
     /// Zero: only at the end.
     pub stats: Duration,
@@ -177,6 +182,8 @@ impl Default for Run {
             trusted: Vec::new(),
             // What may carry IP is looked into.
             link: [Through, Through, Through, Through, Through, Through, Through, Inspect, Inspect, Through, Through],
+            record_file: 64 << 20,
+            record_total: 1 << 30,
             control: "/run/stopgap/control.sock".into(),
             stats: Duration::from_secs(8),
         }
@@ -197,6 +204,14 @@ impl Run {
             let fits = u32::try_from(v).ok().filter(|v| v.is_power_of_two() && (64..=32_768).contains(v));
             r.ring =
                 fits.ok_or_else(|| Error::of_value(format!("run.ring: {v} is no power of two from 64 to 32768")))?;
+        }
+        set(&mut r.record_file, s.record_file.map(|s| s.0));
+        set(&mut r.record_total, s.record_total.map(|s| s.0));
+        if r.record_file < 1 << 20 || r.record_total < 2 * r.record_file {
+            let (file, total) = (r.record_file, r.record_total);
+            return Err(Error::of_value(format!(
+                "run.record-file: {file} is less than 1MiB, or run.record-total: {total} is no room for two of them"
+            )));
         }
         set(&mut r.capture, s.capture);
         set(&mut r.xdp, s.xdp);
@@ -243,6 +258,7 @@ mod tests {
         for (bad, said) in [
             ("run.ring=1000", "no power of two"),
             ("run.stale-ms=5", "outside of 40 to 10000"),
+            ("run.record-total=64MiB", "no room for two"),
             ("run.fail=ajar", "ajar"),
             ("run.trusted=[10.0.0.0/40]", "not an address range"),
         ] {

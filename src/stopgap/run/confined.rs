@@ -22,6 +22,7 @@ fn keep(plan: &Plan<'_>, lane: &Lane, loaded: &Loaded) -> Keep {
     let mut write: Vec<PathBuf> = Vec::new();
     write.extend(plan.log_dir.map(Path::to_path_buf));
     write.extend(config.file_store.as_ref().map(|s| logs.join(&s.dir)));
+    write.extend(plan.args.record.clone());
     write.extend(settings.cache.clone());
     write.extend(lists.data_dir.clone());
     let sets = loaded.datasets.iter().map(|s| (Path::new(&s.save), PathBuf::from(&s.load)));

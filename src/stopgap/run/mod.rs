@@ -18,6 +18,7 @@ mod messages;
 mod offload;
 pub mod plan;
 mod plane;
+mod record;
 mod sight;
 mod supervisor;
 mod worker;

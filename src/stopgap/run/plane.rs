@@ -13,6 +13,7 @@ use super::load::Load;
 use super::messages::{self, Answer, Ask, Request, Say};
 use super::offload::Carriage;
 use super::plan::{self, Lane, Plan};
+use super::record::{Recorder, Recording, Rolling};
 use super::sight::{Losses, Sight};
 use super::worker::{Hand, Mailbox, Outbox, Rules, Shown};
 use super::writer::{Writer, Writing};
@@ -83,6 +84,7 @@ struct Plane {
     beats: Vec<Arc<AtomicU64>>,
     workers: Vec<JoinHandle<()>>,
     writer: Option<JoinHandle<Result<(), Failure>>>,
+    recording: Option<Recording>,
     writing: Arc<Writing>,
     bump: Option<Arc<Bump>>,
     /// The word for how frames come in.
@@ -107,6 +109,7 @@ struct Plane {
 
 impl Plane {
     fn start(plan: &Plan<'_>, lane: &Lane, loaded: &Loaded, to: UnixStream) -> Result<Plane, Failure> {
+        let mut recorder = recorder(plan, lane)?;
         let outputs = Outputs::live(plan.log_dir, &plan.config, lane.ports())?;
         let opened = devices::open(plan, lane)?;
         let carriages = carriages(plan, &opened)?;
@@ -160,6 +163,7 @@ impl Plane {
                 mail: letters,
                 load: (plan.config.run.overload == Overload::Shed).then(Load::new),
                 outbox: Outbox { records, spare },
+                tape: recorder.as_mut().map(Recorder::tape),
                 stale,
                 first: Timestamp::ZERO,
                 stalls: 0,
@@ -169,6 +173,7 @@ impl Plane {
         let writer =
             Writer { outputs, inboxes, mail: mail.clone(), bump: opened.bump.clone(), writing: writing.clone(), every }
                 .spawn()?;
+        let recording = recorder.map(Recorder::spawn).transpose()?;
         let hands = hands.into_iter().enumerate();
         let workers = hands.map(|(n, h)| thread(&format!("worker {n}"), move || h.work())).collect::<Result<_, _>>()?;
         if let Some(bump) = &opened.bump {
@@ -180,6 +185,7 @@ impl Plane {
             beats,
             workers,
             writer: Some(writer),
+            recording,
             writing,
             bump: opened.bump,
             capture: opened.capture,
@@ -281,6 +287,9 @@ impl Plane {
         if self.workers.iter().any(JoinHandle::is_finished) {
             return Err(Failure("a worker has ended".into()));
         }
+        if self.recording.as_ref().is_some_and(Recording::has_ended) {
+            self.end_recording();
+        }
         if let Some(why) = self.writing.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
             self.say(&Say::Alarm(format!("the log is not written any more: {why}")));
         }
@@ -363,11 +372,19 @@ impl Plane {
             "stale": of(|s| s.traffic.stale),
             "stalls": of(|s| s.stalls),
             "untaken": of(|s| s.untaken),
+            "unrecorded": of(|s| s.unrecorded),
             "shedding": self.shed.name(),
             "sheds": of(|s| s.sheds),
             "kept_flows": of(|s| s.kept),
             "engine": engine,
         })
+    }
+
+    /// Ends the recording, and tells why it had ended before.
+    fn end_recording(&mut self) {
+        if let Some(Err(Failure(why))) = self.recording.take().map(Recording::end) {
+            self.say(&Say::Alarm(format!("not everything is recorded: {why}")));
+        }
     }
 
     /// Every flow ends, and everything is in the log.
@@ -379,11 +396,20 @@ impl Plane {
             let _ = w.join();
         }
         lists::save(&self.datasets);
+        self.end_recording();
         self.writing.stop.store(true, Ordering::Release);
         if let Some(Ok(Err(Failure(why)))) = self.writer.take().map(JoinHandle::join) {
             self.say(&Say::Alarm(format!("the log is incomplete: {why}")));
         }
     }
+}
+
+/// What is to record the lane, if that is asked for.
+fn recorder(plan: &Plan<'_>, lane: &Lane) -> Result<Option<Recorder>, Failure> {
+    let Some(dir) = &plan.args.record else { return Ok(None) };
+    let name = lane.name().replace([':', ' ', ',', '/'], "-");
+    let (file, total) = (plan.config.run.record_file, plan.config.run.record_total);
+    Recorder::new(Rolling { dir: dir.clone(), name, file, total }).map(Some)
 }
 
 /// What workers are told.

@@ -8,6 +8,7 @@ use super::crew::Crew;
 use super::heart::Heart;
 use super::load::Load;
 use super::offload::Carriage;
+use super::record::Tape;
 use super::sight::Sight;
 use crate::workers::{Tally, emptied};
 use capture::xdp::monotonic_ns;
@@ -41,6 +42,8 @@ pub struct Shown {
     pub untaken: u64,
     /// How often the worker began to leave inspection out.
     pub sheds: u64,
+    /// Frames that were to be recorded and found no room.
+    pub unrecorded: u64,
     /// Flows that the kernel carries for it.
     pub kept: u64,
 }
@@ -140,6 +143,7 @@ pub struct Hand {
     pub carriage: Option<Carriage>,
     pub mail: Arc<Mailbox>,
     pub outbox: Outbox,
+    pub tape: Option<Tape>,
     /// Where inspection may be left out.
     pub load: Option<Load>,
     /// A batch older than this is not sent.
@@ -175,6 +179,9 @@ impl Hand {
                 self.end_silent();
             }
             self.outbox.send(&mut self.out);
+            if let Some(tape) = &mut self.tape {
+                tape.turn();
+            }
             self.beat(received < BATCH);
             self.measure();
             #[cfg(feature = "faults")]
@@ -182,6 +189,9 @@ impl Hand {
             self.mail(&mut shown);
         }
         self.worker.finish(&mut self.out);
+        if let Some(tape) = &mut self.tape {
+            tape.hand_on();
+        }
         self.show();
         // The writer takes what is left before it ends.
         let until = Instant::now() + SHOWN;
@@ -224,6 +234,9 @@ impl Hand {
         self.device.frames(&mut frames);
         if self.first == Timestamp::ZERO {
             self.first = frames.first().map_or(Timestamp::ZERO, |f| f.ts);
+        }
+        if let Some(tape) = &mut self.tape {
+            tape.note(&frames);
         }
         self.worker.process(&frames, &mut self.out);
         let spare = emptied(frames);
@@ -313,6 +326,7 @@ impl Hand {
             traffic: self.device.traffic(),
             stalls: self.stalls,
             untaken: self.crew.as_ref().map_or(0, |c| c.untaken),
+            unrecorded: self.tape.as_ref().map_or(0, |t| t.missed),
             sheds: self.load.as_ref().map_or(0, |l| l.begun),
             kept: self.carriage.as_ref().map_or(0, Carriage::flows),
         };
