@@ -3,7 +3,7 @@
 CARGO ?= cargo
 RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 
-.PHONY: run test build setup lint fuzz bench bench-inline parity docs
+.PHONY: run test build setup lint fuzz bench bench-inline soak parity docs
 
 run: setup build ## a real attack among real requests, captured here and replayed inline
 	$(CARGO) build -q --release -p stopgap-tests --bin dialogue
@@ -37,6 +37,10 @@ bench-inline: build ## live between two ports beside the `suricata` of PATH and 
 	mkdir -p out
 	$(RELEASE)/stopgap-bench mix out/mix.pcap
 	$(RELEASE)/stopgap-bench inline --mix out/mix.pcap -S $(STOPGAP_DATA)/rules/etopen-2024-04/*.rules --json out/inline.json
+
+soak: setup build ## an hour (SECONDS_EACH seconds) of load, noise and reloads between two ports, then 200 reloads; root
+	STOPGAP_BIN=$(abspath $(RELEASE))/stopgap STOPGAP_SOAK_SECONDS=$${SECONDS_EACH:-3600} STOPGAP_RELOADS=200 \
+	  $(CARGO) test -p stopgap-tests --test inline -- --nocapture --test-threads 1 soak reloads
 
 parity: build ## parity of alerts, then of inline verdicts, over the captures of STOPGAP_DATA
 	$(CARGO) run -q --release -p stopgap-tests --bin parity

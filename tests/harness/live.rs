@@ -72,6 +72,11 @@ impl Live {
         }
     }
 
+    /// What it has said since it was last waited for.
+    pub fn heard(&self) -> Vec<String> {
+        self.lines.try_iter().collect()
+    }
+
     /// `stopgap ctl`: its exit code, and all it said.
     pub fn ctl(&self, args: &[&str]) -> (Option<i32>, String) {
         let out = Command::new(&self.program)

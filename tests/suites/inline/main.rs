@@ -7,5 +7,6 @@ mod attacks;
 mod evasions;
 mod frames;
 mod programs;
+mod soak;
 mod talk;
 mod wire;

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 const ADDRESSES: [IpAddr; 2] = [IpAddr::V4(SERVER), IpAddr::V6(SERVER6)];
 
 /// A server in its namespace, its output beside its files. Ended when dropped.
-struct Server(Child);
+pub struct Server(Child);
 
 impl Server {
     /// Begun, and waited for until it listens on this port.
-    fn start(bed: &Bed, dir: &Path, port: u16, program: &str, args: &[&str]) -> Server {
+    pub fn start(bed: &Bed, dir: &Path, port: u16, program: &str, args: &[&str]) -> Server {
         let said = dir.join(format!("{port}.log"));
         let log = std::fs::File::create(&said).unwrap();
         let mut c = bed.command(At::Server, program);
@@ -40,7 +40,7 @@ impl Drop for Server {
 }
 
 /// A bed where these programs are to be had; says what is missing otherwise.
-fn bed_with(test: &str, programs: &[&str]) -> Option<Bed> {
+pub fn bed_with(test: &str, programs: &[&str]) -> Option<Bed> {
     let path = std::env::var("PATH").unwrap_or_default();
     let folders: Vec<&Path> = path.split(':').chain(["/usr/sbin", "/sbin"]).map(Path::new).collect();
     match programs.iter().find(|p| !folders.iter().any(|f| f.join(p).is_file())) {
@@ -67,7 +67,7 @@ fn random(n: usize) -> Vec<u8> {
 }
 
 /// What the program said, which must have succeeded.
-fn run(bed: &Bed, at: At, program: &str, args: &[&str]) -> String {
+pub fn run(bed: &Bed, at: At, program: &str, args: &[&str]) -> String {
     let out = bed.run(at, "timeout", &[&["30", program], args].concat());
     let (text, wrong) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
     assert!(out.status.success(), "{program} {args:?}: {}\n{text}\n{wrong}", out.status);
@@ -75,7 +75,7 @@ fn run(bed: &Bed, at: At, program: &str, args: &[&str]) -> String {
 }
 
 /// Serves `www` of the folder at 80, takes what is put there, compresses text, logs a line a request.
-fn nginx(bed: &Bed, dir: &Path) -> Server {
+pub fn nginx(bed: &Bed, dir: &Path) -> Server {
     std::fs::create_dir_all(dir.join("www")).unwrap();
     let d = dir.display();
     let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
@@ -95,7 +95,7 @@ fn url(a: IpAddr, path: &str) -> String {
     format!("http://{}/{path}", std::net::SocketAddr::new(a, 80))
 }
 
-fn path(p: &Path) -> &str {
+pub fn path(p: &Path) -> &str {
     p.to_str().unwrap()
 }
 
