@@ -4,8 +4,10 @@
 //! Wants root and iptables' NFQUEUE target; says that it skipped where it lacks one of them.
 
 use harness::live::{Live, Web, bed, get, pings};
-use harness::netns::{At, Bed, SERVER};
+use harness::netns::{At, Bed, ENDS, PORTS, SERVER};
 use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::time::Duration;
 
 const RULES: &str = "\
 drop http any any -> any any (msg:\"exploit\"; http.uri; content:\"/exploit\"; sid:1;)\n\
@@ -76,4 +78,47 @@ fn a_router_asks_and_is_answered() {
     assert_eq!(get(&bed, "exploit", &["-m", "0.5"]), None);
     let (_, status) = live.ctl(&["status"]);
     assert!(status.contains("nfqueue 0-3") && status.contains("capabilities CAP_NET_ADMIN"), "{status}");
+}
+
+/// Says `ready`, then how many of 16 datagrams came rewritten.
+const SINK: &str = "\
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, 33, 16 << 20)
+s.bind(('', 9000))
+s.settimeout(5)
+print('ready', flush=True)
+n = 0
+try:
+    for _ in range(16): n += s.recv(65535).startswith(b'bigbigbig')
+except TimeoutError: pass
+print(n, flush=True)
+";
+
+const SOURCE: &str = "\
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for _ in range(16): s.sendto(b'replaceme' + bytes(60000), ('10.77.0.2', 9000))
+";
+
+#[test]
+fn a_batch_of_long_packets_is_rewritten_whole() {
+    let Some(bed) = routed("a_batch_of_long_packets_is_rewritten_whole") else { return };
+    for (at, port) in [(At::Client, ENDS[0]), (At::Server, ENDS[1]), (At::Middle, PORTS[0]), (At::Middle, PORTS[1])] {
+        assert!(bed.run(at, "ip", &["link", "set", port, "mtu", "65000"]).status.success());
+    }
+    let rules = "alert udp any any -> any 9000 (content:\"replaceme\"; replace:\"bigbigbig\"; sid:1;)\n";
+    let live = Live::on(&["--nfqueue", "0-3"], &bed, "queues-long", rules, &[]);
+    let mut sink = bed.spawn(At::Server, "python3", &["-c", SINK]);
+    let mut said = BufReader::new(sink.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert_eq!(said.next().as_deref(), Some("ready"));
+    // All of them wait when it comes back.
+    let plane = &live.pids()[1..2];
+    live.signal("-STOP", plane);
+    assert!(bed.run(At::Client, "python3", &["-c", SOURCE]).status.success());
+    std::thread::sleep(Duration::from_millis(100));
+    live.signal("-CONT", plane);
+    assert_eq!(said.next().as_deref(), Some("16"));
+    assert_eq!(live.pids()[1..2], *plane, "the same that was stopped");
+    sink.wait().unwrap();
 }

@@ -32,6 +32,9 @@ use std::time::Duration;
 const MANY: usize = 64;
 /// Room for a message: a packet and the kernel's words about it.
 const ROOM: usize = 66 << 10;
+/// Answers of more bytes are sent before the batch ends: a socket takes no more in one go than its buffer is long, and
+/// each of a batch's packets may have been rewritten.
+const ANSWERS_BYTES: usize = 32 << 10;
 /// How often the kernel is asked what it lost, in batches.
 const LOSSES_EVERY: u32 = 64;
 /// Where it says so.
@@ -133,7 +136,20 @@ impl QueueDevice {
         let Some(h) = self.batch.get_mut(i).filter(|h| !h.settled) else { return false };
         h.settled = true;
         answer(&mut self.answers, self.queue, h.id, what);
+        if self.answers.len() > ANSWERS_BYTES {
+            // What cannot be sent now is sent at the batch's end.
+            let _ = self.send();
+        }
         true
+    }
+
+    /// Sends the answers there are; those that cannot be sent stay.
+    fn send(&mut self) -> io::Result<()> {
+        if !self.answers.is_empty() {
+            self.socket.send(&self.answers)?;
+            self.answers.clear();
+        }
+        Ok(())
     }
 
     /// What the kernel dropped of this queue, for want of room in it or on the way here.
@@ -212,12 +228,7 @@ impl Live for QueueDevice {
     }
 
     fn flush(&mut self) -> Result<(), Error> {
-        if self.answers.is_empty() {
-            return Ok(());
-        }
-        let sent = self.socket.send(&self.answers);
-        self.answers.clear();
-        sent.map_err(|source| Error::Live { what: "verdicts of NFQUEUE".into(), source })
+        self.send().map_err(|source| Error::Live { what: "verdicts of NFQUEUE".into(), source })
     }
 
     fn throw_away(&mut self) {
