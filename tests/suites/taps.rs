@@ -3,14 +3,20 @@
 //!
 //! Wants root, for the namespaces; says that it skipped where it has not.
 
+use harness::case_frames::{Wrap, wrap};
+use harness::craft::Conversation;
 use harness::live::{Live, RULES, Web, bed, get};
 use harness::netns::{At, Bed, PORTS, SERVER};
+use harness::raw::Raw;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
 /// A bed whose ports are joined by the kernel's bridge; what comes in on each can be watched there.
 fn bridged(test: &str) -> Option<Bed> {
-    let bed = bed(test)?;
+    joined(bed(test)?)
+}
+
+fn joined(bed: Bed) -> Option<Bed> {
     let ip = |args: &[&str]| assert!(bed.run(At::Middle, "ip", args).status.success(), "{args:?}");
     ip(&["link", "add", "bridge", "type", "bridge"]);
     PORTS.iter().for_each(|p| ip(&["link", "set", p, "master", "bridge"]));
@@ -97,4 +103,70 @@ fn a_filter_leaves_frames_out() {
     let out = bed.run(At::Middle, program.to_str().unwrap(), &["run", "--tap", PORTS[0], "--filter", "tcp porto 80"]);
     let text = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(out.status.code() == Some(2) && text.contains("--filter 'tcp porto 80'"), "{text}");
+}
+
+/// A harmful request and its answer, in tags, from both ends of the wire.
+fn tagged(bed: &Bed, port: u16, tags: Wrap) {
+    let ends = [Raw::open(bed, At::Client), Raw::open(bed, At::Server)];
+    let mut c = Conversation::open(port, 80);
+    c.send(true, b"GET /exploit HTTP/1.1\r\nHost: x\r\n\r\n");
+    c.send(false, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    for f in c.close() {
+        let end = &ends[usize::from(!f.to_server)];
+        assert!(end.send(&wrap(f, tags).data));
+    }
+}
+
+#[test]
+fn tags_are_seen_and_can_be_asked_for() {
+    let Some(bed) = bridged("tags_are_seen_and_can_be_asked_for") else { return };
+    let taps = ["--tap", PORTS[0], "--tap", PORTS[1], "-j", "3"];
+    for (test, filter, wanted) in
+        [("tags", &[][..], &[vec![5], vec![7, 8]][..]), ("tags5", &["--filter", "vlan 5"], &[vec![5]])]
+    {
+        let mut live = Live::on(&taps, &bed, test, RULES, filter);
+        tagged(&bed, 4001, Wrap::QinQ(7, 8));
+        tagged(&bed, 4002, Wrap::Vlan(5));
+        records(&live, "alert", wanted.len());
+        live.signal("-TERM", &[live.child.id()]);
+        assert!(live.child.wait().unwrap().success());
+        for kind in ["alert", "http"] {
+            let mut seen: Vec<Vec<u64>> = records(&live, kind, wanted.len())
+                .iter()
+                .map(|r| r["vlan"].as_array().into_iter().flatten().filter_map(Value::as_u64).collect())
+                .collect();
+            seen.sort();
+            assert_eq!(seen, wanted, "{test}: {kind}");
+        }
+        let whole = records(&live, "http", wanted.len()).iter().all(|r| r["http"]["status"] == 200);
+        assert!(whole, "{test}: each direction came by a port of its own");
+    }
+}
+
+#[test]
+fn joined_frames_are_seen_and_a_stalled_engine_is_replaced() {
+    let Some(bed) = Bed::as_made().and_then(joined) else {
+        return harness::skip(
+            "joined_frames_are_seen_and_a_stalled_engine_is_replaced",
+            "network namespaces are refused here",
+        );
+    };
+    let taps = ["--tap", PORTS[0], "--tap", PORTS[1]];
+    let mut live = Live::on(&taps, &bed, "stalled", RULES, &["-j", "2", "--set", "run.stall-seconds=1"]);
+    let _web = Web::start(&bed, &live.dir);
+    assert!(get(&bed, "exploit", &[]).is_some());
+    assert_eq!(records(&live, "alert", 1).len(), 1);
+    let plane = live.pids()[1];
+    live.signal("-STOP", &[plane]);
+    live.until("killed and started anew");
+    live.until("inspecting after");
+    assert_ne!(live.pids()[1], plane);
+    let big = std::fs::read(live.dir.join("www/big")).unwrap();
+    assert!(get(&bed, "big", &[]).is_some_and(|got| got == big));
+    assert!(get(&bed, "exploit", &[]).is_some());
+    assert_eq!(records(&live, "alert", 2).len(), 2);
+    let (_, stats) = live.ctl(&["stats"]);
+    let stats: Value = serde_json::from_str(&stats).unwrap();
+    let plane = &stats["lanes"][0]["plane"];
+    assert_eq!((&plane["lost"], &plane["engine"]["decoder.invalid"]), (&0.into(), &0.into()), "{plane}");
 }
