@@ -124,7 +124,9 @@ fn tags_are_seen_and_can_be_asked_for() {
     for (test, filter, wanted) in
         [("tags", &[][..], &[vec![5], vec![7, 8]][..]), ("tags5", &["--filter", "vlan 5"], &[vec![5]])]
     {
-        let mut live = Live::on(&taps, &bed, test, RULES, filter);
+        let recorded = bed.dir().join(test).join("recorded");
+        let record = ["--record", recorded.to_str().unwrap()];
+        let mut live = Live::on(&taps, &bed, test, RULES, &[filter, &record].concat());
         tagged(&bed, 4001, Wrap::QinQ(7, 8));
         tagged(&bed, 4002, Wrap::Vlan(5));
         records(&live, "alert", wanted.len());
@@ -138,6 +140,10 @@ fn tags_are_seen_and_can_be_asked_for() {
             seen.sort();
             assert_eq!(seen, wanted, "{test}: {kind}");
         }
+        let files: Vec<_> = std::fs::read_dir(&recorded).unwrap().map(|e| e.unwrap().path()).collect();
+        let bytes: Vec<u8> = files.iter().flat_map(|f| std::fs::read(f).unwrap()).collect();
+        let exploits = bytes.windows(12).filter(|w| w == b"GET /exploit").count();
+        assert_eq!((files.len(), exploits), (1, wanted.len()), "{test}: what was asked for is recorded");
         let whole = records(&live, "http", wanted.len()).iter().all(|r| r["http"]["status"] == 200);
         assert!(whole, "{test}: each direction came by a port of its own");
     }

@@ -209,7 +209,10 @@ impl Recorder {
         let ours = |path: &Path| {
             let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
             let rest = name.strip_prefix(&self.rolling.name).and_then(|r| r.strip_suffix(".pcapng"));
-            rest.is_some_and(|r| r.len() >= 2 && r.chars().all(|c| c == '.' || c.is_ascii_digit()))
+            // Nothing but a time and a number: `eth0.5` may be the name of another lane.
+            let words: Vec<&str> = rest.unwrap_or_default().split('.').collect();
+            let number = |w: &str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_digit());
+            matches!(words[..], ["", secs, n] if number(secs) && number(n))
         };
         let mut all = Vec::new();
         for entry in std::fs::read_dir(&self.rolling.dir)?.flatten() {
@@ -251,7 +254,8 @@ mod tests {
         let _ = std::fs::remove_dir_all(&dir);
         let rolling = Rolling { dir: dir.clone(), name: "a-b".into(), file: 10_000, total: 30_000 };
         let mut r = Recorder::new(rolling).unwrap();
-        std::fs::write(dir.join("a-b.notes"), "not ours").unwrap();
+        let others = ["a-b.notes", "a-b.5.0000000001.000000.pcapng", "a-b.1.pcapng"].map(|n| dir.join(n));
+        others.iter().for_each(|o| std::fs::write(o, "not ours").unwrap());
         let (mut early, mut late) = (r.tape(), r.tape());
         let data = [7; 960];
         let frame = |n: u64, port: u16| Frame {
@@ -282,7 +286,7 @@ mod tests {
             }
         }
         assert!(times.is_sorted() && times.last() == Some(&199) && times.len() >= 20, "{times:?}");
-        assert!(dir.join("a-b.notes").exists());
+        assert!(others.iter().all(|o| o.exists()));
         std::fs::remove_dir_all(&dir).unwrap();
     }
 
