@@ -105,7 +105,7 @@ for _ in range(16): s.sendto(b'replaceme' + bytes(60000), ('10.77.0.2', 9000))
 fn a_batch_of_long_packets_is_rewritten_whole() {
     let Some(bed) = routed("a_batch_of_long_packets_is_rewritten_whole") else { return };
     for (at, port) in [(At::Client, ENDS[0]), (At::Server, ENDS[1]), (At::Middle, PORTS[0]), (At::Middle, PORTS[1])] {
-        assert!(bed.run(at, "ip", &["link", "set", port, "mtu", "65000"]).status.success());
+        assert!(bed.run(at, "ip", &["link", "set", port, "mtu", "65535"]).status.success());
     }
     let rules = "alert udp any any -> any 9000 (content:\"replaceme\"; replace:\"bigbigbig\"; sid:1;)\n";
     let live = Live::on(&["--nfqueue", "0-3"], &bed, "queues-long", rules, &[]);
@@ -121,4 +121,9 @@ fn a_batch_of_long_packets_is_rewritten_whole() {
     assert_eq!(said.next().as_deref(), Some("16"));
     assert_eq!(live.pids()[1..2], *plane, "the same that was stopped");
     sink.wait().unwrap();
+    // The longest that the kernel shows whole, and one that nobody can look into to its end.
+    let server = SERVER.to_string();
+    let ping =
+        |bytes: &str| bed.run(At::Client, "ping", &["-c", "1", "-W", "1", "-s", bytes, &server]).status.success();
+    assert!(ping("65503") && !ping("65504"));
 }
