@@ -136,9 +136,9 @@ impl Ring {
         self.size - self.ours.wrapping_sub(self.theirs)
     }
 
-    /// Entries we may read, as consumer.
-    fn ready(&mut self) -> u32 {
-        if self.theirs == self.ours {
+    /// Entries we may read, as consumer: all there are where they are fewer than are wanted.
+    fn ready(&mut self, wanted: u32) -> u32 {
+        if self.theirs.wrapping_sub(self.ours) < wanted {
             self.theirs = Self::word(&self.producer).load(Ordering::Acquire);
         }
         self.theirs.wrapping_sub(self.ours)
@@ -257,7 +257,7 @@ impl Socket {
 
     /// Appends at most `max` frames that have arrived.
     pub fn receive(&mut self, max: usize, mut each: impl FnMut(Chunk)) -> usize {
-        let n = self.receive.ready().min(max as u32);
+        let n = self.receive.ready(max as u32).min(max as u32);
         for _ in 0..n {
             // SAFETY: an entry that the kernel has produced and we have not consumed.
             let d = unsafe { self.receive.entry::<libc::xdp_desc>(self.receive.ours).read() };
@@ -298,7 +298,7 @@ impl Socket {
 
     /// Takes back the places of frames that have been sent.
     pub fn reap(&mut self, free: &mut Vec<Spot>) {
-        let n = self.done.ready();
+        let n = self.done.ready(1);
         for _ in 0..n {
             // SAFETY: an entry that the kernel has produced and we have not consumed.
             let addr = unsafe { self.done.entry::<u64>(self.done.ours).read() };

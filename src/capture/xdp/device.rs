@@ -246,16 +246,21 @@ impl XdpDevice {
         }
         let n = 2 * sockets.len();
         *turn = (*turn + 1) % n.max(1);
-        for i in 0..n {
-            let at = (*turn + i) % n;
-            let (left, shares) = (max.saturating_sub(batch.len()), n - i);
-            let Some(pair) = sockets.get_mut(at / 2) else { continue };
-            let Some(socket) = pair.get_mut(at % 2) else { continue };
-            // Each gets its share first; what one leaves is the others'.
-            let got = socket.receive(left.div_ceil(shares), |chunk| {
-                batch.push(Taken { chunk: Some(chunk), port: (at % 2) as u8 });
-            });
-            traffic.received += got as u64;
+        // Each gets its share first; what others leave is theirs who have more. Fewer than `max` are all there were.
+        let mut more = true;
+        while more && batch.len() < max {
+            more = false;
+            for i in 0..n {
+                let at = (*turn + i) % n;
+                let share = max.saturating_sub(batch.len()).div_ceil(n - i);
+                let Some(pair) = sockets.get_mut(at / 2) else { continue };
+                let Some(socket) = pair.get_mut(at % 2) else { continue };
+                let got = socket.receive(share, |chunk| {
+                    batch.push(Taken { chunk: Some(chunk), port: (at % 2) as u8 });
+                });
+                traffic.received += got as u64;
+                more |= share > 0 && got == share;
+            }
         }
     }
 

@@ -18,7 +18,8 @@ pub struct Heart {
 /// Which frames that were handed over are not waiting any more.
 #[derive(Default)]
 struct Account {
-    /// Those that did not come in here: of before our time, or lost on the way without a word.
+    /// Those that did not come in here, as it was when all that were there last came: of before our time, late, or lost on
+    /// the way without a word or before the word reached us.
     missing: u64,
     /// Handed over by the time that frames were last asked for.
     handed: u64,
@@ -26,10 +27,10 @@ struct Account {
 
 impl Account {
     /// `taken`: frames that came in or are known to be lost, ever. `all`: when last asked for, all that were there came.
-    fn consumed(&mut self, taken: u64, all: bool) -> u64 {
-        if all {
-            self.missing = self.missing.max(self.handed.saturating_sub(taken));
-        }
+    /// `handed`: over by now; no more than that can be accounted for.
+    fn consumed(&mut self, taken: u64, all: bool, handed: u64) -> u64 {
+        let missing = if all { self.handed } else { handed }.saturating_sub(taken);
+        self.missing = if all { missing } else { missing.min(self.missing) };
         self.missing + taken
     }
 }
@@ -52,7 +53,8 @@ impl Heart {
 
     /// A batch is finished. `taken`: frames that came in or were lost on their way to us, ever; `all`: there were no more.
     pub fn beat(&mut self, taken: u64, all: bool) {
-        let consumed = self.account.consumed(taken, all);
+        let handed = self.row().map_or(0, |row| row.handed.load(Ordering::Relaxed));
+        let consumed = self.account.consumed(taken, all, handed);
         if let Some(row) = self.row() {
             row.consumed.store(consumed, Ordering::Relaxed);
         }
@@ -95,13 +97,16 @@ mod tests {
     #[test]
     fn what_was_lost_on_the_way_does_not_wait_for_ever() {
         let mut a = Account { missing: 0, handed: 100 };
-        assert_eq!(a.consumed(0, true), 100, "of before our time");
+        assert_eq!(a.consumed(0, true, 100), 100, "of before our time");
         a.handed = 160;
-        assert_eq!(a.consumed(50, false), 150, "more may be there");
-        assert_eq!(a.consumed(50, true), 160, "ten never came");
-        // They were only late: the account is short of no more than those that were on their way.
-        assert_eq!(a.consumed(60, true), 170);
+        assert_eq!(a.consumed(50, false, 160), 150, "more may be there");
+        assert_eq!(a.consumed(50, true, 160), 160, "ten never came");
+        // They were lost, of which word comes now, or were only late.
+        assert_eq!(a.consumed(60, false, 160), 160);
         a.handed = 180;
-        assert_eq!(a.consumed(70, true), 180);
+        assert_eq!(a.consumed(70, true, 180), 180);
+        a.handed = 200;
+        assert_eq!(a.consumed(100, true, 200), 200, "none is missing but those of before our time");
+        assert_eq!(a.consumed(110, false, 400), 210, "the rest waits");
     }
 }
