@@ -6,6 +6,7 @@
 mod attacks;
 mod evasions;
 mod frames;
+mod load;
 mod programs;
 mod soak;
 mod talk;
