@@ -30,7 +30,7 @@ pub use live::{Live, Traffic, wall};
 pub use memory::{Memory, OwnedFrame};
 pub use open::{Compression, open, open_stream};
 pub use reader::Reader;
-pub use sys::host::idle_priority;
+pub use sys::host::low_priority;
 pub use writer::{Format, Writer};
 
 use engine::decode::{Frame, LinkType, PortId};

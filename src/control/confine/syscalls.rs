@@ -67,10 +67,9 @@ fn memory_and_threads() -> Vec<Row> {
         SYS_sched_getaffinity "how many processors there are";
         SYS_sched_setaffinity "a worker stays on its processor, the compiler off the workers'";
         SYS_sched_getscheduler "what priority a thread has";
-        SYS_sched_setscheduler "rules are compiled when nothing else wants to run";
         SYS_sched_getparam "what priority a thread has";
         SYS_getpriority "the same";
-        SYS_setpriority "rules are compiled at the lowest";
+        SYS_setpriority "rules are compiled at a low one";
         SYS_getcpu "on which processor is this";
         SYS_rt_sigaction "a thread's start: the handler of stack overflow";
         SYS_rt_sigprocmask "signals are held back while a thread starts";

@@ -2,7 +2,7 @@
 //! standard input, and outlives it.
 //!
 //! Threads: this one, which answers the supervisor; the workers, which never wait; one that writes the log; for the time
-//! of a reload one that compiles, at the lowest priority. Everything that needs a privilege happens before the first
+//! of a reload one that compiles, at a low priority. Everything that needs a privilege happens before the first
 //! packet is taken.
 
 use super::confined;
@@ -300,7 +300,7 @@ impl Plane {
     fn compile(&mut self, args: &RunArgs, id: u64, partial: bool, events: &mpsc::SyncSender<Event>) {
         let (args, events) = (args.clone(), events.clone());
         let spawned = thread("compile", move || {
-            capture::idle_priority();
+            capture::low_priority();
             let result = (|| {
                 let config = plan::read(&args).map_err(|Failure(why)| why)?;
                 let loaded = load(&args, &config).map_err(|Failure(why)| why)?;
