@@ -12,6 +12,9 @@ pub const RULES: &str = "\
 drop http any any -> any any (msg:\"exploit\"; http.uri; content:\"/exploit\"; sid:1;)\n\
 drop tcp any any -> any 80 (msg:\"header\"; flow:established,to_server; content:\"X-Evil|3a|\"; sid:2;)\n";
 
+/// The kernel does not go on without workers that are late for want of a processor.
+pub const PATIENT: &[&str] = &["--set", "run.stale-ms=5000"];
+
 /// The program between the ports of a bed. Ended when dropped; its folder is gone with the bed.
 pub struct Live {
     program: PathBuf,

@@ -3,7 +3,7 @@
 //! Faults are committed on demand by a program built with `--features faults`, which `STOPGAP_FAULTY_BIN` names. Wants root,
 //! for the namespaces; says that it skipped where it lacks one of them.
 
-use harness::live::{Live, Web, bed, get, pings};
+use harness::live::{Live, PATIENT, Web, bed, get, pings};
 use harness::netns::{At, Bed};
 use std::time::{Duration, Instant};
 
@@ -61,7 +61,7 @@ fn a_slow_batch_is_counted_and_its_frames_are_not_sent_late() {
     let (_, stats) = live.ctl(&["stats"]);
     let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
     let lane = &stats["lanes"][0];
-    assert_eq!(lane["plane"]["stalls"], 1, "{lane}");
+    assert!(lane["plane"]["stalls"].as_u64().unwrap() >= 1, "{lane}");
     assert!(lane["plane"]["stale"].as_u64().unwrap() > 0, "{lane}");
     assert!(lane["kernel"]["port0"]["stale.forwarded"].as_u64().unwrap() > 10, "{lane}");
 }
@@ -95,7 +95,7 @@ fn a_pair_goes_on_while_another_is_started_anew() {
         bed.run(At::Middle, "ip", &["link", "add", name, "type", "veth", "peer", "name", &format!("{name}-end")]);
         bed.run(At::Middle, "ip", &["link", "set", name, "up"]);
     }
-    let mut live = Live::start(&bed, "pairs", &["--inline", "x:y"]);
+    let mut live = Live::start(&bed, "pairs", &[&["--inline", "x:y"], PATIENT].concat());
     live.until("inspecting after");
     let before = live.pids();
     assert_eq!(before.len(), 3);
@@ -157,7 +157,7 @@ fn what_finds_no_room_goes_as_told() {
     for (how, counted) in [("bypass", "full.forwarded"), ("drop", "full.dropped")] {
         let Some(bed) = bed("what_finds_no_room_goes_as_told") else { return };
         let overload = format!("run.overload={how}");
-        let live = Live::start(&bed, how, &["--set", "run.ring=64", "--set", &overload]);
+        let live = Live::start(&bed, how, &[&["--set", "run.ring=64", "--set", &overload], PATIENT].concat());
         // All at once, so that they cannot but queue.
         let ping = ["-q", "-l", "3000", "-c", "3000", "-s", "1200", "-W", "1", &server];
         let said = String::from_utf8(bed.run(At::Client, "ping", &ping).stdout).unwrap();
