@@ -74,11 +74,12 @@ fn the_others_go_on_beside_a_worker_that_spins() {
     assert_eq!(live.ctl(&["fault", "spin"]).0, Some(0));
     std::thread::sleep(Duration::from_millis(300));
     let server = harness::netns::SERVER.to_string();
-    for i in 11..27 {
+    // So many that some of each worker's come on each queue, whatever the hashes.
+    for i in 11..111 {
         let a = format!("10.77.0.{i}");
         bed.run(At::Client, "ip", &["addr", "add", &format!("{a}/24"), "dev", "end0"]);
-        let ping = bed.run(At::Client, "ping", &["-q", "-c", "5", "-i", "0.01", "-W", "1", "-I", &a, &server]);
-        assert!(String::from_utf8_lossy(&ping.stdout).contains(" 5 received"), "{a}: {ping:?}");
+        let ping = bed.run(At::Client, "ping", &["-q", "-c", "1", "-W", "1", "-I", &a, &server]);
+        assert!(String::from_utf8_lossy(&ping.stdout).contains(" 1 received"), "{a}: {ping:?}");
     }
     let (_, stats) = live.ctl(&["stats"]);
     let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
