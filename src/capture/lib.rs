@@ -7,6 +7,7 @@
 
 mod blocks;
 mod classic;
+mod desks;
 mod error;
 pub mod fuzz;
 pub mod l2;

@@ -5,18 +5,16 @@
 
 use super::mend::{Joined, PLAIN, mend};
 use crate::Error;
+use crate::desks::Desks;
 use crate::l2::{Action, Policy};
 use crate::live::{Live, Traffic};
 use crate::sys::packet::{self, Cursor, OFFLOAD_BYTES, Ring, Rings, Sender, Slot, Spread};
-use crate::sys::xsk::Bell;
 use crate::xdp::layout::WORKERS_MAX;
 use engine::decode::{Frame, LinkType, PortId};
 use engine::types::Timestamp;
-use rtrb::{Consumer, Producer, RingBuffer};
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Frames that may wait between two workers.
@@ -72,15 +70,6 @@ struct Leaving {
     came: bool,
 }
 
-/// Frames on their way to another worker.
-struct Desk {
-    frames: Producer<Held>,
-    bell: Arc<Bell>,
-    asleep: Arc<AtomicBool>,
-    /// Something was put there since it was last rung.
-    rung: bool,
-}
-
 /// The memory of a pair's frames, and this worker's spare buffers.
 struct Store {
     rings: Arc<Rings>,
@@ -99,11 +88,7 @@ pub struct PacketDevice {
     policy: Option<Policy>,
     now: Timestamp,
     number: u64,
-    /// To other workers, by their number; none to ourselves.
-    desks: Vec<Option<Desk>>,
-    inboxes: Vec<Consumer<Held>>,
-    bell: Arc<Bell>,
-    asleep: Arc<AtomicBool>,
+    desks: Desks<Held>,
     traffic: Traffic,
 }
 
@@ -138,20 +123,8 @@ pub fn open(o: &Opening) -> Result<Vec<PacketDevice>, Error> {
         let device = device.map_err(|e| failed("eventfd", e))?;
         devices.push(PacketDevice { policy: o.policy, ..device });
     }
-    join(&mut devices);
+    Desks::join(devices.iter_mut().map(|d| &mut d.desks).collect(), HANDED_MAX);
     Ok(devices)
-}
-
-/// Lays rings from each worker to each other.
-fn join(devices: &mut [PacketDevice]) {
-    for from in 0..devices.len() {
-        for to in (0..devices.len()).filter(|to| *to != from) {
-            let (frames, out) = RingBuffer::new(HANDED_MAX);
-            let (bell, asleep) = (devices[to].bell.clone(), devices[to].asleep.clone());
-            devices[to].inboxes.push(out);
-            devices[from].desks[to] = Some(Desk { frames, bell, asleep, rung: false });
-        }
-    }
 }
 
 impl Store {
@@ -246,25 +219,16 @@ impl PacketDevice {
             policy: None,
             now: Timestamp::ZERO,
             number: 0,
-            desks: (0..workers).map(|_| None).collect(),
-            inboxes: Vec::new(),
-            bell: Arc::new(Bell::new()?),
-            asleep: Arc::new(AtomicBool::new(false)),
+            desks: Desks::new(workers)?,
             traffic: Traffic::default(),
         })
     }
 
     /// Takes what has arrived: what others handed over, then the older of both ports' first. No wait.
     fn take(&mut self, max: usize) {
-        let PacketDevice { store, cursors, inboxes, batch, leaving, policy, traffic, .. } = self;
-        for inbox in inboxes.iter_mut() {
-            while batch.len() < max
-                && let Ok(held) = inbox.pop()
-            {
-                traffic.taken += 1;
-                batch.push(Some(held));
-            }
-        }
+        let PacketDevice { store, cursors, desks, batch, leaving, policy, traffic, .. } = self;
+        let room = max.saturating_sub(batch.len());
+        traffic.taken += desks.take(room, |held| batch.push(Some(held))) as u64;
         let (mut losing, mut passed) = (false, 0);
         let mut ready = [0, 1].map(|port| cursors.get(port).and_then(|c: &Cursor| c.ready(&store.rings)));
         while batch.len() + passed < max {
@@ -309,20 +273,17 @@ impl PacketDevice {
     }
 
     fn sleep(&mut self, wait: Duration) -> Result<(), Error> {
-        self.asleep.store(true, Ordering::SeqCst);
-        if self.inboxes.iter().all(Consumer::is_empty) {
+        self.desks.sleep(|bell| {
             let rings: Vec<&Ring> = self.cursors.iter().map(|c| self.store.rings.ring(c)).collect();
-            let mut fds = vec![(self.bell.as_fd(), libc::POLLIN)];
+            let mut fds = vec![(bell, libc::POLLIN)];
             fds.extend(rings.iter().map(|r| (r.as_fd(), libc::POLLIN)));
             let broken = packet::wait(&fds, wait.as_millis().min(1_000) as i32) >> 1;
-            self.bell.still();
             for (i, ring) in rings.into_iter().enumerate().filter(|(i, _)| broken >> i & 1 != 0) {
                 // A port that went down comes up again.
                 ring.recover().map_err(|source| Error::Live { what: format!("port {i} of the pair"), source })?;
             }
-        }
-        self.asleep.store(false, Ordering::SeqCst);
-        Ok(())
+            Ok(true)
+        })
     }
 
     /// What was to be sent through a port is sent.
@@ -425,21 +386,20 @@ impl Live for PacketDevice {
     }
 
     fn hand_over(&mut self, i: usize, worker: usize) -> bool {
-        let Some(Some(desk)) = self.desks.get_mut(worker) else { return false };
+        let Some(room) = self.desks.room(worker) else { return false };
         let Some(place) = self.batch.get_mut(i) else { return false };
         let Some(held) = place.take() else { return true };
         let large = matches!(&held.memory, Memory::Own { bytes, .. } if bytes.len() > LARGE);
-        if large && HANDED_MAX - desk.frames.slots() > HANDED_LARGE_MAX {
+        if large && HANDED_MAX - room > HANDED_LARGE_MAX {
             *place = Some(held);
             return false;
         }
-        match desk.frames.push(held) {
+        match self.desks.give(worker, held) {
             Ok(()) => {
-                desk.rung = true;
                 self.traffic.handed += 1;
                 true
             }
-            Err(rtrb::PushError::Full(held)) => {
+            Err(held) => {
                 *place = Some(held);
                 false
             }
@@ -463,11 +423,7 @@ impl Live for PacketDevice {
     }
 
     fn flush(&mut self) -> Result<(), Error> {
-        for desk in self.desks.iter_mut().flatten() {
-            if std::mem::take(&mut desk.rung) && desk.asleep.load(Ordering::SeqCst) {
-                desk.bell.ring();
-            }
-        }
+        self.desks.ring();
         self.send(0);
         self.send(1);
         Ok(())
@@ -503,7 +459,7 @@ mod tests {
         let rings = Arc::new(Rings::of(Vec::new()).0);
         let device = |_| PacketDevice::new(rings.clone(), Vec::new(), Vec::new(), n).unwrap();
         let mut all: Vec<PacketDevice> = (0..n).map(device).collect();
-        join(&mut all);
+        Desks::join(all.iter_mut().map(|d| &mut d.desks).collect(), HANDED_MAX);
         all
     }
 

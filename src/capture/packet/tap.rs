@@ -6,19 +6,16 @@
 
 use super::mend::mend;
 use crate::Error;
+use crate::desks::Desks;
 use crate::live::{Live, Traffic, wall};
 use crate::ports::Facts;
 use crate::sys::tap::{Arrival, BLOCK_MS, BlockRing, Piece};
-use crate::sys::xsk::Bell;
 use crate::sys::{libpcap, packet};
 use crate::xdp::layout::WORKERS_MAX;
 use engine::decode::{Frame, LinkType, PortId};
 use engine::types::Timestamp;
-use rtrb::{Consumer, Producer, RingBuffer};
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Mirror ports of one device.
@@ -60,15 +57,6 @@ struct Held {
     gone: bool,
 }
 
-/// Frames on their way to another worker.
-struct Desk {
-    frames: Producer<Held>,
-    bell: Arc<Bell>,
-    asleep: Arc<AtomicBool>,
-    /// Something was put there since it was last rung.
-    rung: bool,
-}
-
 /// A ring on a port, and the type of its frames.
 struct Source {
     ring: BlockRing,
@@ -84,11 +72,7 @@ pub struct TapDevice {
     now: Timestamp,
     number: u64,
     receives: u32,
-    /// To other workers, by their number; none to ourselves.
-    desks: Vec<Option<Desk>>,
-    inboxes: Vec<Consumer<Held>>,
-    bell: Arc<Bell>,
-    asleep: Arc<AtomicBool>,
+    desks: Desks<Held>,
     traffic: Traffic,
 }
 
@@ -125,14 +109,7 @@ pub fn watch(w: &Watching<'_>) -> Result<Vec<TapDevice>, Error> {
         let rings = devices.iter().filter_map(|d| d.sources.last());
         rings.map(|s| &s.ring).try_for_each(|r| r.begin(&program)).map_err(at)?;
     }
-    for from in 0..workers {
-        for to in (0..workers).filter(|to| *to != from) {
-            let (frames, out) = RingBuffer::new(HANDED_MAX);
-            let (bell, asleep) = (devices[to].bell.clone(), devices[to].asleep.clone());
-            devices[to].inboxes.push(out);
-            devices[from].desks[to] = Some(Desk { frames, bell, asleep, rung: false });
-        }
-    }
+    Desks::join(devices.iter_mut().map(|d| &mut d.desks).collect(), HANDED_MAX);
     Ok(devices)
 }
 
@@ -171,25 +148,16 @@ impl TapDevice {
             now: Timestamp::ZERO,
             number: 0,
             receives: 0,
-            desks: (0..workers).map(|_| None).collect(),
-            inboxes: Vec::new(),
-            bell: Arc::new(Bell::new()?),
-            asleep: Arc::new(AtomicBool::new(false)),
+            desks: Desks::new(workers)?,
             traffic: Traffic::default(),
         })
     }
 
     /// Takes what has arrived. No wait. Whether frames are there that have to wait for their turn.
     fn take(&mut self, max: usize) -> bool {
-        let TapDevice { sources, inboxes, batch, traffic, .. } = self;
-        for inbox in inboxes.iter_mut() {
-            while batch.len() < max
-                && let Ok(held) = inbox.pop()
-            {
-                traffic.taken += 1;
-                batch.push(held);
-            }
-        }
+        let TapDevice { sources, desks, batch, traffic, .. } = self;
+        let room = max.saturating_sub(batch.len());
+        traffic.taken += desks.take(room, |held| batch.push(held)) as u64;
         let now = if sources.len() > 1 { wall().nanos() } else { 0 };
         sources.iter_mut().for_each(|s| s.ready = s.ring.ready());
         while batch.len() < max {
@@ -207,20 +175,17 @@ impl TapDevice {
     }
 
     fn sleep(&mut self, wait: Duration) -> Result<(), Error> {
-        self.asleep.store(true, Ordering::SeqCst);
-        if self.inboxes.iter().all(Consumer::is_empty) {
-            let mut fds = vec![(self.bell.as_fd(), libc::POLLIN)];
+        self.desks.sleep(|bell| {
+            let mut fds = vec![(bell, libc::POLLIN)];
             fds.extend(self.sources.iter().map(|s| (s.ring.as_fd(), libc::POLLIN)));
             let broken = packet::wait(&fds, wait.as_millis().min(1_000) as i32) >> 1;
-            self.bell.still();
             for (i, s) in self.sources.iter().enumerate().filter(|(i, _)| broken >> i & 1 != 0) {
                 // A port that went down comes up again.
                 let recovered = packet::recover(s.ring.as_fd());
                 recovered.map_err(|source| Error::Live { what: format!("mirror port {i}"), source })?;
             }
-        }
-        self.asleep.store(false, Ordering::SeqCst);
-        Ok(())
+            Ok(true)
+        })
     }
 
     /// Asks the kernel what it lost.
@@ -318,19 +283,17 @@ impl Live for TapDevice {
     }
 
     fn hand_over(&mut self, i: usize, worker: usize) -> bool {
-        let Some(Some(desk)) = self.desks.get_mut(worker) else { return false };
-        let Some(h) = self.batch.get_mut(i) else { return false };
-        if desk.frames.is_full() {
+        if self.desks.room(worker).is_none_or(|room| room == 0) {
             return false;
         }
+        let Some(h) = self.batch.get_mut(i) else { return false };
         let mut copy = self.spare.pop().unwrap_or_default();
         copy.clear();
         copy.extend_from_slice(bytes(&self.sources, &h.memory));
         h.gone = true;
         let handed = Held { memory: Memory::Copy(copy), gone: false, ..*h };
-        desk.rung = true;
         self.traffic.handed += 1;
-        desk.frames.push(handed).is_ok()
+        self.desks.give(worker, handed).is_ok()
     }
 
     fn leave_settled(&mut self) {
@@ -341,11 +304,7 @@ impl Live for TapDevice {
     fn inject(&mut self, _: PortId, _: &[u8]) {}
 
     fn flush(&mut self) -> Result<(), Error> {
-        for desk in self.desks.iter_mut().flatten() {
-            if std::mem::take(&mut desk.rung) && desk.asleep.load(Ordering::SeqCst) {
-                desk.bell.ring();
-            }
-        }
+        self.desks.ring();
         Ok(())
     }
 
@@ -395,16 +354,16 @@ mod tests {
 
     #[test]
     fn what_another_worker_has_no_room_for_stays_to_be_settled() {
-        let (frames, mut out) = RingBuffer::new(HANDED_MAX);
-        let mut d = TapDevice::new(2).unwrap();
-        let (bell, asleep) = (d.bell.clone(), d.asleep.clone());
-        d.desks[1] = Some(Desk { frames, bell, asleep, rung: false });
+        let (mut d, mut other) = (TapDevice::new(2).unwrap(), TapDevice::new(2).unwrap());
+        Desks::join(vec![&mut d.desks, &mut other.desks], HANDED_MAX);
         let memory = Memory::Copy(vec![7; 60]);
         d.batch.push(Held { memory, port: 3, link: LinkType::ETHERNET, nanos: 5, wire_len: 90, gone: false });
         assert!((0..HANDED_MAX).all(|_| d.hand_over(0, 1)));
         assert!(!d.hand_over(0, 1) && !d.hand_over(0, 0) && !d.hand_over(0, 2) && !d.hand_over(1, 1));
         assert_eq!(d.traffic().handed, HANDED_MAX as u64);
-        let h = out.pop().unwrap();
+        let mut taken = Vec::new();
+        assert_eq!(other.desks.take(1, |h| taken.push(h)), 1);
+        let h = taken.pop().unwrap();
         assert!((h.port, h.wire_len) == (3, 90) && matches!(h.memory, Memory::Copy(c) if c == [7; 60]));
     }
 }

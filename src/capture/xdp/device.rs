@@ -6,15 +6,15 @@
 
 use super::layout::{QUEUES_MAX, WORKERS_MAX};
 use crate::Error;
+use crate::desks::{Desks, each_to_each};
 use crate::live::{Live, Traffic, wall};
-use crate::sys::xsk::{self, Bell, Binding, Chunk, Socket, Spot, Umem};
+use crate::sys::xsk::{self, Binding, Chunk, Socket, Spot, Umem};
 use engine::decode::{Frame, LinkType, PortId};
 use engine::types::Timestamp;
-use rtrb::{Consumer, Producer, RingBuffer};
+use rtrb::{Consumer, Producer};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How often the kernel is asked what it lost, in batches.
@@ -63,21 +63,6 @@ struct Taken {
     port: u8,
 }
 
-/// Frames and free places on their way to another worker.
-struct Desk {
-    frames: Producer<(Chunk, u8)>,
-    home: Producer<Spot>,
-    bell: Arc<Bell>,
-    asleep: Arc<AtomicBool>,
-    /// Something was put there since it was last rung.
-    rung: bool,
-}
-
-struct Inbox {
-    frames: Consumer<(Chunk, u8)>,
-    home: Consumer<Spot>,
-}
-
 pub struct XdpDevice {
     /// By queue, both ports.
     sockets: Vec<[Socket; 2]>,
@@ -90,11 +75,10 @@ pub struct XdpDevice {
     batch: Vec<Taken>,
     now: Timestamp,
     number: u64,
-    /// To other workers, by their number; none to ourselves.
-    desks: Vec<Option<Desk>>,
-    inboxes: Vec<Inbox>,
-    bell: Arc<Bell>,
-    asleep: Arc<AtomicBool>,
+    desks: Desks<(Chunk, u8)>,
+    /// Free places on their way to the workers whose they are, by number, and ours on their way back.
+    away: Vec<Option<Producer<Spot>>>,
+    home: Vec<Consumer<Spot>>,
     /// Which socket is asked first.
     turn: usize,
     receives: u32,
@@ -142,15 +126,11 @@ pub fn open(o: &Opening) -> Result<Vec<XdpDevice>, Error> {
 
 /// Lays rings from each worker to each other; `places` is what one may hold of another's.
 fn join(devices: &mut [XdpDevice], places: usize) {
-    for from in 0..devices.len() {
-        for to in (0..devices.len()).filter(|to| *to != from) {
-            let (frames, frames_out) = RingBuffer::new(HANDED_MAX);
-            let (home, home_out) = RingBuffer::new(places);
-            let (bell, asleep) = (devices[to].bell.clone(), devices[to].asleep.clone());
-            devices[to].inboxes.push(Inbox { frames: frames_out, home: home_out });
-            devices[from].desks[to] = Some(Desk { frames, home, bell, asleep, rung: false });
-        }
-    }
+    Desks::join(devices.iter_mut().map(|d| &mut d.desks).collect(), HANDED_MAX);
+    each_to_each(devices.len(), places, |from, to, away, home| {
+        devices[to].home.push(home);
+        devices[from].away[to] = Some(away);
+    });
 }
 
 /// Tries again while the queue is held.
@@ -185,10 +165,9 @@ impl XdpDevice {
             batch: Vec::new(),
             now: Timestamp::ZERO,
             number: 0,
-            desks: (0..workers).map(|_| None).collect(),
-            inboxes: Vec::new(),
-            bell: Arc::new(Bell::new()?),
-            asleep: Arc::new(AtomicBool::new(false)),
+            desks: Desks::new(workers)?,
+            away: (0..workers).map(|_| None).collect(),
+            home: Vec::new(),
             turn: 0,
             receives: 0,
             traffic: Traffic::default(),
@@ -197,7 +176,7 @@ impl XdpDevice {
 
     /// The descriptors to put into the program's table: queue, port, socket.
     pub fn descriptors(&self) -> impl Iterator<Item = (usize, usize, BorrowedFd<'_>)> {
-        let queues = (self.worker..).step_by(self.desks.len());
+        let queues = (self.worker..).step_by(self.desks.workers());
         queues
             .zip(&self.sockets)
             .flat_map(|(queue, pair)| pair.iter().enumerate().map(move |(port, s)| (queue, port, s.as_fd())))
@@ -212,19 +191,19 @@ impl XdpDevice {
         for s in self.sockets.iter_mut().flatten() {
             s.reap(&mut self.free);
         }
-        for inbox in &mut self.inboxes {
-            while let Ok(spot) = inbox.home.pop() {
+        for home in &mut self.home {
+            while let Ok(spot) = home.pop() {
                 self.free.push(spot);
             }
         }
-        let XdpDevice { sockets, free, worker, desks, share, .. } = self;
+        let XdpDevice { sockets, free, worker, away, share, .. } = self;
         let home = |spot: &Spot| (spot.offset() / *share) as usize;
-        if desks.len() > 1 {
+        if away.len() > 1 {
             // Places of other workers go home.
             for spot in free.extract_if(.., |spot| home(spot) != *worker) {
-                if let Some(Some(desk)) = desks.get_mut(home(&spot)) {
+                if let Some(Some(away)) = away.get_mut(home(&spot)) {
                     // Never full: the ring has room for every place there is.
-                    let _ = desk.home.push(spot);
+                    let _ = away.push(spot);
                 }
             }
         }
@@ -235,15 +214,9 @@ impl XdpDevice {
 
     /// Takes what has arrived. No wait.
     fn take(&mut self, max: usize) {
-        let XdpDevice { sockets, inboxes, batch, traffic, turn, .. } = self;
-        for inbox in inboxes.iter_mut() {
-            while batch.len() < max
-                && let Ok((chunk, port)) = inbox.frames.pop()
-            {
-                traffic.taken += 1;
-                batch.push(Taken { chunk: Some(chunk), port });
-            }
-        }
+        let XdpDevice { sockets, desks, batch, traffic, turn, .. } = self;
+        let room = max.saturating_sub(batch.len());
+        traffic.taken += desks.take(room, |(chunk, port)| batch.push(Taken { chunk: Some(chunk), port })) as u64;
         let n = 2 * sockets.len();
         *turn = (*turn + 1) % n.max(1);
         // Each gets its share first; what others leave is theirs who have more. Fewer than `max` are all there were.
@@ -265,18 +238,11 @@ impl XdpDevice {
     }
 
     fn sleep(&mut self, wait: Duration) -> Result<(), Error> {
-        self.asleep.store(true, Ordering::SeqCst);
-        let waiting = self.inboxes.iter().any(|i| !i.frames.is_empty());
-        if !waiting {
-            let fds = self.sockets.iter().flatten().map(Socket::as_fd).chain([self.bell.as_fd()]);
-            let done = xsk::wait(fds, wait.as_millis().min(1_000) as i32);
-            let rung = done.map_err(|source| Error::Live { what: "waiting for frames".into(), source })?;
-            if rung {
-                self.bell.still();
-            }
-        }
-        self.asleep.store(false, Ordering::SeqCst);
-        Ok(())
+        let done = self.desks.sleep(|bell| {
+            let fds = self.sockets.iter().flatten().map(Socket::as_fd).chain([bell]);
+            xsk::wait(fds, wait.as_millis().min(1_000) as i32)
+        });
+        done.map_err(|source| Error::Live { what: "waiting for frames".into(), source })
     }
 
     /// These bytes, in that place, leave. Whether they did.
@@ -370,16 +336,14 @@ impl Live for XdpDevice {
     }
 
     fn hand_over(&mut self, i: usize, worker: usize) -> bool {
-        let Some(Some(desk)) = self.desks.get_mut(worker) else { return false };
         let Some(taken) = self.batch.get_mut(i) else { return false };
         let Some(chunk) = taken.chunk.take() else { return true };
-        match desk.frames.push((chunk, taken.port)) {
+        match self.desks.give(worker, (chunk, taken.port)) {
             Ok(()) => {
-                desk.rung = true;
                 self.traffic.handed += 1;
                 true
             }
-            Err(rtrb::PushError::Full((chunk, _))) => {
+            Err((chunk, _)) => {
                 taken.chunk = Some(chunk);
                 false
             }
@@ -398,11 +362,7 @@ impl Live for XdpDevice {
     }
 
     fn flush(&mut self) -> Result<(), Error> {
-        for desk in self.desks.iter_mut().flatten() {
-            if std::mem::take(&mut desk.rung) && desk.asleep.load(Ordering::SeqCst) {
-                desk.bell.ring();
-            }
-        }
+        self.desks.ring();
         for socket in self.sockets.iter_mut().flatten() {
             socket.kick().map_err(|source| Error::Live { what: "sending".into(), source })?;
         }
