@@ -11,7 +11,7 @@ use capture::{Live, l2, packet, queue};
 use std::sync::Arc;
 
 pub struct Opened {
-    pub devices: Vec<Box<dyn Live>>,
+    pub devices: Devices,
     pub bump: Option<Arc<Bump>>,
     /// How frames come in, in words.
     pub capture: String,
@@ -31,8 +31,7 @@ pub fn open(plan: &Plan<'_>, lane: &Lane) -> Result<Opened, Failure> {
         Lane::Taps(ports) => taps(plan, ports),
         Lane::Queues(queues) => {
             let fail_open = plan.config.run.fail == Fail::Open;
-            let devices = queue::open(queues.clone(), plan.config.run.ring, fail_open)?;
-            let devices = devices.into_iter().map(|d| Box::new(d) as Box<dyn Live>).collect();
+            let devices = boxed(queue::open(queues.clone(), plan.config.run.ring, fail_open)?);
             Ok(Opened { devices, bump: None, capture: "NFQUEUE".into() })
         }
     }
@@ -48,8 +47,7 @@ fn taps(plan: &Plan<'_>, ports: &[String]) -> Result<Opened, Failure> {
         ring_bytes: plan.config.run.ring as usize * TAP_FRAME_BYTES,
         filter: plan.args.filter.as_deref(),
     })?;
-    let devices = devices.into_iter().map(|d| Box::new(d) as Box<dyn Live>).collect();
-    Ok(Opened { devices, bump: None, capture: "AF_PACKET, watching".into() })
+    Ok(Opened { devices: boxed(devices), bump: None, capture: "AF_PACKET, watching".into() })
 }
 
 fn cores() -> usize {
@@ -110,6 +108,10 @@ fn pair(plan: &Plan<'_>, a: &str, b: &str) -> Result<Opened, Failure> {
 
 type Devices = Vec<Box<dyn Live>>;
 
+fn boxed<D: Live + 'static>(devices: Vec<D>) -> Devices {
+    devices.into_iter().map(|d| Box::new(d) as Box<dyn Live>).collect()
+}
+
 /// AF_XDP sockets, in the program's table; what is to be said of them.
 fn by_xdp(plan: &Plan<'_>, a: &Facts, b: &Facts, bump: &mut Bump) -> Result<(Devices, &'static str), Failure> {
     let run = &plan.config.run;
@@ -129,8 +131,7 @@ fn by_xdp(plan: &Plan<'_>, a: &Facts, b: &Facts, bump: &mut Bump) -> Result<(Dev
         bump.serve(queue, port, socket)?;
     }
     let zero_copy = devices.iter().all(|d| d.zero_copy());
-    let devices = devices.into_iter().map(|d| Box::new(d) as Box<dyn Live>).collect();
-    Ok((devices, if zero_copy { ", zero-copy" } else { "" }))
+    Ok((boxed(devices), if zero_copy { ", zero-copy" } else { "" }))
 }
 
 /// Packet sockets, behind the program if there is one.
@@ -150,6 +151,5 @@ fn by_packets(run: &Run, a: &Facts, b: &Facts, bump: Option<&Bump>) -> Result<De
         spread: packet::Spread::Queue,
         policy: bump.is_none().then(|| l2::Policy(links(run))),
     };
-    let devices = packet::open(&opening)?;
-    Ok(devices.into_iter().map(|d| Box::new(d) as Box<dyn Live>).collect())
+    Ok(boxed(packet::open(&opening)?))
 }

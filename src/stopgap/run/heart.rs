@@ -84,6 +84,11 @@ impl Heart {
         }
     }
 
+    /// When it last beat, by the clock that beats are measured by.
+    pub fn last(&self) -> Duration {
+        Duration::from_nanos(self.last.load(Ordering::Relaxed))
+    }
+
     /// Since the last beat.
     pub fn since(&self) -> Duration {
         Duration::from_nanos(monotonic_ns().saturating_sub(self.last.load(Ordering::Relaxed)))

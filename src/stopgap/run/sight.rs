@@ -34,12 +34,12 @@ impl Sight {
     }
 
     /// Until when connections are taken up, where sight was lost since this was last asked.
-    pub fn lost_until(&mut self, now: Timestamp) -> Option<Timestamp> {
+    pub fn lost_until(&mut self, now: impl FnOnce() -> Timestamp) -> Option<Timestamp> {
         let lost = self.lost.load(Ordering::Acquire);
         if std::mem::replace(&mut self.seen, lost) == lost || self.window.is_zero() {
             return None;
         }
-        Some(now.saturating_add(self.window))
+        Some(now().saturating_add(self.window))
     }
 }
 
@@ -54,10 +54,10 @@ mod tests {
         let [mut a, mut b] = [Sight::new(lost.clone(), second), Sight::new(lost.clone(), second)];
         let mut never = Sight::new(lost, Duration::ZERO);
         let (now, then) = (Timestamp::from_secs(5), Some(Timestamp::from_secs(6)));
-        assert_eq!((a.lost_until(now), a.lost_until(now), b.lost_until(now)), (then, None, then));
+        assert_eq!((a.lost_until(|| now), a.lost_until(|| now), b.lost_until(|| now)), (then, None, then));
         b.lose();
         b.lose();
-        assert_eq!((a.lost_until(now), a.lost_until(now), b.lost_until(now)), (then, None, then));
-        assert_eq!(never.lost_until(now), None);
+        assert_eq!((a.lost_until(|| now), a.lost_until(|| now), b.lost_until(|| now)), (then, None, then));
+        assert_eq!(never.lost_until(|| now), None);
     }
 }

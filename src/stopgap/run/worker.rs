@@ -11,7 +11,6 @@ use super::offload::Carriage;
 use super::record::Tape;
 use super::sight::Sight;
 use crate::workers::{Tally, emptied};
-use capture::xdp::monotonic_ns;
 use capture::{Live, Traffic, wall};
 use engine::decode::Frame;
 use engine::detect::compile::Ruleset;
@@ -207,11 +206,11 @@ impl Hand {
         while !self.worker.advance_some(wall(), &mut self.out) && since.elapsed() < SWEEP {}
     }
 
-    /// Leaves inspection out, or no more, as the load is.
+    /// Leaves inspection out, or no more, as the load is. Right after a beat.
     fn measure(&mut self) {
         let Some(load) = &mut self.load else { return };
         let Some(waiting) = self.heart.waiting() else { return };
-        if let Some(level) = load.saw(waiting, Duration::from_nanos(monotonic_ns())) {
+        if let Some(level) = load.saw(waiting, self.heart.last()) {
             self.worker.shed(level);
             self.mail.shed.store(level as u8, Ordering::Relaxed);
         }
@@ -259,7 +258,7 @@ impl Hand {
 
     /// Connections of which something passed unseen are taken up where they stand.
     fn take_up(&mut self) {
-        if let Some(until) = self.sight.lost_until(wall()) {
+        if let Some(until) = self.sight.lost_until(wall) {
             self.worker.resync(until);
         }
     }
