@@ -2,8 +2,8 @@
 
 use crate::dialogue::TimedFrame;
 use crate::engine::ruleset_of_epoch;
-use engine::decode::{Frame, LinkType, PortId};
-use engine::types::{Counter, Timestamp, Verdict};
+use engine::decode::Frame;
+use engine::types::{Counter, Verdict};
 use engine::worker::{Config, Output, Worker};
 use std::sync::Arc;
 
@@ -31,17 +31,7 @@ impl Bench {
 
     /// Gives the frames in one batch, and empties the list.
     pub fn give(&mut self, frames: &mut Vec<TimedFrame>) {
-        let lent: Vec<Frame<'_>> = (self.number + 1..)
-            .zip(frames.iter())
-            .map(|(number, f)| Frame {
-                ts: Timestamp::from_micros(f.micros.unsigned_abs()),
-                number,
-                link: LinkType::ETHERNET,
-                port: PortId(u16::from(!f.to_server)),
-                data: &f.data,
-                wire_len: f.data.len() as u32,
-            })
-            .collect();
+        let lent: Vec<Frame<'_>> = (self.number + 1..).zip(frames.iter()).map(|(number, f)| f.lent(number)).collect();
         self.worker.process(&lent, &mut self.out);
         self.number += frames.len() as u64;
         self.verdicts = self.out.frames.iter().map(|f| f.verdict).collect();

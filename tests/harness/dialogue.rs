@@ -3,6 +3,8 @@
 //! Deterministic: packet time advances by a fixed step per exchange of frames. The wire between the stacks can lose
 //! frames on request, so that retransmissions are the stacks' own.
 
+use engine::decode::{Frame, LinkType, PortId};
+use engine::types::Timestamp;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp;
@@ -22,6 +24,20 @@ pub struct TimedFrame {
     pub micros: i64,
     pub to_server: bool,
     pub data: Vec<u8>,
+}
+
+impl TimedFrame {
+    /// As a device lends it: port 0 is the client's side.
+    pub fn lent(&self, number: u64) -> Frame<'_> {
+        Frame {
+            ts: Timestamp::from_micros(self.micros.unsigned_abs()),
+            number,
+            link: LinkType::ETHERNET,
+            port: PortId(u16::from(!self.to_server)),
+            data: &self.data,
+            wire_len: self.data.len() as u32,
+        }
+    }
 }
 
 /// Both ends: the client is outside (`198.51.100.20`), the server at home (`10.77.0.10`, port 80).

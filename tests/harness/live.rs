@@ -92,6 +92,13 @@ impl Live {
         (out.status.code(), String::from_utf8_lossy(&text).into_owned())
     }
 
+    /// Every counter.
+    pub fn stats(&self) -> serde_json::Value {
+        let (code, text) = self.ctl(&["stats"]);
+        assert_eq!(code, Some(0), "{text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
     /// The processes: supervisor and data plane.
     pub fn pids(&self) -> Vec<u32> {
         let mine = self.child.id();

@@ -4,9 +4,8 @@
 //! is counted, records being taken between batches into a block that is handed back. One test alone, since the
 //! allocator's counts are the whole process's.
 
-use engine::decode::{Frame, LinkType, PortId};
+use engine::decode::Frame;
 use engine::record::{AlertSettings, Settings};
-use engine::types::Timestamp;
 use engine::worker::{Config, Output, Worker};
 use harness::craft::{Conversation, udp};
 use harness::dialogue::TimedFrame;
@@ -160,17 +159,7 @@ fn count(config: Config, frames: &[TimedFrame], warm: usize) -> (usize, usize) {
     let rules = ruleset(RULES).expect("the rules are sound");
     let mut out = Output::new(1 << 20);
     let mut worker = Worker::new(Arc::new(config), rules).expect("a worker");
-    let lent: Vec<Frame<'_>> = (1u64..)
-        .zip(frames)
-        .map(|(number, f)| Frame {
-            ts: Timestamp::from_micros(f.micros.unsigned_abs()),
-            number,
-            link: LinkType::ETHERNET,
-            port: PortId(u16::from(!f.to_server)),
-            data: &f.data,
-            wire_len: f.data.len() as u32,
-        })
-        .collect();
+    let lent: Vec<Frame<'_>> = (1u64..).zip(frames).map(|(number, f)| f.lent(number)).collect();
     let calls = || {
         let s = ALLOCATOR.stats();
         s.allocations + s.reallocations

@@ -130,9 +130,7 @@ impl Drop for Client {
 }
 
 fn stats(live: &Live) -> Value {
-    let (_, stats) = live.ctl(&["stats"]);
-    let stats: Value = serde_json::from_str(&stats).unwrap();
-    stats["lanes"][0].clone()
+    live.stats()["lanes"][0].clone()
 }
 
 /// Frames that the kernel forwarded by itself as ones of flows it carries, or what else it counts, at either port.

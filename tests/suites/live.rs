@@ -73,8 +73,7 @@ fn stopped_it_is_gone_around_and_then_works_again() {
         live.signal("-CONT", &live.pids());
     });
     assert!(answered >= 288, "{answered} of 300");
-    let (_, stats) = live.ctl(&["stats"]);
-    let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
+    let stats = live.stats();
     let kernel = &stats["lanes"][0]["kernel"];
     assert!(kernel["port0"]["stale.forwarded"].as_u64().unwrap() > 10, "{kernel}");
     let _web = Web::start(&bed, &live.dir);
@@ -171,8 +170,7 @@ impl Drop for Keeper {
 fn resynced(live: &Live, wanted: u64) -> u64 {
     let end = Instant::now() + Duration::from_secs(2);
     loop {
-        let (_, stats) = live.ctl(&["stats"]);
-        let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
+        let stats = live.stats();
         let n = stats["lanes"][0]["plane"]["engine"]["flow.resynced"].as_u64().unwrap();
         if n >= wanted || Instant::now() > end {
             return n;
@@ -192,8 +190,7 @@ fn a_connection_silent_for_longer_than_the_window_is_left_to_the_policy() {
     std::thread::sleep(Duration::from_millis(1_500));
     keeper.attack();
     assert_eq!(keeper.answered(), "0");
-    let (_, stats) = again.ctl(&["stats"]);
-    let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
+    let stats = again.stats();
     assert_ne!(stats["lanes"][0]["plane"]["engine"]["ips.drop_reason.stream_midstream"], 0, "{stats}");
 }
 
@@ -358,8 +355,7 @@ fn flows_are_one_worker_s_whatever_queue_they_come_on() {
         assert!(ping.status.success(), "{a}");
     }
     assert!(!web.asked().contains("/exploit"));
-    let (_, stats) = live.ctl(&["stats"]);
-    let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
+    let stats = live.stats();
     let plane = &stats["lanes"][0]["plane"];
     let of = |key: &str| plane[key].as_u64().unwrap();
     assert_eq!((of("workers"), of("untaken"), of("stalls"), of("lost")), (4, 0, 0, 0), "{plane}");

@@ -29,8 +29,7 @@ fn inspects(bed: &Bed, live: &Live) {
 }
 
 fn stats(live: &Live) -> serde_json::Value {
-    let (_, stats) = live.ctl(&["stats"]);
-    serde_json::from_str::<serde_json::Value>(&stats).unwrap()["lanes"][0].clone()
+    live.stats()["lanes"][0].clone()
 }
 
 #[test]

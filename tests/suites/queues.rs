@@ -5,7 +5,6 @@
 
 use harness::live::{Live, Web, bed, get, pings};
 use harness::netns::{At, Bed, ENDS, PORTS, SERVER};
-use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::time::Duration;
 
@@ -62,8 +61,7 @@ fn a_router_asks_and_is_answered() {
     assert!(ping.status.success());
     let asked = web.asked();
     assert!(!asked.contains("exploit") && !asked.contains("replaceme"), "{asked}");
-    let (_, stats) = live.ctl(&["stats"]);
-    let stats: Value = serde_json::from_str(&stats).unwrap();
+    let stats = live.stats();
     let plane = &stats["lanes"][0]["plane"];
     let of = |key: &str| plane[key].as_u64().unwrap();
     assert_eq!((of("workers"), of("lost"), of("unsent"), of("untaken")), (4, 0, 0, 0), "{plane}");

@@ -4,7 +4,6 @@
 //! What the engine is shown of a connection is a part of it; the parts left out have reached the other end all the same,
 //! as they do while the kernel forwards on its own.
 
-use engine::decode::{Frame, LinkType, PortId};
 use engine::types::{Cause, Counter, Counters, ExceptionPolicy, Timestamp, Verdict};
 use engine::worker::{Config, Output, Worker};
 use harness::craft::{ACK, Conversation, FIN, PSH, RST, SYN};
@@ -63,14 +62,7 @@ fn show(parts: &Parts, config: Config, window: Option<i64>) -> Seen {
     let mut give = |worker: &mut Worker, frames: &[TimedFrame], out: &mut Output| {
         for f in frames {
             number += 1;
-            let frame = Frame {
-                ts: Timestamp::from_micros(f.micros.unsigned_abs()),
-                number,
-                link: LinkType::ETHERNET,
-                port: PortId(u16::from(!f.to_server)),
-                data: &f.data,
-                wire_len: f.data.len() as u32,
-            };
+            let frame = f.lent(number);
             worker.process(&[frame], out);
             left.push((f.clone(), out.frames[0].verdict));
         }

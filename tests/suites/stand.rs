@@ -58,8 +58,7 @@ fn a_slow_batch_is_counted_and_its_frames_are_not_sent_late() {
     let Some((live, bed)) = faulty("slow", &[]) else { return };
     let answered = pings(&bed, 300, || assert_eq!(live.ctl(&["fault", "slow"]).0, Some(0)));
     assert!(answered >= 288, "{answered} of 300");
-    let (_, stats) = live.ctl(&["stats"]);
-    let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
+    let stats = live.stats();
     let lane = &stats["lanes"][0];
     assert!(lane["plane"]["stalls"].as_u64().unwrap() >= 1, "{lane}");
     assert!(lane["plane"]["stale"].as_u64().unwrap() > 0, "{lane}");
@@ -81,8 +80,7 @@ fn the_others_go_on_beside_a_worker_that_spins() {
         let ping = bed.run(At::Client, "ping", &["-q", "-c", "1", "-W", "1", "-I", &a, &server]);
         assert!(String::from_utf8_lossy(&ping.stdout).contains(" 1 received"), "{a}: {ping:?}");
     }
-    let (_, stats) = live.ctl(&["stats"]);
-    let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
+    let stats = live.stats();
     let lane = &stats["lanes"][0];
     // What was its own, but came on another's queue; and what came on its own.
     assert!(lane["plane"]["untaken"].as_u64().unwrap() > 0, "{lane}");
@@ -162,8 +160,7 @@ fn what_finds_no_room_goes_as_told() {
         // All at once, so that they cannot but queue.
         let ping = ["-q", "-l", "3000", "-c", "3000", "-s", "1200", "-W", "1", &server];
         let said = String::from_utf8(bed.run(At::Client, "ping", &ping).stdout).unwrap();
-        let (_, stats) = live.ctl(&["stats"]);
-        let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
+        let stats = live.stats();
         let kernel = &stats["lanes"][0]["kernel"];
         let of = |name: &str| ["port0", "port1"].iter().map(|p| kernel[p][name].as_u64().unwrap()).sum::<u64>();
         assert!(of(counted) > 0, "{how}: {said} {kernel}");

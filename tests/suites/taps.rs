@@ -60,8 +60,7 @@ fn two_ports_with_a_direction_each_are_one_wire() {
         for a in &alerts {
             assert_eq!((&a["in_iface"], &a["alert"]["action"]), (&"port0".into(), &"allowed".into()), "{a}");
         }
-        let (_, stats) = live.ctl(&["stats"]);
-        let stats: Value = serde_json::from_str(&stats).unwrap();
+        let stats = live.stats();
         let plane = &stats["lanes"][0]["plane"];
         let of = |key: &str| plane[key].as_u64().unwrap();
         assert_eq!((of("lost"), of("untaken"), of("stalls")), (0, 0, 0), "{plane}");
@@ -93,8 +92,7 @@ fn a_filter_leaves_frames_out() {
     assert!(get(&bed, "exploit", &[]).is_some());
     assert!(bed.run(At::Client, "ping", &["-q", "-c", "3", "-i", "0.1", &SERVER.to_string()]).status.success());
     std::thread::sleep(Duration::from_millis(500));
-    let (_, stats) = live.ctl(&["stats"]);
-    let stats: Value = serde_json::from_str(&stats).unwrap();
+    let stats = live.stats();
     let engine = &stats["lanes"][0]["plane"]["engine"];
     assert_eq!(engine["decoder.tcp"], 0, "{engine}");
     assert_eq!(engine["decoder.icmpv4"], 6, "{engine}");
@@ -171,8 +169,7 @@ fn joined_frames_are_seen_and_a_stalled_engine_is_replaced() {
     assert!(get(&bed, "big", &[]).is_some_and(|got| got == big));
     assert!(get(&bed, "exploit", &[]).is_some());
     assert_eq!(records(&live, "alert", 2).len(), 2);
-    let (_, stats) = live.ctl(&["stats"]);
-    let stats: Value = serde_json::from_str(&stats).unwrap();
+    let stats = live.stats();
     let plane = &stats["lanes"][0]["plane"];
     assert_eq!((&plane["lost"], &plane["engine"]["decoder.invalid"]), (&0.into(), &0.into()), "{plane}");
 }

@@ -174,8 +174,7 @@ fn a_worker_kept_from_its_work_loses_nothing() {
     interrupt(flood);
     std::thread::sleep(Duration::from_millis(300));
     let [sent, received, answers, got] = std::array::from_fn(|i| counted(&bed)[i] - before[i]);
-    let (_, stats) = live.ctl(&["stats"]);
-    let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
+    let stats = live.stats();
     let (kernel, plane) = (&stats["lanes"][0]["kernel"]["port0"], &stats["lanes"][0]["plane"]);
     assert_eq!((sent, answers), (received, got), "{kernel} {plane}");
     let of = |key: &str| plane[key].as_u64().unwrap();

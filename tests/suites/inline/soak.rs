@@ -30,12 +30,6 @@ fn resident(live: &Live) -> u64 {
     live.pids().iter().map(of).sum()
 }
 
-fn stats(live: &Live) -> Value {
-    let (code, text) = live.ctl(&["stats"]);
-    assert_eq!(code, Some(0), "{text}");
-    serde_json::from_str(&text).unwrap()
-}
-
 fn number(v: &Value, key: &str) -> u64 {
     v[key].as_u64().unwrap_or_else(|| panic!("no {key} in {v}"))
 }
@@ -65,10 +59,10 @@ fn settled(live: &Live) -> Value {
         let ports = v["lanes"][0]["kernel"].as_object().unwrap().values().map(|p| number(p, "received")).sum::<u64>();
         (ports, number(&v["lanes"][0]["plane"], "received"))
     };
-    let mut last = stats(live);
+    let mut last = live.stats();
     loop {
         std::thread::sleep(Duration::from_millis(500));
-        let now = stats(live);
+        let now = live.stats();
         if received(&now) == received(&last) || Instant::now() > end {
             return now;
         }
