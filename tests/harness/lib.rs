@@ -11,6 +11,7 @@ pub mod craft;
 pub mod dialogue;
 pub mod engine;
 pub mod fuzz;
+pub mod kept;
 pub mod live;
 pub mod netns;
 pub mod parity;

@@ -12,8 +12,9 @@ pub const RULES: &str = "\
 drop http any any -> any any (msg:\"exploit\"; http.uri; content:\"/exploit\"; sid:1;)\n\
 drop tcp any any -> any 80 (msg:\"header\"; flow:established,to_server; content:\"X-Evil|3a|\"; sid:2;)\n";
 
-/// The kernel does not go on without workers that are late for want of a processor.
-pub const PATIENT: &[&str] = &["--set", "run.stale-ms=5000"];
+/// However busy the machine, nothing goes by uninspected: the kernel does not go on without workers that are late for want
+/// of a processor, and what finds no room is dropped and comes again.
+pub const PATIENT: &[&str] = &["--set", "run.stale-ms=5000", "--set", "run.overload=drop"];
 
 /// The program between the ports of a bed. Ended when dropped; its folder is gone with the bed.
 pub struct Live {
@@ -99,6 +100,19 @@ impl Live {
         serde_json::from_str(&text).unwrap()
     }
 
+    /// The first pair's counters once this holds of them, or what they are when patience ends: what is on its way is counted
+    /// where it comes from and not yet where it goes.
+    pub fn settled(&self, holds: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+        let end = Instant::now() + Duration::from_secs(5);
+        loop {
+            let lane = self.stats()["lanes"][0].clone();
+            if holds(&lane) || Instant::now() > end {
+                return lane;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// The processes: supervisor and data plane.
     pub fn pids(&self) -> Vec<u32> {
         let mine = self.child.id();
@@ -179,8 +193,18 @@ impl Drop for Web {
 /// The body that the server answered the client with.
 pub fn get(bed: &Bed, path: &str, more: &[&str]) -> Option<Vec<u8>> {
     let url = format!("http://{SERVER}/{path}");
-    let out = bed.run(At::Client, "curl", &[&["-sS", "-m", "2", url.as_str()], more].concat());
+    let out = bed.run(At::Client, "curl", &[&["-sS", "-m", "10", url.as_str()], more].concat());
     out.status.success().then_some(out.stdout)
+}
+
+/// Whether the server's answer does not come.
+pub fn refused(bed: &Bed, path: &str, more: &[&str]) -> bool {
+    get(bed, path, &[&["-m", "1"], more].concat()).is_none()
+}
+
+/// Whether exploits are stopped by one that is not [`PATIENT`]: a machine that keeps it waiting lets one by, not each.
+pub fn stops_exploits(bed: &Bed) -> bool {
+    (0..3).any(|_| refused(bed, "exploit", &[]))
 }
 
 /// How many of `n` pings 10 ms apart were answered, with something done at the third of them.

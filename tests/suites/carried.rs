@@ -3,7 +3,7 @@
 //!
 //! Wants root, for the namespaces; says that it skipped where it has not.
 
-use harness::live::{Live, RULES, bed};
+use harness::live::{Live, PATIENT, RULES, bed};
 use harness::netns::{At, Bed, PORTS, SERVER};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Lines, Write};
@@ -48,7 +48,7 @@ def opened():
     s = socket.socket()
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     s.bind(('', int(sys.argv[2])))
-    s.settimeout(4)
+    s.settimeout(10)
     s.connect((sys.argv[1], 80))
     c = http.client.HTTPConnection(sys.argv[1], 80)
     c.auto_open = 0
@@ -150,7 +150,7 @@ fn end(live: &mut Live) -> Vec<Value> {
 fn a_long_body_goes_by_and_the_exploit_behind_it_does_not() {
     let Some(bed) = bed("a_long_body_goes_by_and_the_exploit_behind_it_does_not") else { return };
     for (port, what, answer) in [(5_555, "/huge", BODY), (5_556, "post 60000000", 2)] {
-        let mut live = Live::start(&bed, what.trim_start_matches('/').split(' ').next().unwrap(), &[]);
+        let mut live = Live::start(&bed, what.trim_start_matches('/').split(' ').next().unwrap(), PATIENT);
         let server = Server::start(&bed, &live.dir);
         let mut client = Client::start(&bed, port);
         let before = kernel(&live, "flow.forwarded_bytes");
@@ -176,7 +176,7 @@ fn a_long_body_goes_by_and_the_exploit_behind_it_does_not() {
 #[test]
 fn nothing_is_carried_that_is_not_to_be() {
     let Some(bed) = bed("nothing_is_carried_that_is_not_to_be") else { return };
-    let live = Live::start(&bed, "off", &["--set", "run.offload=false"]);
+    let live = Live::start(&bed, "off", &[PATIENT, &["--set", "run.offload=false"]].concat());
     let _server = Server::start(&bed, &live.dir);
     let mut client = Client::start(&bed, 5_555);
     assert_eq!(client.ask("/huge"), BODY.to_string());
@@ -188,7 +188,7 @@ fn nothing_is_carried_that_is_not_to_be() {
 fn other_rules_and_a_tuple_used_anew_end_a_bypass() {
     let Some(bed) = bed("other_rules_and_a_tuple_used_anew_end_a_bypass") else { return };
     for anew in [true, false] {
-        let live = Live::with(&bed, if anew { "anew" } else { "rules" }, &[RULES, TRUSTED].concat(), &[]);
+        let live = Live::with(&bed, if anew { "anew" } else { "rules" }, &[RULES, TRUSTED].concat(), PATIENT);
         let server = Server::start(&bed, &live.dir);
         let mut client = Client::start(&bed, if anew { 5_555 } else { 5_556 });
         assert_eq!(client.ask("/trusted"), "2");

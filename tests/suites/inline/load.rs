@@ -1,10 +1,12 @@
 //! Under load nothing is lost: not by reloads in a row, which leave no memory behind either, and not by a worker that is
-//! kept from its work.
+//! kept from its work; and no more than the wire's own pause where the program dies, is stopped or spins.
 //!
-//! `STOPGAP_RELOADS` says how many; the rules of third parties are among them where `STOPGAP_DATA` is set.
+//! `STOPGAP_RELOADS` and `STOPGAP_PINGS` say how many; the rules of third parties are among them where `STOPGAP_DATA` is
+//! set.
 
 use crate::programs::{Server, bed_with, run};
-use harness::live::{Live, RULES};
+use harness::kept::{ATTACKS, KEPT, Keeper, keeping, resynced, stopped};
+use harness::live::{Live, PATIENT, RULES, pings};
 use harness::netns::{At, Bed, ENDS, SERVER};
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -19,6 +21,13 @@ const LOAD: f64 = 0.3;
 /// From this one on memory is flat.
 const WARM: usize = 3;
 const GROWTH_MAX: f64 = 1.05;
+/// Pings 10 ms apart while something happens, unless told otherwise.
+const PINGS: u32 = 300;
+/// Of the measured maximum, where the program dies under it.
+const HIGH_LOAD: f64 = 0.8;
+/// Pings that a dying program, and one that no longer works but is there, may cost.
+const DEAD_MAX: u32 = 10;
+const STUCK_MAX: u32 = 12;
 /// An answer to a ping may be on its way when the pings end.
 const ON_THE_WAY: usize = 3;
 /// The engine gets every packet; and what a machine that is busy with other tests keeps waiting is not too old to be sent.
@@ -54,6 +63,19 @@ fn counted(bed: &Bed) -> [u64; 4] {
     let [client, server] = ENDS;
     [(At::Client, client, "tx"), (At::Server, server, "rx"), (At::Server, server, "tx"), (At::Client, client, "rx")]
         .map(|(at, end, key)| of(at, end, key))
+}
+
+/// The same since then, once nothing is on its way: what one end sent the other has received, or never will.
+fn carried(bed: &Bed, before: [u64; 4]) -> [u64; 4] {
+    let end = Instant::now() + Duration::from_secs(5);
+    loop {
+        let now = counted(bed);
+        let since: [u64; 4] = std::array::from_fn(|i| now[i] - before[i]);
+        if (since[0] == since[1] && since[2] == since[3]) || Instant::now() > end {
+            return since;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// Runs until it is interrupted, its output in a file.
@@ -134,7 +156,7 @@ fn reloads_in_a_row_lose_nothing_and_leave_nothing() {
     interrupt(flood);
     std::thread::sleep(Duration::from_millis(300));
     interrupt(ping);
-    let [sent, received, answers, got] = std::array::from_fn(|i| counted(&bed)[i] - before[i]);
+    let [sent, received, answers, got] = carried(&bed, before);
     let (_, stats) = live.ctl(&["stats"]);
     let (n, lost) = unanswered(&pings);
     println!(
@@ -172,12 +194,55 @@ fn a_worker_kept_from_its_work_loses_nothing() {
     }
     std::thread::sleep(Duration::from_millis(400));
     interrupt(flood);
-    std::thread::sleep(Duration::from_millis(300));
-    let [sent, received, answers, got] = std::array::from_fn(|i| counted(&bed)[i] - before[i]);
-    let stats = live.stats();
-    let (kernel, plane) = (&stats["lanes"][0]["kernel"]["port0"], &stats["lanes"][0]["plane"]);
+    let [sent, received, answers, got] = carried(&bed, before);
+    let lane = live.settled(|l| l["plane"]["received"] == l["plane"]["forwarded"]);
+    let (kernel, plane) = (&lane["kernel"]["port0"], &lane["plane"]);
     assert_eq!((sent, answers), (received, got), "{kernel} {plane}");
     let of = |key: &str| plane[key].as_u64().unwrap();
     assert_eq!((of("lost"), of("stale"), of("unsent"), of("received")), (0, 0, 0, of("forwarded")), "{plane}");
     assert!(kernel["full.forwarded"].as_u64().unwrap() > 1_000, "{kernel}");
+}
+
+/// TCP at so many bits a second until it is interrupted.
+fn stream(bed: &Bed, to: &Path, rate: f64) -> Child {
+    let (rate, server) = (format!("{rate:.0}"), SERVER.to_string());
+    background(bed, to, "iperf3", &["-b", &rate, "-t", "86400", "-c", &server])
+}
+
+#[test]
+fn at_high_load_too_the_wire_survives_whatever_happens() {
+    let test = "at_high_load_too_the_wire_survives_whatever_happens";
+    let Some(program) = harness::faulty() else {
+        return harness::skip(test, "STOPGAP_FAULTY_BIN names no program built with `--features faults`");
+    };
+    let Some(bed) = bed_with(test, &["iperf3", "ping"]) else { return };
+    let n = std::env::var("STOPGAP_PINGS").map_or(PINGS, |v| v.parse().expect("a number of pings"));
+    let settings = ["--set", "run.offload=false", "--set", "run.stall-seconds=60"];
+    let start = |name: &str, more: &[&str]| Live::of(&program, &bed, name, &[&settings, more].concat());
+    let first = start("unhurt", &[]);
+    let _server = Server::start(&bed, bed.dir(), 5201, "iperf3", &["-s"]);
+    let _web = keeping(&bed, bed.dir());
+    let load = maximum(&bed) * HIGH_LOAD;
+    std::thread::sleep(Duration::from_millis(300));
+    let loads = stream(&bed, &bed.dir().join("loads"), load);
+    drop(first);
+    for (what, most) in [("killed", DEAD_MAX), ("stopped", STUCK_MAX), ("spinning", STUCK_MAX)] {
+        let live = start(what, &[]);
+        let mut keeper = Keeper::start(&bed);
+        let answered = pings(&bed, n, || match what {
+            "killed" => live.signal("-KILL", &live.pids()),
+            "stopped" => live.signal("-STOP", &live.pids()),
+            _ => assert_eq!(live.ctl(&["fault", "spin"]).0, Some(0)),
+        });
+        println!("{what} at {:.0} Mbit/s: {} of {n} pings lost", load / 1e6, n - answered);
+        assert!(n - answered <= most, "{what}: {answered} of {n}");
+        assert_eq!(keeper.ask(), KEPT, "{what}: the kernel goes on");
+        drop(live);
+        let again = start(&format!("after-{what}"), PATIENT);
+        assert_eq!(keeper.ask(), KEPT, "{what}: started anew");
+        assert!(resynced(&again) >= KEPT as u64, "{what}");
+        assert_eq!(keeper.attack(), 0, "{what}");
+        assert_eq!(stopped(&again), ATTACKS, "{what}");
+    }
+    interrupt(loads);
 }
