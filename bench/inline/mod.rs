@@ -49,6 +49,9 @@ pub struct Args {
     /// Frames a second where processor time and latency are measured: what every program carries without loss.
     #[arg(long, default_value_t = 40_000.0)]
     rate: f64,
+    /// Queues of every port, which the sender's processor chooses among; stopgap runs a worker for each.
+    #[arg(long, default_value_t = 1)]
+    queues: u32,
     /// Scenes to play; all unless told.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     only: Vec<String>,
@@ -88,6 +91,7 @@ fn measure(args: &Args, work: &Path) -> Result<Table, String> {
         }
     }
     say("rounds", args.rounds.to_string());
+    say("queues", args.queues.to_string());
     say("shared", "client, server and what stands between them share the cores".into());
     if let Some(f) = &frames {
         let [short, other, long] = f.left_out;
@@ -98,7 +102,7 @@ fn measure(args: &Args, work: &Path) -> Result<Table, String> {
     for round in 0..args.rounds.max(1) {
         for program in &programs {
             eprintln!("round {} of {}: {}", round + 1, args.rounds.max(1), program.name());
-            let bed = Bed::new().ok_or("network namespaces are refused here")?;
+            let bed = Bed::of_queues(args.queues).ok_or("network namespaces are refused here")?;
             let standing = kit.stand(*program, &bed)?;
             let mut cx = scenes::Cx { args, bed: &bed, standing: &standing, frames: frames.as_mut() };
             for (n, scene) in &scenes {
@@ -133,8 +137,8 @@ fn rows(n: usize, scene: &Scene, programs: &[Program], values: &mut Values, tabl
     for program in programs {
         let mut row = Row::new(format!("{}: {}", scene.name, program.name()));
         for key in scene.keys {
-            if let Some(v) = of(key.name, *program) {
-                row.put(key.name, median(v.clone()));
+            if let Some(v) = of(key.name, *program).and_then(|v| median(v.clone())) {
+                row.put(key.name, v);
             }
         }
         if !row.values.is_empty() {
@@ -149,7 +153,9 @@ fn rows(n: usize, scene: &Scene, programs: &[Program], values: &mut Values, tabl
                 continue;
             }
             let ratio = |(a, b): (&f64, &f64)| if key.better == Better::Less { b / a } else { a / b };
-            row.put(key.name, median(ours.iter().zip(theirs).map(ratio).collect()));
+            if let Some(v) = median(ours.iter().zip(theirs).map(ratio).collect()) {
+                row.put(key.name, v);
+            }
         }
         if !row.values.is_empty() {
             table.rows.push(row);
@@ -157,12 +163,11 @@ fn rows(n: usize, scene: &Scene, programs: &[Program], values: &mut Values, tabl
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// Of what was measured; `None` where nothing was.
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.retain(|v| v.is_finite());
     values.sort_by(f64::total_cmp);
     let (n, half) = (values.len(), values.len() / 2);
-    match (values.get(half), n % 2) {
-        (Some(v), 1) => *v,
-        (Some(v), _) => (v + values[half - 1]) / 2.0,
-        (None, _) => f64::NAN,
-    }
+    let upper = *values.get(half)?;
+    Some(if n % 2 == 1 { upper } else { (upper + values[half - 1]) / 2.0 })
 }

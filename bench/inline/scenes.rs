@@ -125,7 +125,12 @@ impl Scene {
             for program in [Program::Suricata, Program::Stopgap] {
                 let Some(took) = took.get(&program) else { continue };
                 let beyond = took.iter().zip(bridge).map(|(t, base)| t - base);
-                let each = beyond.map(|b| if rate { 1.0 / b.max(1e-9) } else { b });
+                // A bridge that was the busier one says nothing.
+                let each = beyond.map(|b| match (rate, b > 0.0) {
+                    (true, true) => 1.0 / b,
+                    (true, false) => f64::NAN,
+                    (false, _) => b,
+                });
                 values.entry((n, key)).or_default().insert(program, each.collect());
             }
         }

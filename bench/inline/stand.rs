@@ -93,7 +93,7 @@ impl<'a> Kit<'a> {
         let beside = || std::env::current_exe().ok().map(|p| p.with_file_name("stopgap"));
         let program = self.args.stopgap.clone().or_else(beside).unwrap_or_else(|| "stopgap".into());
         let mut c = bed.command(At::Middle, &program.to_string_lossy());
-        c.args(["run", "--inline", &PORTS.join(":"), "--events", "alert"]);
+        c.args(["run", "--inline", &PORTS.join(":"), "--events", "alert", "-j", &self.args.queues.to_string()]);
         // What it cannot inspect it does not forward, or a rate would be another's.
         c.args(["--fail", "closed", "--until-ready", "closed", "--set", "vars.address-groups.EXTERNAL_NET=any"]);
         c.args(["--set", "run.overload=drop"]);
