@@ -32,6 +32,7 @@ pub use memory::{Memory, OwnedFrame};
 pub use open::{Compression, open, open_stream};
 pub use reader::Reader;
 pub use sys::host::low_priority;
+pub use sys::reserve::{NOTHING_AHEAD, Reserve};
 pub use writer::{Format, Writer};
 
 use engine::decode::{Frame, LinkType, PortId};

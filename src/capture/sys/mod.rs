@@ -7,5 +7,6 @@ pub mod libpcap;
 pub mod netlink;
 pub mod packet;
 pub mod pages;
+pub mod reserve;
 pub mod tap;
 pub mod xsk;

@@ -16,6 +16,11 @@ impl Pages {
         Self::map(bytes, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE, -1, 0)
     }
 
+    /// The same, of which nothing is there before it is touched.
+    pub fn untouched(bytes: usize) -> io::Result<Pages> {
+        Self::map(bytes, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
+    }
+
     /// What a descriptor stands for, from `offset` on. `flags`: beside MAP_SHARED.
     pub fn shared(of: BorrowedFd<'_>, offset: i64, bytes: usize, flags: i32) -> io::Result<Pages> {
         Self::map(bytes, libc::MAP_SHARED | flags, of.as_raw_fd(), offset)

@@ -102,6 +102,10 @@ section! {
         confine: Option<bool>,
         /// Networks whose traffic is forwarded uninspected.
         trusted: Option<Nets>,
+        /// Bytes that each data plane takes at its start for what packets will need, in whole 32 MiB: none of them waits for
+        /// the kernel to find memory. More is taken when it is needed; 0 takes none. Unless told, an eighth of what the
+        /// machine has available, over all data planes, but from 64 MiB to 512 MiB each.
+        memory: Option<Size>,
         link: LinkSection,
         /// Bytes of a file of what `--record` writes, and of all of them.
         record_file: Option<Size>,
@@ -152,6 +156,8 @@ pub struct Run {
     pub offload: bool,
     pub confine: bool,
     pub trusted: Vec<(IpAddr, u8)>,
+    /// Bytes; `None` as seems right for the machine.
+    pub memory: Option<u64>,
     /// By class of frame, in the order of [`LinkSection`].
     pub link: [LinkAction; 11],
     pub record_file: u64,
@@ -180,6 +186,7 @@ impl Default for Run {
             offload: true,
             confine: true,
             trusted: Vec::new(),
+            memory: None,
             // What may carry IP is looked into.
             link: [Through, Through, Through, Through, Through, Through, Through, Inspect, Inspect, Through, Through],
             record_file: 64 << 20,
@@ -213,6 +220,7 @@ impl Run {
                 "run.record-file: {file} is less than 1MiB, or run.record-total: {total} is no room for two of them"
             )));
         }
+        r.memory = s.memory.map(|s| s.0);
         set(&mut r.capture, s.capture);
         set(&mut r.xdp, s.xdp);
         set(&mut r.fail, s.fail);

@@ -255,6 +255,7 @@ fn spawn(lane: usize, life: u64, events: SyncSender<Event>) -> std::io::Result<(
     let (ours, theirs) = UnixStream::pair()?;
     let mut command = Command::new("/proc/self/exe");
     command.args(std::env::args_os().skip(1)).arg("--data-plane").arg(lane.to_string());
+    command.env(capture::NOTHING_AHEAD.0, capture::NOTHING_AHEAD.1);
     command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null()).process_group(0);
     let child = command.spawn()?;
     let mut from = BufReader::new(ours.try_clone()?);

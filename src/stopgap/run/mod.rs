@@ -14,6 +14,7 @@ pub mod fault;
 mod heart;
 mod lane;
 mod load;
+mod memory;
 mod messages;
 mod offload;
 pub mod plan;

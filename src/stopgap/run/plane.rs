@@ -10,6 +10,7 @@ use super::crew::Crew;
 use super::devices::{self, Opened};
 use super::heart::Heart;
 use super::load::Load;
+use super::memory::Ahead;
 use super::messages::{self, Answer, Ask, Request, Say};
 use super::offload::Carriage;
 use super::plan::{self, Lane, Plan};
@@ -50,7 +51,10 @@ const ADOPT: Duration = Duration::from_secs(10);
 pub fn run(plan: &Plan<'_>, lane: usize, supervisor: UnixStream) -> Outcome {
     let lane = plan.lanes.get(lane).ok_or_else(|| Failure("no such lane".into()))?;
     let started = Instant::now();
+    let ahead = Ahead::begin(plan.config.run.memory, plan.lanes.len())?;
     let loaded = load(plan.args, &plan.config)?;
+    // Not before, or rules would lie in it.
+    ahead.give()?;
     let plane = Plane::start(plan, lane, &loaded, supervisor.try_clone()?)?;
     let seconds = started.elapsed().as_secs_f64();
     plane.say(&Say::Ready(json!({
