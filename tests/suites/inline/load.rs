@@ -242,7 +242,8 @@ fn at_high_load_too_the_wire_survives_whatever_happens() {
         assert_eq!(keeper.ask(), KEPT, "{what}: started anew");
         assert!(resynced(&again) >= KEPT as u64, "{what}");
         assert_eq!(keeper.attack(), 0, "{what}");
-        assert_eq!(stopped(&again), ATTACKS, "{what}");
+        // And what clients before this one, long gone, still have their hosts send.
+        assert!(stopped(&again) >= ATTACKS, "{what}");
     }
     interrupt(loads);
 }
