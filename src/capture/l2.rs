@@ -19,7 +19,7 @@ named! {
     /// Classes of frames, by their names in `run.link`, but for [`Class::Ip`], which is always inspected. Numbers as in the
     /// program.
     Class {
-        Ip "ip" "IPv4, IPv6, and what has more tags than are looked through";
+        Ip "ip" "IPv4, IPv6, and what may carry them: more tags than are looked through, tags of other kinds, 802.2 SNAP";
         Arp "arp" "ARP and RARP";
         Lldp "lldp" "the link layer discovery protocol";
         Slow "slow" "IEEE 802.3 slow protocols: LACP and its kin";
@@ -47,16 +47,17 @@ const S_TAG: u16 = 0x88a8;
 
 /// The class of an Ethernet frame; `None` of one that is shorter than its header, which nobody forwards.
 pub fn class_of(frame: &[u8]) -> Option<Class> {
-    let mut kind = u16_at(frame, HEADER - 2)?;
-    for tag in 0..TAGS {
-        let inner = u16_at(frame, HEADER + 4 * tag + 2);
-        match (kind, inner) {
-            (C_TAG | S_TAG, Some(inner)) => kind = inner,
+    let (mut kind, mut at) = (u16_at(frame, HEADER - 2)?, HEADER);
+    for _ in 0..TAGS {
+        match (kind, u16_at(frame, at + 2)) {
+            (C_TAG | S_TAG, Some(inner)) => (kind, at) = (inner, at + 4),
             _ => break,
         }
     }
     Some(match kind {
         0x0800 | 0x86dd | C_TAG | S_TAG => Class::Ip,
+        // Old QinQ, 802.1ah, VN-Tag, 802.1BR, FabricPath, NSH.
+        0x9100 | 0x88e7 | 0x8926 | 0x893f | 0x8903 | 0x894f => Class::Ip,
         0x0806 | 0x8035 => Class::Arp,
         0x88cc => Class::Lldp,
         0x8809 => Class::Slow,
@@ -65,10 +66,16 @@ pub fn class_of(frame: &[u8]) -> Option<Class> {
         0x8808 => Class::Pause,
         0x8847 | 0x8848 => Class::Mpls,
         0x8863 | 0x8864 => Class::Pppoe,
+        length if length < ETHERTYPES_FROM && is_snap(frame.get(at..).unwrap_or_default()) => Class::Ip,
         length if length < ETHERTYPES_FROM && frame.starts_with(&BRIDGES) => Class::Stp,
         length if length < ETHERTYPES_FROM => Class::Llc,
         _ => Class::Unknown,
     })
+}
+
+/// 802.2 SNAP with an EtherType (RFC 1042, or the bridge tunnel's), which hosts take IP from.
+fn is_snap(llc: &[u8]) -> bool {
+    matches!(llc, [0xaa, 0xaa, 3, 0, 0, 0 | 0xf8, _, _, ..])
 }
 
 /// The policy: an action for each class but [`Class::Ip`], in their order.
@@ -129,6 +136,12 @@ mod tests {
             (0x05ff, Class::Llc),
             (0x0600, Class::Unknown),
             (0x88b5, Class::Unknown),
+            (0x9100, Class::Ip),
+            (0x88e7, Class::Ip),
+            (0x8926, Class::Ip),
+            (0x893f, Class::Ip),
+            (0x8903, Class::Ip),
+            (0x894f, Class::Ip),
         ];
         for (kind, class) in cases {
             for kinds in [&[kind][..], &[C_TAG, kind], &[S_TAG, C_TAG, kind]] {
@@ -138,6 +151,23 @@ mod tests {
         assert_eq!(class_of(&frame(BRIDGES, &[0x0026])), Some(Class::Stp));
         assert_eq!(class_of(&frame(BRIDGES, &[C_TAG, 0x0026])), Some(Class::Stp));
         assert_eq!(class_of(&frame(BRIDGES, &[0x0806])), Some(Class::Arp), "the EtherType comes first");
+    }
+
+    #[test]
+    fn ip_behind_snap_is_ip() {
+        for kinds in [&[0x0030][..], &[C_TAG, 0x0030]] {
+            let mut f = frame(HOST, kinds);
+            let at = f.len() - 46;
+            for (llc, class) in [
+                ([0xaa, 0xaa, 3, 0, 0, 0, 8, 0], Class::Ip),
+                ([0xaa, 0xaa, 3, 0, 0, 0xf8, 8, 0], Class::Ip),
+                ([0xaa, 0xaa, 3, 0, 0, 0x0c, 1, 0x0b], Class::Llc),
+                ([0x42, 0x42, 3, 0, 0, 0, 0, 0], Class::Llc),
+            ] {
+                f[at..at + 8].copy_from_slice(&llc);
+                assert_eq!(class_of(&f), Some(class), "{llc:02x?}");
+            }
+        }
     }
 
     #[test]

@@ -10,6 +10,11 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+// Not among the kernel's own (IEEE 802.1BR, VN-Tag, Cisco's fabric).
+#define ETH_P_BR 0x893f
+#define ETH_P_VNTAG 0x8926
+#define ETH_P_DCE 0x8903
+
 #define WORKERS_MAX 64
 #define QUEUES_MAX 64
 #define FLOWS_MAX 131072
@@ -179,10 +184,21 @@ enum link_class {
 	LINK_LLC, LINK_UNKNOWN,
 };
 
-static __always_inline __u32 class_of(__u16 type, const struct ethhdr *eth)
+// 802.2 SNAP with an EtherType (RFC 1042, or the bridge tunnel's), which hosts take IP from.
+static __always_inline int is_snap(const void *at, const void *end)
+{
+	const __u8 *llc = at;
+	if (at + 8 > end)
+		return 0;
+	return llc[0] == 0xaa && llc[1] == 0xaa && llc[2] == 3 && !(llc[3] | llc[4]) && (!llc[5] || llc[5] == 0xf8);
+}
+
+static __always_inline __u32 class_of(__u16 type, const struct ethhdr *eth, const void *at, const void *end)
 {
 	switch (type) {
 	case ETH_P_IP: case ETH_P_IPV6: return LINK_IP;
+	// Other tags and wrappings that carry frames or IP.
+	case ETH_P_QINQ1: case ETH_P_8021AH: case ETH_P_VNTAG: case ETH_P_BR: case ETH_P_DCE: case ETH_P_NSH: return LINK_IP;
 	case ETH_P_ARP: case ETH_P_RARP: return LINK_ARP;
 	case ETH_P_LLDP: return LINK_LLDP;
 	case ETH_P_SLOW: return LINK_SLOW;
@@ -193,6 +209,8 @@ static __always_inline __u32 class_of(__u16 type, const struct ethhdr *eth)
 	case ETH_P_PPP_DISC: case ETH_P_PPP_SES: return LINK_PPPOE;
 	}
 	if (type < 1536) {
+		if (is_snap(at, end))
+			return LINK_IP;
 		// 01:80:c2:00:00:00, the address of bridges.
 		const __u8 *d = eth->h_dest;
 		int bridges = d[0] == 0x01 && d[1] == 0x80 && d[2] == 0xc2 && !(d[3] | d[4] | d[5]);
@@ -236,7 +254,7 @@ static __always_inline void tuple(struct found *f, void *at, void *end, __u16 ty
 			return;
 		payload = total - header;
 		at += header;
-	} else {
+	} else if (type == ETH_P_IPV6) {
 		if (at + 40 > end || ip[0] >> 4 != 6)
 			return;
 		__builtin_memcpy(f->key.src, ip + 8, 16);
@@ -246,6 +264,9 @@ static __always_inline void tuple(struct found *f, void *at, void *end, __u16 ty
 		f->key.proto = ip[6];
 		payload = ip[4] << 8 | ip[5];
 		at += 40;
+	} else {
+		// Behind more tags than are looked through.
+		return;
 	}
 	if (f->key.proto == IPPROTO_TCP) {
 		struct tcp_head *tcp = at;
@@ -365,7 +386,7 @@ int stopgap_bump(struct xdp_md *ctx)
 		type = bpf_ntohs(v->type);
 		at = v + 1;
 	}
-	__u32 class = type == ETH_P_8021Q || type == ETH_P_8021AD ? LINK_IP : class_of(type, eth);
+	__u32 class = type == ETH_P_8021Q || type == ETH_P_8021AD ? LINK_IP : class_of(type, eth, at, end);
 	if (s->bypass) {
 		count(port, COUNT_BYPASS_FORWARDED, 1);
 		return forward(port);

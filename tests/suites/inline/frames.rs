@@ -99,11 +99,24 @@ fn one_way(frame: Vec<u8>) -> Vec<Step> {
     vec![Step { part: Decisive, to_server: true, frame }]
 }
 
+/// Behind these tags.
+fn behind(port: u16, word: &str, tags: &[u8]) -> Vec<Step> {
+    wire::each(wire::plain(port, word), |f| vec![[&f[..12], tags, &f[12..]].concat()])
+}
+
 const SHAPES: &[(&str, Shape)] = &[
     ("as it is", |p, w, _| wire::plain(p, w)),
     ("VLAN", |p, w, _| wrapped(p, w, Wrap::Vlan(5))),
     ("VLAN of a priority", |p, w, _| wrapped(p, w, Wrap::Vlan(0xb005))),
     ("QinQ", |p, w, _| wrapped(p, w, Wrap::QinQ(7, 8))),
+    ("QinQ of old", |p, w, _| behind(p, w, &[0x91, 0, 0, 9])),
+    ("three tags", |p, w, _| behind(p, w, &[0x88, 0xa8, 0, 7, 0x81, 0, 0, 8, 0x81, 0, 0x60, 0])),
+    ("802.2 SNAP", |p, w, _| {
+        wire::each(wire::plain(p, w), |f| {
+            let length = (f.len() - 14 + 8) as u16;
+            vec![[&f[..12], &length.to_be_bytes(), &[0xaa, 0xaa, 3, 0, 0, 0], &f[12..]].concat()]
+        })
+    }),
     ("GRE", |p, w, _| wrapped(p, w, Wrap::Gre)),
     ("VXLAN", |p, w, _| wrapped(p, w, Wrap::Vxlan(77))),
     ("IPv4 in IPv4", |p, w, _| {
