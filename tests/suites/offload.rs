@@ -225,6 +225,27 @@ fn a_tuple_used_anew_of_which_no_end_was_seen_is_looked_at() {
 }
 
 #[test]
+fn nobody_is_told_of_what_a_syn_of_the_same_batch_ends() {
+    let mut b = offloading(&[BYPASS, DROP].concat());
+    let mut c = Conversation::open(45_013, 80);
+    let seq = c.seq;
+    c.segment(false, seq[1], seq[0], 1 | ACK, &[]);
+    b.give(&mut c.frames);
+    c.send(true, TRUSTED);
+    c.frames.truncate(1);
+    c.segment(true, 5_000_000, 0, SYN, &[]);
+    b.give(&mut c.frames);
+    assert!(b.passed() && b.out.offloads.is_empty(), "{:?} {:?}", b.verdicts, reliefs(&b));
+    c.seq = [5_000_001, 77];
+    c.segment(false, c.seq[1], c.seq[0], SYN | ACK, &[]);
+    c.seq[1] += 1;
+    c.ack(true);
+    c.send(true, EXPLOIT);
+    b.give(&mut c.frames);
+    assert!(!b.verdicts[2].is_forward(), "{:?}", b.verdicts);
+}
+
+#[test]
 fn a_syn_that_nobody_answers_ends_no_connection() {
     let mut b = offloading(&[BYPASS, DROP].concat());
     let mut c = trusted(45_012);

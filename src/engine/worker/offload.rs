@@ -159,7 +159,7 @@ impl Path {
         }
     }
 
-    /// A flow has ended: nobody is told of it any more.
+    /// Nobody is told of the flow, as it was, any more.
     pub(super) fn carry_no_more(&mut self, core: &mut FlowCore, out: &mut Output) {
         if core.aside.is_some() {
             out.offloads.retain(|o| o.flow_id != core.flow_id);
@@ -205,7 +205,8 @@ impl Path {
     /// is looked at, the flow is taken up there.
     pub(super) fn let_pass_unseen(&mut self, flow: &mut Flow<Session>, subject: Subject<'_>, out: &mut Output) {
         self.transactions(flow, subject, true, out);
-        self.take_back(&mut flow.core);
+        // Nor of what was to be said of it by this batch.
+        self.carry_no_more(&mut flow.core, out);
         self.forget_other(flow);
         let ttl = flow.session.ttl;
         let before = std::mem::replace(&mut flow.session, Session { ttl, ..Session::default() });
