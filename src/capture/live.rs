@@ -59,6 +59,11 @@ pub trait Live: Send {
     /// Another worker of the pair gets it, with the next flush. `false`: that worker has no room, settle it otherwise.
     fn hand_over(&mut self, i: usize, worker: usize) -> bool;
 
+    /// Frames that others handed over and that wait here.
+    fn handed_waiting(&self) -> u64 {
+        0
+    }
+
     /// Frames that are settled or handed over leave the batch; the others move up.
     fn leave_settled(&mut self);
 

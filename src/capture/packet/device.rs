@@ -224,11 +224,11 @@ impl PacketDevice {
         })
     }
 
-    /// Takes what has arrived: what others handed over, then the older of both ports' first. No wait.
+    /// Takes what has arrived: what others handed over, up to half of it, then the older of both ports' first. No wait.
     fn take(&mut self, max: usize) {
         let PacketDevice { store, cursors, desks, batch, leaving, policy, traffic, .. } = self;
-        let room = max.saturating_sub(batch.len());
-        traffic.taken += desks.take(room, |held| batch.push(Some(held))) as u64;
+        let half = max.saturating_sub(batch.len()).div_ceil(2);
+        traffic.taken += desks.take(half, |held| batch.push(Some(held))) as u64;
         let (mut losing, mut passed) = (false, 0);
         let mut ready = [0, 1].map(|port| cursors.get(port).and_then(|c: &Cursor| c.ready(&store.rings)));
         while batch.len() + passed < max {
@@ -404,6 +404,10 @@ impl Live for PacketDevice {
                 false
             }
         }
+    }
+
+    fn handed_waiting(&self) -> u64 {
+        self.desks.waiting() as u64
     }
 
     fn leave_settled(&mut self) {

@@ -215,12 +215,16 @@ impl XdpDevice {
     /// Takes what has arrived. No wait.
     fn take(&mut self, max: usize) {
         let XdpDevice { sockets, desks, batch, traffic, turn, .. } = self;
-        let room = max.saturating_sub(batch.len());
-        traffic.taken += desks.take(room, |(chunk, port)| batch.push(Taken { chunk: Some(chunk), port })) as u64;
+        // Half for what others handed over, so that neither keeps the other waiting; what is left over is anybody's.
+        let half = max.saturating_sub(batch.len()).div_ceil(2);
+        let mut handed = |room, batch: &mut Vec<Taken>| {
+            traffic.taken += desks.take(room, |(chunk, port)| batch.push(Taken { chunk: Some(chunk), port })) as u64;
+        };
+        handed(half, batch);
         let n = 2 * sockets.len();
         *turn = (*turn + 1) % n.max(1);
         // Each gets its share first; what others leave is theirs who have more. Fewer than `max` are all there were.
-        let mut more = true;
+        let (mut more, mut received) = (true, 0);
         while more && batch.len() < max {
             more = false;
             for i in 0..n {
@@ -231,10 +235,12 @@ impl XdpDevice {
                 let got = socket.receive(share, |chunk| {
                     batch.push(Taken { chunk: Some(chunk), port: (at % 2) as u8 });
                 });
-                traffic.received += got as u64;
+                received += got as u64;
                 more |= share > 0 && got == share;
             }
         }
+        handed(max.saturating_sub(batch.len()), batch);
+        traffic.received += received;
     }
 
     fn sleep(&mut self, wait: Duration) -> Result<(), Error> {
@@ -348,6 +354,10 @@ impl Live for XdpDevice {
                 false
             }
         }
+    }
+
+    fn handed_waiting(&self) -> u64 {
+        self.desks.waiting() as u64
     }
 
     fn leave_settled(&mut self) {
