@@ -20,6 +20,26 @@ use crate::xdp::Port;
 use std::io;
 use std::net::IpAddr;
 
+/// Drivers of cards that have `ndo_xdp_xmit` (Linux 6.1). veth has it too, but delivers only to a peer that polls.
+const REDIRECTING: [&str; 16] = [
+    "bnxt_en",
+    "ena",
+    "fsl_dpaa2_eth",
+    "fsl_enetc",
+    "hv_netvsc",
+    "i40e",
+    "ice",
+    "igb",
+    "igc",
+    "ixgbe",
+    "mlx5_core",
+    "mvneta",
+    "mvpp2",
+    "qede",
+    "sfc",
+    "virtio_net",
+];
+
 /// A port, as it is now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
@@ -85,6 +105,12 @@ impl Facts {
             to.push((a.addr, a.prefix));
         })?;
         Ok(facts)
+    }
+
+    /// Whether an XDP program in its driver can send frames out of another such port, and be sent some. Others run programs
+    /// there too, and lose what is sent to them.
+    pub fn redirects(&self) -> bool {
+        self.driver.as_deref().is_some_and(|d| REDIRECTING.contains(&d))
     }
 
     /// As one of a pair.

@@ -188,3 +188,9 @@ fn a_bare_veth_pair() {
     assert!(refusals("a", "a-name-that-is-too-long-to-be-one")[0].contains("no such port"));
     assert!(check_tap("b", Capture::AfPacket).refusals.is_empty());
 }
+
+#[test]
+fn a_program_goes_into_drivers_that_are_known_to_forward_from_there() {
+    let driven = |d: Option<&str>| Facts { driver: d.map(Into::into), ..facts("eth0") }.redirects();
+    assert_eq!([None, Some("veth"), Some("ice"), Some("virtio_net")].map(driven), [false, false, true, true]);
+}

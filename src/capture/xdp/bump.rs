@@ -201,10 +201,16 @@ impl Bump {
         &self.settings.rows()[0]
     }
 
-    fn terms(&self, t: &Terms) {
+    /// How old a worker's last beat may be, and how many frames may wait for it.
+    pub fn patience(&self, stale: Duration, ring_limit: u32) {
         let s = self.rules();
-        s.stale_ns.store(t.stale.as_nanos() as u64, Ordering::Relaxed);
-        s.ring_limit.store(t.ring_limit, Ordering::Relaxed);
+        s.stale_ns.store(stale.as_nanos() as u64, Ordering::Relaxed);
+        s.ring_limit.store(ring_limit, Ordering::Relaxed);
+    }
+
+    fn terms(&self, t: &Terms) {
+        self.patience(t.stale, t.ring_limit);
+        let s = self.rules();
         self.policies(&t.policies);
         s.to_stack.store(t.to_stack.into(), Ordering::Relaxed);
         s.ready.store(0, Ordering::Release);

@@ -25,7 +25,7 @@ pub enum CaptureKind {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum XdpWish {
-    /// In the driver where it can, but for virtual ports, whose driver delivers only to peers that poll.
+    /// In the driver where both ports' is known to forward from there; virtual ports' delivers only to peers that poll.
     #[default]
     Auto,
     Native,

@@ -71,6 +71,11 @@ fn queues(a: &Facts, b: &Facts) -> Result<usize, Failure> {
     Ok(n as usize)
 }
 
+/// Frames that may wait for a worker: three quarters of its ring.
+pub const fn ring_limit(run: &Run) -> u32 {
+    run.ring / 4 * 3
+}
+
 /// Workers of a pair: as wished, else as many as there are cores; each has a queue at least.
 fn workers(plan: &Plan<'_>, queues: usize) -> usize {
     plan.args.jobs.map_or_else(cores, usize::from).min(queues)
@@ -85,6 +90,8 @@ fn pair(plan: &Plan<'_>, a: &str, b: &str) -> Result<Opened, Failure> {
     }
     let ports = [a.port(), b.port()];
     let mut bump = Bump::find(ports)?.ok_or_else(|| Failure("the kernel's program is not on the ports".into()))?;
+    // It may have been read anew since the supervisor put the program there.
+    bump.patience(run.stale, ring_limit(run));
     let mode = match bump.mode() {
         XdpMode::Native => "native XDP",
         XdpMode::Generic => "generic XDP",

@@ -1,5 +1,6 @@
 //! One lane as the supervisor keeps it: the program in the kernel, and the life of its data plane.
 
+use super::devices;
 use super::messages::{self, Say};
 use super::plan::Lane;
 use super::supervisor::Event;
@@ -8,7 +9,7 @@ use ::control::config::run::{CaptureKind, Fail, LinkAction, Overload, Run, XdpWi
 use capture::l2::{Action, Class};
 use capture::ports;
 use capture::xdp::layout::Count;
-use capture::xdp::{Bump, BumpError, Kept, Policies, Policy, Port, Terms};
+use capture::xdp::{Bump, BumpError, Kept, Policies, Policy, Port, Terms, XdpMode};
 use serde_json::{Value, json};
 use std::io::BufReader;
 use std::os::fd::OwnedFd;
@@ -135,7 +136,11 @@ impl LaneState {
         }
         self.alarmed = Instant::now();
         let now = self.opened_now();
-        if now > self.opened && self.ready() {
+        if now > self.opened {
+            if !self.ready() {
+                // Told when it inspects again, with those of until then.
+                return;
+            }
             warning(&format!("{}: {} frames were forwarded uninspected", self.lane.name(), now - self.opened));
         }
         self.opened = now;
@@ -192,12 +197,21 @@ fn bump(a: &str, b: &str, run: &Run) -> Result<Bump, Failure> {
     let ports = [ready(a, wishes)?, ready(b, wishes)?];
     let terms = Terms {
         stale: run.stale,
-        ring_limit: run.ring / 4 * 3,
+        ring_limit: devices::ring_limit(run),
         policies: policies(run),
         to_stack: run.capture == CaptureKind::AfPacket,
     };
-    let native = run.xdp == XdpWish::Native;
+    let native = match run.xdp {
+        XdpWish::Auto => devices::port(a)?.redirects() && devices::port(b)?.redirects(),
+        wish => wish == XdpWish::Native,
+    };
     let (mut bump, kept) = Bump::put_on(ports, native, &terms)?;
+    if run.xdp != XdpWish::Auto && native != (bump.mode() == XdpMode::Native) {
+        warning(&format!(
+            "{a}:{b}: run.xdp is not what the program runs as: the driver cannot, or one of an earlier run is there, which \
+             `stopgap detach {a}:{b}` takes off"
+        ));
+    }
     settle(&mut bump, run)?;
     let how = match kept {
         Kept::Fresh => "program attached",
