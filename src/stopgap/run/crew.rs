@@ -11,6 +11,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+/// What becomes of frames that their worker does not take: forwarded, or else dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Untaken {
+    /// Of one that does not answer.
+    pub silent: bool,
+    /// Of one that has no room.
+    pub full: bool,
+}
+
 pub struct Crew {
     placer: Placer,
     seed: [u64; 2],
@@ -19,8 +28,7 @@ pub struct Crew {
     beats: Vec<Arc<AtomicU64>>,
     /// One that has not for so long is handed nothing.
     stale: Duration,
-    /// What it does not take is forwarded, not dropped.
-    pub open: bool,
+    pub policy: Untaken,
     /// Of the batch, by frame.
     owners: Vec<usize>,
     answers: Vec<bool>,
@@ -30,7 +38,13 @@ pub struct Crew {
 
 impl Crew {
     /// Worker `me` of those that the beats are of. `None` of one alone, whose everything is.
-    pub fn of(config: &Config, me: usize, beats: Vec<Arc<AtomicU64>>, stale: Duration, open: bool) -> Option<Crew> {
+    pub fn of(
+        config: &Config,
+        me: usize,
+        beats: Vec<Arc<AtomicU64>>,
+        stale: Duration,
+        policy: Untaken,
+    ) -> Option<Crew> {
         let alone = beats.len() < 2;
         (!alone).then(|| Crew {
             placer: Placer::new(&config.decode, &config.limits),
@@ -38,7 +52,7 @@ impl Crew {
             me,
             beats,
             stale,
-            open,
+            policy,
             owners: Vec::new(),
             answers: Vec::new(),
             untaken: 0,
@@ -70,7 +84,7 @@ impl Crew {
                 continue;
             }
             self.untaken += 1;
-            match self.open {
+            match if answers { self.policy.full } else { self.policy.silent } {
                 true => device.forward(i),
                 false => device.discard(i),
             }

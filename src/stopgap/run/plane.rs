@@ -6,7 +6,7 @@
 //! packet is taken.
 
 use super::confined;
-use super::crew::Crew;
+use super::crew::{Crew, Untaken};
 use super::devices::{self, Opened};
 use super::heart::Heart;
 use super::load::Load;
@@ -17,7 +17,7 @@ use super::plan::{self, Lane, Plan};
 use super::record::{Recorder, Recording, Rolling};
 use super::sight::{Losses, Sight};
 use super::worker::{Hand, Mailbox, Outbox, Rules, Shown};
-use super::writer::{Writer, Writing};
+use super::writer::{Inbox, Writer, Writing};
 use crate::cli::RunArgs;
 use crate::console::{DONE, Failure, Outcome};
 use crate::lists;
@@ -26,16 +26,17 @@ use crate::ruleset::{self, Loaded, Reading};
 use crate::workers::{self, Tally};
 use capture::xdp::{Bump, monotonic_ns};
 use control::config::Config;
-use control::config::run::{Fail, Overload};
+use control::config::run::{Fail, Overload, Run};
 use engine::detect::compile::Ruleset;
 use engine::detect::state::datasets::Dataset;
 use engine::types::{Counter, Shed, Timestamp};
 use engine::worker::{self, HostTable, Output, Shared, Worker};
 use rtrb::RingBuffer;
 use serde_json::{Value, json};
+use std::collections::VecDeque;
 use std::io::BufReader;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -101,6 +102,9 @@ struct Plane {
     datasets: Vec<Arc<Dataset>>,
     /// Its number.
     number: u64,
+    /// Reloads asked for, in order, and whether there is one under way.
+    reloads: VecDeque<(u64, bool)>,
+    compiling: bool,
     /// How much inspection is left out, as last told.
     shed: Shed,
     /// Frames that workers did not take of each other, as last told.
@@ -138,7 +142,7 @@ impl Plane {
         for _ in &opened.devices {
             beats.push(Arc::new(AtomicU64::new(monotonic_ns())));
         }
-        let open = plan.config.run.fail == Fail::Open;
+        let policy = untaken(&plan.config.run);
         // What only we have is never too late.
         let stale = if lane.has_a_way_around() { plan.config.run.stale } else { Duration::MAX };
         let devices = opened.devices.into_iter().zip(carriages).zip(&beats);
@@ -151,7 +155,8 @@ impl Plane {
             }
             let (records, records_out) = RingBuffer::new(OUTBOX);
             let (spare_in, spare) = RingBuffer::new(OUTBOX);
-            inboxes.push((records_out, spare_in));
+            let unwritten = Arc::new(AtomicUsize::new(0));
+            inboxes.push(Inbox { records: records_out, spare: spare_in, unwritten: unwritten.clone() });
             let letters = Arc::new(Mailbox::default());
             mail.push(letters.clone());
             hands.push(Hand {
@@ -160,13 +165,13 @@ impl Plane {
                 out: Output::new(told.records_max),
                 crew: Some(beats.clone())
                     .filter(|_| lane.divides())
-                    .and_then(|beats| Crew::of(&told, n, beats, stale, open)),
+                    .and_then(|beats| Crew::of(&told, n, beats, stale, policy)),
                 heart: Heart::new(beat.clone(), opened.bump.clone().map(|b| (b, n))),
                 sight: Sight::new(lost.clone(), plan.config.run.resync),
                 carriage,
                 mail: letters,
                 load: (plan.config.run.overload == Overload::Shed).then(Load::new),
-                outbox: Outbox { records, spare },
+                outbox: Outbox { records, spare, unwritten, most: told.records_max },
                 tape: recorder.as_mut().map(Recorder::tape),
                 stale,
                 first: Timestamp::ZERO,
@@ -197,6 +202,8 @@ impl Plane {
             ruleset: loaded.ruleset.clone(),
             datasets: loaded.datasets.clone(),
             number: 0,
+            reloads: VecDeque::new(),
+            compiling: false,
             shed: Shed::Nothing,
             untaken: 0,
             stall: plan.config.run.stall,
@@ -231,7 +238,10 @@ impl Plane {
                         self.say(&Say::Answer { id, answer: Answer::Done(Value::Null) });
                         return Ok(DONE);
                     }
-                    Ask::Reload { partial } => self.compile(args, id, partial, &events),
+                    Ask::Reload { partial } => {
+                        self.reloads.push_back((id, partial));
+                        self.compile(args, &events);
+                    }
                     Ask::Stats | Ask::Status => {
                         let answer = Answer::Done(self.stats());
                         self.say(&Say::Answer { id, answer });
@@ -251,6 +261,8 @@ impl Plane {
                     let answer = result.and_then(|c| self.adopt(*c));
                     let answer = answer.map_or_else(Answer::Failed, Answer::Done);
                     self.say(&Say::Answer { id, answer });
+                    self.compiling = false;
+                    self.compile(args, &events);
                 }
                 Ok(Event::Gone) | Err(RecvTimeoutError::Disconnected) => {
                     self.finish();
@@ -300,8 +312,10 @@ impl Plane {
         Ok(())
     }
 
-    /// Compiles in a thread of its own, whose end comes back as an event.
-    fn compile(&mut self, args: &RunArgs, id: u64, partial: bool, events: &mpsc::SyncSender<Event>) {
+    /// Compiles for the next reload that was asked for, one after the other, in a thread of its own, whose end comes back as
+    /// an event.
+    fn compile(&mut self, args: &RunArgs, events: &mpsc::SyncSender<Event>) {
+        let Some((id, partial)) = (!self.compiling).then(|| self.reloads.pop_front()).flatten() else { return };
         let (args, events) = (args.clone(), events.clone());
         let spawned = thread("compile", move || {
             capture::low_priority();
@@ -316,6 +330,7 @@ impl Plane {
             })();
             let _ = events.send(Event::Compiled { id, result });
         });
+        self.compiling = spawned.is_ok();
         if let Err(e) = spawned {
             let answer = Answer::Failed(format!("no thread to compile in: {e}"));
             self.say(&Say::Answer { id, answer });
@@ -332,10 +347,10 @@ impl Plane {
         // What the old rules had the kernel do is void, and what they yet decide is void when it comes.
         let epoch = self.bump.as_ref().map_or(0, |b| b.new_epoch());
         let settings = Arc::new(told(&config, self.inline, self.offload));
-        let open = config.run.fail == Fail::Open;
+        let untaken = untaken(&config.run);
         for m in &self.mail {
             let (ruleset, settings) = (loaded.ruleset.clone(), settings.clone());
-            m.send_rules(Rules { number: self.number, ruleset, settings, open, epoch });
+            m.send_rules(Rules { number: self.number, ruleset, settings, untaken, epoch });
         }
         let until = Instant::now() + ADOPT;
         while self.mail.iter().any(|m| m.running() != self.number) {
@@ -421,6 +436,17 @@ fn told(config: &Config, inline: bool, offload: bool) -> worker::Config {
     let mut told = workers::told(config, inline);
     workers::offloading(&mut told, config, offload);
     told
+}
+
+/// What becomes of frames that their worker does not take, as the kernel's program does with such.
+fn untaken(run: &Run) -> Untaken {
+    let silent = run.fail == Fail::Open;
+    let full = match run.overload {
+        Overload::Shed => silent,
+        Overload::Bypass => true,
+        Overload::Drop => false,
+    };
+    Untaken { silent, full }
 }
 
 /// What workers measure by how long others' packets wait.

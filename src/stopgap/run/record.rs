@@ -5,7 +5,6 @@
 //! not recorded, and counted.
 
 use super::plane::thread;
-use super::writer::Inbox;
 use crate::console::Failure;
 use capture::{Outgoing, Transmit, Writer};
 use engine::decode::{Frame, LinkType, PortId};
@@ -104,10 +103,13 @@ impl Tape {
     }
 }
 
+/// Full buffers of a worker's, and the way back for emptied ones.
+type Tapes = (rtrb::Consumer<Vec<u8>>, rtrb::Producer<Vec<u8>>);
+
 /// The thread's end.
 pub struct Recorder {
     rolling: Rolling,
-    tapes: Vec<Inbox>,
+    tapes: Vec<Tapes>,
     open: Option<(Writer, u64)>,
     number: u32,
     stop: Arc<AtomicBool>,

@@ -14,6 +14,7 @@ use ::control::service::{Service, State};
 use capture::links::LinkFollower;
 use capture::xdp::{Bump, monotonic_ns};
 use serde_json::{Value, json};
+use std::process::{Child, ExitStatus};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,8 @@ const TICK: Duration = Duration::from_millis(100);
 const LOADING: Duration = Duration::from_secs(600);
 /// It may take so long to end when told to.
 const ENDING: Duration = Duration::from_secs(10);
+/// One that has closed its end may take so long to be gone.
+const CLOSED: Duration = Duration::from_secs(1);
 /// Its exit code when it cannot do what it was told.
 const REFUSED: i32 = 2;
 /// So many are started before the first that inspects, for what an instance just killed still holds.
@@ -203,7 +206,7 @@ impl Supervisor<'_> {
     fn ended(&mut self, i: usize, life: u64) -> Result<(), Failure> {
         let Some(lane) = self.lanes.get_mut(i).filter(|l| l.lives == life) else { return Ok(()) };
         if let Some(mut life) = lane.life.take() {
-            let status = life.child.wait();
+            let status = last_word(&mut life.child);
             let refused = status.as_ref().is_ok_and(|s| s.code() == Some(REFUSED));
             let how = status.map_or_else(|e| e.to_string(), |s| s.to_string());
             if refused && lane.lives >= TRIES && !self.told_ready && !self.ending {
@@ -434,4 +437,17 @@ impl Supervisor<'_> {
         }
         Ok(())
     }
+}
+
+/// How a child that has closed its end ended; one that lives on all the same is killed.
+fn last_word(child: &mut Child) -> std::io::Result<ExitStatus> {
+    let since = Instant::now();
+    while since.elapsed() < CLOSED {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let _ = child.kill();
+    child.wait()
 }

@@ -4,7 +4,7 @@
 //! row that the kernel's program looks at. It waits for nobody: records that find no room in the ring to the writer stay,
 //! bounded and counted, and mail is looked at between batches.
 
-use super::crew::Crew;
+use super::crew::{Crew, Untaken};
 use super::heart::Heart;
 use super::load::Load;
 use super::offload::Carriage;
@@ -17,7 +17,7 @@ use engine::detect::compile::Ruleset;
 use engine::types::{Shed, Timestamp, Verdict};
 use engine::worker::{self, Output, Worker};
 use rtrb::{Consumer, Producer};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -52,8 +52,7 @@ pub struct Rules {
     pub number: u64,
     pub ruleset: Arc<Ruleset>,
     pub settings: Arc<worker::Config>,
-    /// Frames that another worker does not take are forwarded.
-    pub open: bool,
+    pub untaken: Untaken,
     /// Under which the kernel's program does as they say.
     pub epoch: u64,
 }
@@ -116,17 +115,22 @@ impl Mailbox {
 pub struct Outbox {
     pub records: Producer<Vec<u8>>,
     pub spare: Consumer<Vec<u8>>,
+    /// Bytes that the writer has not written yet; from `most` on it is given no more.
+    pub unwritten: Arc<AtomicUsize>,
+    pub most: usize,
 }
 
 impl Outbox {
     /// Hands on what there is, where there is room.
     fn send(&mut self, out: &mut Output) {
-        if out.records.is_empty() || self.records.slots() == 0 {
+        if out.records.is_empty() || self.records.slots() == 0 || self.unwritten.load(Ordering::Relaxed) >= self.most {
             return;
         }
         let spare = self.spare.pop().unwrap_or_default();
+        let records = out.records.take(spare);
+        self.unwritten.fetch_add(records.len(), Ordering::Relaxed);
         // There is room, and nobody else puts anything there.
-        let _ = self.records.push(out.records.take(spare));
+        let _ = self.records.push(records);
     }
 }
 
@@ -181,7 +185,12 @@ impl Hand {
             if let Some(tape) = &mut self.tape {
                 tape.turn();
             }
-            self.beat(received < BATCH);
+            if self.heart.since() > self.stale {
+                // Kept from work while it sent: what has come since lies as long.
+                self.stalled();
+            } else {
+                self.beat(received < BATCH);
+            }
             self.measure();
             #[cfg(feature = "faults")]
             self.mail.fault.obey();
@@ -209,7 +218,8 @@ impl Hand {
     /// Leaves inspection out, or no more, as the load is. Right after a beat.
     fn measure(&mut self) {
         let Some(load) = &mut self.load else { return };
-        let Some(waiting) = self.heart.waiting() else { return };
+        let Some(mut waiting) = self.heart.waiting() else { return };
+        waiting.frames += self.device.handed_waiting();
         if let Some(level) = load.saw(waiting, self.heart.last()) {
             self.worker.shed(level);
             self.mail.shed.store(level as u8, Ordering::Relaxed);
@@ -301,7 +311,7 @@ impl Hand {
             {
                 self.worker.settle(&rules.settings);
                 if let Some(crew) = &mut self.crew {
-                    crew.open = rules.open;
+                    crew.policy = rules.untaken;
                 }
                 if let Some(carriage) = &mut self.carriage {
                     carriage.renew(rules.epoch);

@@ -7,7 +7,7 @@ use crate::outputs::Outputs;
 use capture::xdp::Bump;
 use capture::xdp::layout::Count;
 use engine::record::RulesRead;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -21,7 +21,15 @@ pub struct Writing {
 }
 
 /// Records of a worker, and the way back for emptied buffers.
-pub type Inbox = (rtrb::Consumer<Vec<u8>>, rtrb::Producer<Vec<u8>>);
+pub struct Inbox {
+    pub records: rtrb::Consumer<Vec<u8>>,
+    pub spare: rtrb::Producer<Vec<u8>>,
+    /// Bytes that wait.
+    pub unwritten: Arc<AtomicUsize>,
+}
+
+/// A buffer that has become longer is not used again.
+const SPARE_MAX: usize = 1 << 20;
 
 /// The thread that writes the log.
 pub struct Writer {
@@ -55,11 +63,14 @@ impl Writer {
             // Asked first: what came before it was set is written yet.
             let stop = self.writing.stop.load(Ordering::Acquire);
             let mut idle = true;
-            for (records, spare) in &mut self.inboxes {
-                while let Ok(bytes) = records.pop() {
+            for inbox in &mut self.inboxes {
+                while let Ok(bytes) = inbox.records.pop() {
                     self.outputs.records(&bytes)?;
                     (idle, dirty) = (false, true);
-                    let _ = spare.push(bytes);
+                    inbox.unwritten.fetch_sub(bytes.len(), Ordering::Relaxed);
+                    if bytes.capacity() <= SPARE_MAX {
+                        let _ = inbox.spare.push(bytes);
+                    }
                 }
             }
             if !self.every.is_zero() && counted.elapsed() >= self.every || stop && idle {
