@@ -142,7 +142,8 @@ pub struct RunArgs {
     /// run.record-total (1GiB), the oldest going first
     #[arg(long, value_name = "DIR")]
     pub record: Option<PathBuf>,
-    /// Workers of each pair [default: one for each queue, at most one for each core]
+    /// Workers of each pair [default: one for each queue, at most one for each core], or of the mirror ports [default: one
+    /// for each core]
     #[arg(short = 'j', long = "jobs", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub jobs: Option<u16>,
     /// Event types to log, such as alert,drop,http [default: all but netflow]
@@ -202,9 +203,9 @@ Exit code: 0 done; 1 the run refused; 2 there is no run.";
 
 #[derive(Args, Debug)]
 pub struct CtlArgs {
-    /// The run's control socket
-    #[arg(long, value_name = "PATH", default_value = "/run/stopgap/control.sock")]
-    pub control: PathBuf,
+    /// The run's control socket [default: /run/stopgap/control.sock, else the only one of the service's in /run/stopgap]
+    #[arg(long, value_name = "PATH")]
+    pub control: Option<PathBuf>,
     #[command(subcommand)]
     pub command: CtlCommand,
 }
