@@ -5,7 +5,7 @@ RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 
 .PHONY: run test build setup lint fuzz bench bench-inline soak parity docs
 
-run: setup build ## a real attack among real requests, captured here and replayed inline
+run: setup build ## a real attack among real requests, live between a client and a server in namespaces
 	$(CARGO) build -q --release -p stopgap-tests --bin dialogue
 	DIALOGUE=$(RELEASE)/dialogue deploy/demo/run $(RELEASE)/stopgap out/demo
 
@@ -38,7 +38,7 @@ bench-inline: build ## live between two ports beside the `suricata` of PATH and 
 	$(RELEASE)/stopgap-bench mix out/mix.pcap
 	$(RELEASE)/stopgap-bench inline --mix out/mix.pcap -S $(STOPGAP_DATA)/rules/etopen-2024-04/*.rules --json out/inline.json
 
-soak: setup build ## an hour (SECONDS_EACH seconds) of load, noise and reloads between two ports, then 200 reloads; root
+soak: setup build ## 200 reloads under load, then an hour (SECONDS_EACH seconds) of load, noise and reloads between two ports; root
 	STOPGAP_BIN=$(abspath $(RELEASE))/stopgap STOPGAP_SOAK_SECONDS=$${SECONDS_EACH:-3600} STOPGAP_RELOADS=200 \
 	  $(CARGO) test -p stopgap-tests --test inline -- --nocapture --test-threads 1 soak reloads
 

@@ -117,7 +117,7 @@ fn files() -> Vec<Row> {
         SYS_write "the log; a bell between workers";
         SYS_pwrite64 "the log at a place in the file";
         SYS_writev "the log in pieces";
-        SYS_openat "log files when they are rotated, rule files at a reload; where, landlock says";
+        SYS_openat "files of recorded traffic and of the file store, rule files at a reload; where, landlock says";
         SYS_close "done with a file";
         SYS_lseek "how long a file is, appending";
         SYS_fstat "how long a file is";
@@ -134,9 +134,9 @@ fn files() -> Vec<Row> {
         SYS_fdatasync "the same";
         SYS_ftruncate "a log file begins anew";
         SYS_fallocate "room for a record of traffic";
-        SYS_renameat "a rotated log file, a finished one of the file store";
+        SYS_renameat "a finished file of the file store";
         SYS_renameat2 "the same";
-        SYS_unlinkat "the oldest of rotated files";
+        SYS_unlinkat "the oldest file of recorded traffic";
         SYS_mkdirat "folders of the file store";
         SYS_fchmod "who may read a log";
         SYS_utimensat "the cache notes what was used last";
