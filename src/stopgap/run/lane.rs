@@ -222,7 +222,7 @@ fn bump(a: &str, b: &str, run: &Run) -> Result<Bump, Failure> {
 }
 
 /// What the program does with frames that the engine does not get.
-const fn policies(run: &Run) -> Policies {
+pub const fn policies(run: &Run) -> Policies {
     let full = match run.overload {
         Overload::Shed => policy(run.fail),
         Overload::Bypass => Policy::Open,

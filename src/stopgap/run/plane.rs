@@ -9,6 +9,7 @@ use super::confined;
 use super::crew::{Crew, Untaken};
 use super::devices::{self, Opened};
 use super::heart::Heart;
+use super::lane;
 use super::load::Load;
 use super::memory::Ahead;
 use super::messages::{self, Answer, Ask, Request, Say};
@@ -24,9 +25,9 @@ use crate::lists;
 use crate::outputs::Outputs;
 use crate::ruleset::{self, Loaded, Reading};
 use crate::workers::{self, Tally};
-use capture::xdp::{Bump, monotonic_ns};
+use capture::xdp::{Bump, Policy, monotonic_ns};
 use control::config::Config;
-use control::config::run::{Fail, Overload, Run};
+use control::config::run::{Overload, Run};
 use engine::detect::compile::Ruleset;
 use engine::detect::state::datasets::Dataset;
 use engine::types::{Counter, Shed, Timestamp};
@@ -440,13 +441,8 @@ fn told(config: &Config, inline: bool, offload: bool) -> worker::Config {
 
 /// What becomes of frames that their worker does not take, as the kernel's program does with such.
 fn untaken(run: &Run) -> Untaken {
-    let silent = run.fail == Fail::Open;
-    let full = match run.overload {
-        Overload::Shed => silent,
-        Overload::Bypass => true,
-        Overload::Drop => false,
-    };
-    Untaken { silent, full }
+    let policies = lane::policies(run);
+    Untaken { silent: policies.fail == Policy::Open, full: policies.full == Policy::Open }
 }
 
 /// What workers measure by how long others' packets wait.

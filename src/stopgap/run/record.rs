@@ -104,7 +104,7 @@ impl Tape {
 }
 
 /// Full buffers of a worker's, and the way back for emptied ones.
-type Tapes = (rtrb::Consumer<Vec<u8>>, rtrb::Producer<Vec<u8>>);
+type Tapes = (Consumer<Vec<u8>>, Producer<Vec<u8>>);
 
 /// The thread's end.
 pub struct Recorder {
