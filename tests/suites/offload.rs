@@ -191,12 +191,7 @@ fn a_tuple_used_anew_is_another_flow() {
         c.segment(true, seq[0], seq[1], flags | ACK, &[]);
         c.segment(false, seq[1], seq[0] + 1, 1 | ACK, &[]);
         b.give(&mut c.frames);
-        c.seq = [5_000_000, 77];
-        c.segment(true, c.seq[0], 0, SYN, &[]);
-        c.seq[0] += 1;
-        c.segment(false, c.seq[1], c.seq[0], SYN | ACK, &[]);
-        c.seq[1] += 1;
-        c.ack(true);
+        anew(&mut c);
         c.send(true, EXPLOIT);
         b.give(&mut c.frames);
         assert!(!b.verdicts[3].is_forward(), "{:?}", b.verdicts);
@@ -205,9 +200,17 @@ fn a_tuple_used_anew_is_another_flow() {
 
 /// A SYN of the client's, and what follows of it.
 fn anew(c: &mut Conversation) {
+    syn(c);
+    answered(c);
+}
+
+fn syn(c: &mut Conversation) {
     c.seq = [5_000_000, 77];
     c.segment(true, c.seq[0], 0, SYN, &[]);
     c.seq[0] += 1;
+}
+
+fn answered(c: &mut Conversation) {
     c.segment(false, c.seq[1], c.seq[0], SYN | ACK, &[]);
     c.seq[1] += 1;
     c.ack(true);
@@ -233,13 +236,10 @@ fn nobody_is_told_of_what_a_syn_of_the_same_batch_ends() {
     b.give(&mut c.frames);
     c.send(true, TRUSTED);
     c.frames.truncate(1);
-    c.segment(true, 5_000_000, 0, SYN, &[]);
+    syn(&mut c);
     b.give(&mut c.frames);
     assert!(b.passed() && b.out.offloads.is_empty(), "{:?} {:?}", b.verdicts, reliefs(&b));
-    c.seq = [5_000_001, 77];
-    c.segment(false, c.seq[1], c.seq[0], SYN | ACK, &[]);
-    c.seq[1] += 1;
-    c.ack(true);
+    answered(&mut c);
     c.send(true, EXPLOIT);
     b.give(&mut c.frames);
     assert!(!b.verdicts[2].is_forward(), "{:?}", b.verdicts);
