@@ -227,6 +227,31 @@ fn a_handshake_half_of_which_passed_unseen() {
 }
 
 #[test]
+fn a_server_answers_what_passed_unseen_behind_the_handshake() {
+    for connection in [lives_and_is_inspected, next_is_inspected] {
+        let mut c = Conversation::open(40_510, 80);
+        c.frames.truncate(2);
+        let before = cut(&mut c);
+        c.seq[0] = c.seq[0].wrapping_add(BENIGN.len() as u32);
+        c.send(false, ANSWER);
+        connection(before, c, "answer");
+    }
+}
+
+#[test]
+fn data_before_its_handshake_is_complete_goes_by_the_policy() {
+    for (policy, drops) in [(ExceptionPolicy::DropPacket, true), (ExceptionPolicy::Ignore, false)] {
+        let mut c = Conversation::open(40_520, 80);
+        c.frames.truncate(2);
+        c.send(false, ANSWER);
+        let mut config = in_line();
+        config.policies.set(Cause::StreamInvalid, policy).unwrap();
+        let seen = show(&Parts { before: c.frames, ..Parts::default() }, config, None);
+        assert_eq!(!seen.all_passed(), drops, "{policy:?}");
+    }
+}
+
+#[test]
 fn a_tuple_used_anew_while_nobody_looked() {
     let mut c = Conversation::open(40_600, 80);
     c.send(true, BENIGN);

@@ -413,7 +413,6 @@ impl TcpSession {
             return out.invalid(StreamEvent::Handshake3WrongSeqWrongAck);
         }
         if self.inline && !payload.is_empty() && !self.fast_open && !self.midstream {
-            out.drop = true;
             return out.invalid(StreamEvent::Handshake3AckDataInject);
         }
         if !self.fast_open && !self.midstream && payload.is_empty() && tcp.ack == client.last_ack {

@@ -55,7 +55,7 @@ pub struct SegmentOutcome {
     pub retransmission: bool,
     /// In line: the payload as it must leave.
     pub rewritten: Option<Vec<u8>>,
-    /// Urgent policy `drop`, or an injection that must not be forwarded.
+    /// The urgent policy says `drop`.
     pub drop: bool,
     /// The session was begun by its server's segment: the caller reverses the flow and flips its direction.
     pub reversed: bool,
