@@ -178,7 +178,7 @@ impl Default for Run {
             overload: Overload::Shed,
             stale: Duration::from_millis(100),
             stall: Duration::from_secs(2),
-            ring: 4096,
+            ring: 8192,
             copy: false,
             busy_poll_us: 0,
             resync: Duration::from_secs(60),
