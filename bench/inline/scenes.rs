@@ -198,12 +198,13 @@ impl Clocks {
     }
 }
 
-/// Rates that are tried in search of the highest without loss: each so many times the one before.
+/// The highest rate without loss is looked for in steps of so many times, and then so often halfway between the last two.
 const STEP: f64 = 1.25;
+const HALVINGS: u32 = 2;
 /// Of what arrives when sent slowly, so much may be missing for a rate to count as lossless.
 const LOSS_MAX: f64 = 0.001;
-/// As many steps in a row that lose end the search.
-const FAILURES: usize = 2;
+/// A rate that loses is tried again so often: the machine has hiccups that are nobody's.
+const TRIES: usize = 3;
 
 /// The mix at a rate that everybody carries, for the processor time; then faster and faster; then as fast as it goes.
 fn mix(cx: &mut Cx<'_>) -> Found {
@@ -225,20 +226,28 @@ fn mix(cx: &mut Cx<'_>) -> Found {
     if own > 0.0 {
         found.push((PER_OWN, n / own));
     }
-    let (mut lossless, mut failures, mut next) = (0.0f64, 0, rate * STEP);
-    while failures < FAILURES {
-        let sent = pass(Some(next))?;
-        if sent.share() >= slow.share() * (1.0 - LOSS_MAX) {
-            lossless = lossless.max(sent.rate());
-            failures = 0;
-        } else {
-            failures += 1;
+    let mut carried = |rate: f64| -> Result<Option<f64>, String> {
+        for _ in 0..TRIES {
+            let sent = pass(Some(rate))?;
+            if sent.share() >= slow.share() * (1.0 - LOSS_MAX) {
+                return Ok(Some(sent.rate()));
+            }
         }
-        if sent.rate() < next * 0.9 {
-            // The sender is what cannot.
-            break;
-        }
+        Ok(None)
+    };
+    let (mut lossless, mut next) = (slow.rate(), rate);
+    while lossless > next * 0.9 {
         next *= STEP;
+        let Some(went) = carried(next)? else { break };
+        // Less than was asked for: the sender is what cannot.
+        lossless = lossless.max(went);
+    }
+    for _ in 0..HALVINGS {
+        let between = (lossless * next).sqrt();
+        match carried(between)? {
+            Some(went) => lossless = lossless.max(went),
+            None => next = between,
+        }
     }
     found.push((LOSSLESS, lossless));
     found.push((SATURATED, pass(None)?.arrival_rate()));
