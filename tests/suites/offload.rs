@@ -153,6 +153,16 @@ fn a_flow_in_which_nothing_can_match_is_let_go() {
 }
 
 #[test]
+fn what_may_carry_packets_of_others_is_not_let_go() {
+    for (port, carried) in [(7_000, true), (4_789, false), (6_081, false), (3_544, false)] {
+        let mut b = offloading(DROP);
+        let talk = |to_server, n: i64| udp(to_server, 45_009, port, 1_700_000_000_000_000 + n, &[7; 90]);
+        b.give(&mut (0..6).map(|n| talk(n % 2 == 0, n)).collect());
+        assert_eq!(b.out.offloads.is_empty(), !carried, "{port}");
+    }
+}
+
+#[test]
 fn other_rules_end_a_bypass_that_rules_gave() {
     let mut b = offloading(BYPASS);
     let mut c = trusted(45_009);

@@ -61,6 +61,12 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Whether datagrams between these ports may carry packets of others.
+    pub fn tunnels(&self, ports: [u16; 2]) -> bool {
+        let has = |p: &Ports| ports.iter().any(|n| p.has(*n));
+        has(&self.vxlan) || has(&self.geneve) || has(&self.teredo)
+    }
+
     /// Whether rules are told what checksums are, not that all are right.
     pub const fn checksums_told(&self) -> bool {
         self.verify_checksums || self.ask_checksums

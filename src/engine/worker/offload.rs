@@ -81,6 +81,11 @@ impl Path {
         if !plain(packet) || packet.tuple.proto != core.tuple.proto {
             return;
         }
+        let FiveTuple { sport, dport, proto, .. } = packet.tuple;
+        if relief != Relief::Drop && proto == IpProto::UDP && self.config.decode.tunnels([sport, dport]) {
+            // What is inside has flows of its own, which somebody looks at.
+            return;
+        }
         let until = if let Relief::BypassUntil(seq) = relief { Some(seq) } else { None };
         // That it was told of in part is no reason to wait.
         let more = until.is_none() && !core.aside.as_deref().is_some_and(|a| a.whole[dir]);
