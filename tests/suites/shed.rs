@@ -4,7 +4,7 @@
 use engine::types::{Cause, Counter, ExceptionPolicy, Shed};
 use engine::worker::Config;
 use harness::bench::Bench;
-use harness::craft::{ACK, Conversation, FIN, PSH, SYN};
+use harness::craft::{ACK, Conversation, FIN, ISN, PSH, SYN};
 use harness::engine::in_line;
 
 const RULES: &str = "drop http any any -> any any (msg:\"x\"; http.uri; content:\"/exploit\"; sid:1;)\n";
@@ -136,22 +136,24 @@ fn a_milder_level_brings_back_what_it_does_not_mean() {
 
 #[test]
 fn a_tuple_used_anew_while_its_flow_is_shed_is_another_flow() {
-    let mut b = Bench::of(RULES, strict());
-    let mut c = spoken(&mut b, 46_400, 30_000);
-    b.worker.shed(Shed::AllButBeginnings);
-    for to_server in [true, false] {
-        let side = usize::from(!to_server);
-        c.segment(to_server, c.seq[side], c.seq[1 - side], FIN | ACK, &[]);
+    for seq in [[7_000_000, 9_000_000], ISN] {
+        let mut b = Bench::of(RULES, strict());
+        let mut c = spoken(&mut b, 46_400, 30_000);
+        b.worker.shed(Shed::AllButBeginnings);
+        for to_server in [true, false] {
+            let side = usize::from(!to_server);
+            c.segment(to_server, c.seq[side], c.seq[1 - side], FIN | ACK, &[]);
+        }
+        c.seq = seq;
+        c.segment(true, c.seq[0], 0, SYN, &[]);
+        c.seq[0] += 1;
+        c.segment(false, c.seq[1], c.seq[0], SYN | ACK, &[]);
+        c.seq[1] = c.seq[1].wrapping_add(1);
+        c.segment(true, c.seq[0], c.seq[1], PSH | ACK, EXPLOIT);
+        b.give(&mut c.frames);
+        assert!(!b.verdicts.last().unwrap().is_forward(), "{seq:?}");
+        assert_eq!(b.count(Counter::FlowNew), 2, "{seq:?}");
     }
-    c.seq = [7_000_000, 9_000_000];
-    c.segment(true, c.seq[0], 0, SYN, &[]);
-    c.seq[0] += 1;
-    c.segment(false, c.seq[1], c.seq[0], SYN | ACK, &[]);
-    c.seq[1] += 1;
-    c.segment(true, c.seq[0], c.seq[1], PSH | ACK, EXPLOIT);
-    b.give(&mut c.frames);
-    assert!(!b.verdicts.last().unwrap().is_forward());
-    assert_eq!(b.count(Counter::FlowNew), 2);
 }
 
 #[test]

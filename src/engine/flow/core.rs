@@ -233,7 +233,8 @@ impl FlowCore {
     pub fn note_end_unseen(&mut self) {
         if self.tuple.proto == IpProto::TCP && self.ended_by_flags() {
             self.state = FlowState::Closed;
-            self.tcp.reusable = true;
+            // A SYN that looks like the one before is another connection's all the same.
+            self.tcp = TcpSummary { reusable: true, client_isn: None };
         }
     }
 
