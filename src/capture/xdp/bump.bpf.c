@@ -123,7 +123,8 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, TRUSTED_MAX);
+	// Those of before and those of after lie beside each other while one takes the other's place.
+	__uint(max_entries, 2 * TRUSTED_MAX);
 	__type(key, struct trusted_key);
 	__type(value, __u32);
 } trusted SEC(".maps");
@@ -405,15 +406,16 @@ int stopgap_bump(struct xdp_md *ctx)
 	} else {
 		tuple(&f, at, end, type);
 	}
+	// Before the table of flows: one that was to be dropped before its network was trusted is no exception.
+	if (s->trusted && f.ip && (is_trusted(f.key.src) || is_trusted(f.key.dst))) {
+		count(port, COUNT_TRUSTED_FORWARDED, 1);
+		return forward(port);
+	}
 	__u64 now = bpf_ktime_get_ns();
 	if (f.whole) {
 		int verdict = known_flow(&f, port, s->epoch, now, len);
 		if (verdict >= 0)
 			return verdict;
-	}
-	if (s->trusted && f.ip && (is_trusted(f.key.src) || is_trusted(f.key.dst))) {
-		count(port, COUNT_TRUSTED_FORWARDED, 1);
-		return forward(port);
 	}
 	if (!s->ready)
 		return by_policy(port, s->unready, COUNT_UNREADY_FORWARDED);

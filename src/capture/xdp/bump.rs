@@ -10,6 +10,7 @@ use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, DevMap, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, XskMap};
 use aya::programs::{ProgramError, ProgramInfo, Xdp, loaded_programs};
 use aya::{Ebpf, EbpfError};
+use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -310,13 +311,16 @@ impl Bump {
         if networks.len() > TRUSTED_MAX {
             return Err(BumpError::Trusted(networks.len()));
         }
-        let old: Vec<_> = self.trusted.keys().filter_map(Result::ok).collect();
-        for key in old {
-            self.trusted.remove(&key)?;
+        let mapped = |addr: &IpAddr| if addr.is_ipv4() { 96 } else { 0 };
+        let of = |key: &Key<[u8; 16]>| (key.prefix_len(), key.data());
+        let old: BTreeSet<_> = self.trusted.keys().filter_map(Result::ok).map(|k| of(&k)).collect();
+        let new: BTreeSet<_> = networks.iter().map(|(addr, n)| (u32::from(*n) + mapped(addr), octets(*addr))).collect();
+        // What is trusted before and after is so all the time: of a connection, one frame that came up would be midstream.
+        for (prefix, addr) in new.difference(&old) {
+            self.trusted.insert(&Key::new(*prefix, *addr), 1, 0)?;
         }
-        for (addr, prefix) in networks {
-            let mapped = if addr.is_ipv4() { 96 } else { 0 };
-            self.trusted.insert(&Key::new(u32::from(*prefix) + mapped, octets(*addr)), 1, 0)?;
+        for (prefix, addr) in old.difference(&new) {
+            self.trusted.remove(&Key::new(*prefix, *addr))?;
         }
         self.rules().trusted.store(u32::from(!networks.is_empty()), Ordering::Relaxed);
         Ok(())
@@ -434,6 +438,11 @@ mod tests {
         };
         bump.trust(&nets(TRUSTED_MAX)).unwrap();
         assert!(matches!(bump.trust(&nets(TRUSTED_MAX + 1)), Err(BumpError::Trusted(_))));
+        assert_eq!(bump.trusted.keys().count(), TRUSTED_MAX);
+        // All others, with no room made before.
+        let others: Vec<_> =
+            (0..TRUSTED_MAX as u32).map(|i| (IpAddr::from(u128::from(i).to_be_bytes()), 128)).collect();
+        bump.trust(&others).unwrap();
         assert_eq!(bump.trusted.keys().count(), TRUSTED_MAX);
         bump.trust(&nets(1)).unwrap();
         assert_eq!(bump.trusted.keys().count(), 1);
