@@ -1,6 +1,6 @@
 //! What stands against a port or a pair of them, each with the command that mends it.
 
-use super::{Facts, GRO, LRO, VLAN_FILTER, VLAN_INSERT, VLAN_STRIP, ethtool_word};
+use super::{Facts, Feature, GRO, LRO, Prepared, VLAN_FILTER, VLAN_INSERT, VLAN_STRIP, ethtool_word};
 
 /// How frames are to come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +70,13 @@ pub fn check_tap(name: &str, capture: Capture) -> Findings {
     found
 }
 
+/// What `prepare` told a driver to switch off, and it kept on.
+pub fn check_stayed(p: &Prepared) -> Findings {
+    let mut found = Findings::default();
+    switches(&p.facts, |x| !x.fixed && p.stayed.contains(&x.name), &mut found);
+    found
+}
+
 fn asked(name: &str, found: &mut Findings) -> Option<Facts> {
     match Facts::of(name) {
         Ok(f) => Some(f),
@@ -87,28 +94,7 @@ fn asked(name: &str, found: &mut Findings) -> Option<Facts> {
 /// What stands against a port, whatever it is for.
 pub(super) fn port(f: &Facts, capture: Capture, found: &mut Findings) {
     let n = &f.name;
-    let command = |feature: &str| format!("`ethtool -K {n} {} off`", ethtool_word(feature));
-    for x in f.on(LRO).filter(|x| x.fixed) {
-        found.refuse(format!(
-            "{n}: its driver keeps LRO on, so that frames come in joined and too long to leave; {} on a driver that lets it",
-            command(&x.name)
-        ));
-    }
-    for x in f.on(VLAN_STRIP).filter(|x| x.fixed) {
-        found.refuse(format!(
-            "{n}: its driver takes VLAN tags out of frames and cannot be told not to ({}); {} on a driver that lets it",
-            x.name,
-            command(&x.name)
-        ));
-    }
-    for x in f.on(VLAN_INSERT).chain(f.on(VLAN_FILTER)).filter(|x| x.fixed) {
-        found.warn(format!("{n}: {} stays on; see that tagged frames pass; {}", x.name, command(&x.name)));
-    }
-    if capture == Capture::AfPacket {
-        for x in f.on(GRO).filter(|x| x.fixed) {
-            found.warn(format!("{n}: {} stays on: frames come in joined; {}", x.name, command(&x.name)));
-        }
-    }
+    switches(f, |x| x.fixed && (capture == Capture::AfPacket || !GRO.contains(&x.name.as_str())), found);
     if !f.up {
         found.warn(format!("{n}: is down and is brought up; `ip link set dev {n} up`"));
     } else if !f.carrier {
@@ -130,6 +116,31 @@ pub(super) fn port(f: &Facts, capture: Capture, found: &mut Findings) {
             "{n}: is virtual: its other end sends TCP without checksums, and frames longer than the MTU, unless it is \
              told not to; `ethtool -K PEER tx off tso off gso off` there"
         ));
+    }
+}
+
+/// What stands against a port by those of its features that stay on.
+fn switches(f: &Facts, stays: impl Fn(&Feature) -> bool, found: &mut Findings) {
+    let n = &f.name;
+    let command = |feature: &str| format!("`ethtool -K {n} {} off`", ethtool_word(feature));
+    for x in f.on(LRO).filter(|x| stays(x)) {
+        found.refuse(format!(
+            "{n}: its driver keeps LRO on, so that frames come in joined and too long to leave; {} on a driver that lets it",
+            command(&x.name)
+        ));
+    }
+    for x in f.on(VLAN_STRIP).filter(|x| stays(x)) {
+        found.refuse(format!(
+            "{n}: its driver takes VLAN tags out of frames and cannot be told not to ({}); {} on a driver that lets it",
+            x.name,
+            command(&x.name)
+        ));
+    }
+    for x in f.on(VLAN_INSERT).chain(f.on(VLAN_FILTER)).filter(|x| stays(x)) {
+        found.warn(format!("{n}: {} stays on; see that tagged frames pass; {}", x.name, command(&x.name)));
+    }
+    for x in f.on(GRO).filter(|x| stays(x)) {
+        found.warn(format!("{n}: {} stays on: frames come in joined; {}", x.name, command(&x.name)));
     }
 }
 

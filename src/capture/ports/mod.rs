@@ -10,7 +10,7 @@ mod prepare;
 pub(crate) mod tests;
 
 pub use crate::sys::ethtool::{Channels, Feature, Rings};
-pub use check::{Capture, Findings, check_pair, check_tap};
+pub use check::{Capture, Findings, check_pair, check_stayed, check_tap};
 pub use prepare::{Prepared, Wishes, prepare};
 
 use crate::netlink::{Address, Link, link_named};

@@ -63,6 +63,20 @@ fn what_can_be_switched_off_is_not_held_against_a_port() {
 }
 
 #[test]
+fn what_a_driver_keeps_on_though_told_is_as_what_it_cannot_switch() {
+    let kept = |name: &str| {
+        let facts = Facts { features: vec![feature(name, false), feature("rx-gro", true)], ..facts("eth0") };
+        check_stayed(&Prepared { facts, changed: Vec::new(), stayed: vec![name.into(), "rx-gro".into()] })
+    };
+    for name in ["rx-lro", "rx-vlan-hw-parse"] {
+        let found = kept(name);
+        assert!(found.refusals.len() == 1 && found.warnings.is_empty(), "{name}: {found:?}");
+    }
+    let found = kept("tx-vlan-hw-insert");
+    assert!(found.refusals.is_empty() && found.warnings.len() == 1, "{found:?}");
+}
+
+#[test]
 fn the_rest_is_a_warning() {
     let cases: [Change; 7] = [
         |f| f.up = false,
