@@ -23,8 +23,10 @@ pub struct Traffic {
     pub injected: u64,
     /// Lost before we saw them: no room in a ring of the kernel's.
     pub lost: u64,
-    /// Not sent for want of room to send, or because the kernel refused.
+    /// Of those received, not sent for want of room to send, or because the kernel refused.
     pub unsent: u64,
+    /// Of our own making, not sent either.
+    pub uninjected: u64,
     /// Handed to other workers and taken from them.
     pub handed: u64,
     pub taken: u64,

@@ -300,7 +300,8 @@ impl PacketDevice {
             unsent += 1;
             came_unsent += u64::from(leaving[i].came);
         });
-        traffic.unsent += unsent;
+        traffic.unsent += came_unsent;
+        traffic.uninjected += unsent - came_unsent;
         traffic.forwarded += came as u64 - came_unsent;
         traffic.injected += (all - came) as u64 - (unsent - came_unsent);
         leaving.drain(..).for_each(|l| store.release(l.memory));

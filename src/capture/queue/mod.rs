@@ -227,7 +227,7 @@ impl Live for QueueDevice {
     fn inject(&mut self, _: PortId, data: &[u8]) {
         match self.raw.send(data) {
             Ok(()) => self.traffic.injected += 1,
-            Err(_) => self.traffic.unsent += 1,
+            Err(_) => self.traffic.uninjected += 1,
         }
     }
 

@@ -111,6 +111,7 @@ pub fn open(o: &Opening) -> Result<Vec<XdpDevice>, Error> {
         queue += 1;
     }
     let places = spots.len() / workers;
+    spots.truncate(workers * places);
     let mut devices: Vec<XdpDevice> = Vec::new();
     for (w, sockets) in parts.into_iter().enumerate().rev() {
         let device = XdpDevice::new(sockets, umem.clone(), spots.split_off(w * places), w, workers);
@@ -256,10 +257,17 @@ impl XdpDevice {
         match self.umem.write(spot, data) {
             Ok(chunk) => self.send(port, chunk),
             Err(spot) => {
-                self.traffic.unsent += 1;
                 self.free.push(spot);
                 false
             }
+        }
+    }
+
+    /// A frame that came has left, or was to.
+    fn left(&mut self, sent: bool) {
+        match sent {
+            true => self.traffic.forwarded += 1,
+            false => self.traffic.unsent += 1,
         }
     }
 
@@ -276,7 +284,6 @@ impl XdpDevice {
         match socket.send(chunk) {
             Ok(()) => true,
             Err(chunk) => {
-                self.traffic.unsent += 1;
                 self.free.push(self.umem.clear(chunk));
                 false
             }
@@ -323,7 +330,8 @@ impl Live for XdpDevice {
         let Some(taken) = self.batch.get_mut(i) else { return };
         let Some(chunk) = taken.chunk.take() else { return };
         let port = usize::from(taken.port) ^ 1;
-        self.traffic.forwarded += u64::from(self.send(port, chunk));
+        let sent = self.send(port, chunk);
+        self.left(sent);
     }
 
     fn replace(&mut self, i: usize, data: &[u8]) {
@@ -331,7 +339,8 @@ impl Live for XdpDevice {
         let Some(chunk) = taken.chunk.take() else { return };
         let port = usize::from(taken.port) ^ 1;
         let spot = self.umem.clear(chunk);
-        self.traffic.forwarded += u64::from(self.send_bytes(port, spot, data));
+        let sent = self.send_bytes(port, spot, data);
+        self.left(sent);
     }
 
     fn discard(&mut self, i: usize) {
@@ -365,9 +374,10 @@ impl Live for XdpDevice {
     }
 
     fn inject(&mut self, port: PortId, data: &[u8]) {
-        match self.free.pop() {
-            Some(spot) => self.traffic.injected += u64::from(self.send_bytes(port.0.into(), spot, data)),
-            None => self.traffic.unsent += 1,
+        let spot = self.free.pop();
+        match spot.is_some_and(|spot| self.send_bytes(port.0.into(), spot, data)) {
+            true => self.traffic.injected += 1,
+            false => self.traffic.uninjected += 1,
         }
     }
 
