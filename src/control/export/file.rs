@@ -24,6 +24,8 @@ pub struct EveFile {
     buffer: Vec<u8>,
     lines: u64,
     malformed: u64,
+    /// The file ends within a line, of which the rest is lost.
+    torn: bool,
 }
 
 impl EveFile {
@@ -37,7 +39,15 @@ impl EveFile {
 
     /// Writes to any stream; `path` is for messages.
     pub fn to(path: &Path, style: Style, file: Box<dyn Write + Send>) -> Self {
-        EveFile { path: path.into(), style, file, buffer: Vec::with_capacity(BUFFER), lines: 0, malformed: 0 }
+        EveFile {
+            path: path.into(),
+            style,
+            file,
+            buffer: Vec::with_capacity(BUFFER),
+            lines: 0,
+            malformed: 0,
+            torn: false,
+        }
     }
 
     pub fn write(&mut self, record: &Record<'_>, origin: Option<Origin<'_>>) -> Result<(), WriteError> {
@@ -64,8 +74,27 @@ impl EveFile {
         self.file.flush().map_err(|source| WriteError { path: self.path.clone(), source })
     }
 
+    /// What cannot be written is lost; lines that come later are whole again.
     fn drain(&mut self) -> Result<(), WriteError> {
-        let written = self.file.write_all(&self.buffer);
+        if self.torn && !self.buffer.is_empty() {
+            self.buffer.insert(0, b'\n');
+        }
+        let mut rest = &self.buffer[..];
+        let written = loop {
+            if rest.is_empty() {
+                break Ok(());
+            }
+            match self.file.write(rest) {
+                Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => rest = rest.get(n..).unwrap_or_default(),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => break Err(e),
+            }
+        };
+        let done = self.buffer.len() - rest.len();
+        if let Some(last) = self.buffer.get(..done).and_then(<[u8]>::last) {
+            self.torn = *last != b'\n';
+        }
         self.buffer.clear();
         written.map_err(|source| WriteError { path: self.path.clone(), source })
     }
@@ -76,6 +105,42 @@ mod tests {
     use super::*;
     use engine::record::{Head, Kind, Records};
     use engine::types::Timestamp;
+
+    /// Takes so many bytes, then none until there is room again.
+    struct Disk(std::sync::Arc<std::sync::Mutex<(Vec<u8>, usize)>>);
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let (held, room) = &mut *self.0.lock().unwrap();
+            let n = bytes.len().min(*room);
+            held.extend(&bytes[..n]);
+            *room -= n;
+            if n == 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(n) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_are_whole_after_a_disk_was_full() {
+        let disk = std::sync::Arc::new(std::sync::Mutex::new((Vec::new(), 20)));
+        let mut log = EveFile::to(Path::new("x"), Style::default(), Box::new(Disk(disk.clone())));
+        let mut records = Records::new(1 << 12);
+        records.write(&Head::new(Kind::Stats, Timestamp::ZERO, 1), |_| {});
+        let record = records.iter().next().unwrap();
+        for (room, ends) in [(0, false), (0, false), (1 << 20, true), (1 << 20, true)] {
+            log.write(&record, None).unwrap();
+            assert_eq!(log.flush().is_ok(), ends);
+            disk.lock().unwrap().1 = room;
+        }
+        let text = String::from_utf8(disk.lock().unwrap().0.clone()).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        let whole = |l: &&&str| serde_json::from_str::<serde_json::Value>(l).is_ok();
+        assert_eq!(lines.iter().filter(whole).count(), 1, "{text}");
+    }
 
     #[test]
     fn a_full_disk_is_said_with_the_file() {
