@@ -31,7 +31,7 @@ pub use live::{Live, Traffic, wall};
 pub use memory::{Memory, OwnedFrame};
 pub use open::{Compression, open, open_stream};
 pub use reader::Reader;
-pub use sys::host::low_priority;
+pub use sys::host::{keep_off, low_priority, processor};
 pub use sys::reserve::{NOTHING_AHEAD, Reserve};
 pub use writer::{Format, Writer};
 

@@ -141,11 +141,68 @@ fn a_data_plane_that_does_not_answer_is_started_anew() {
 #[test]
 fn closed_it_lets_nothing_by() {
     let Some(bed) = bed("closed_it_lets_nothing_by") else { return };
-    let live = Live::start(&bed, "closed", &["--fail", "closed"]);
-    assert!(pings(&bed, 20, || {}) >= 15);
-    live.signal("-KILL", &live.pids());
-    std::thread::sleep(Duration::from_millis(200));
+    for signal in ["-STOP", "-KILL"] {
+        let live = Live::start(&bed, signal, &["--fail", "closed"]);
+        assert!(pings(&bed, 20, || {}) >= 15);
+        live.signal(signal, &live.pids());
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(pings(&bed, 10, || {}), 0, "{signal}");
+    }
+}
+
+/// A run whose data plane cannot be had. What it said, and how many of ten pings were answered while it tried.
+fn futile(bed: &Bed, test: &str, policies: &[&str]) -> (String, u32) {
+    let no_folder = bed.dir().join(test);
+    std::fs::write(&no_folder, "").unwrap();
+    let mut c = bed.command(At::Middle, harness::program().unwrap().to_str().unwrap());
+    c.args(["run", "--inline", &PORTS.join(":"), "-l"]).arg(&no_folder).args(policies);
+    c.arg("--control").arg(bed.dir().join("futile.sock")).stdin(Stdio::null()).stderr(Stdio::piped());
+    let mut child = c.spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let mut said: Vec<String> = lines.by_ref().take_while(|l| !l.contains("until the rules have loaded")).collect();
+    let answered = pings(bed, 10, || {});
+    said.extend(lines);
+    assert_eq!(child.wait().unwrap().code(), Some(2), "{said:?}");
+    (said.join("\n"), answered)
+}
+
+#[test]
+fn until_it_inspects_one_policy_holds_and_once_it_has_given_up_the_other() {
+    let Some(bed) = bed("until_it_inspects_one_policy_holds") else { return };
+    let (said, answered) = futile(&bed, "open", &["--until-ready", "closed", "--fail", "open"]);
+    assert!(answered == 0 && said.contains("program stays, open"), "{answered}: {said}");
+    assert_eq!(pings(&bed, 10, || {}), 10);
+    let (said, answered) = futile(&bed, "closed", &["--until-ready", "open", "--fail", "closed"]);
+    assert!(answered == 10 && said.contains("program stays, closed"), "{answered}: {said}");
     assert_eq!(pings(&bed, 10, || {}), 0);
+}
+
+#[test]
+fn told_so_it_takes_its_program_along() {
+    let Some(bed) = bed("told_so_it_takes_its_program_along") else { return };
+    let mut live = Live::start(&bed, "detaching", &["--detach"]);
+    assert_eq!(pings(&bed, 5, || {}), 5);
+    live.signal("-TERM", &[live.child.id()]);
+    live.until("detached");
+    assert!(live.child.wait().unwrap().success());
+    assert_eq!(pings(&bed, 5, || {}), 0);
+}
+
+#[test]
+fn a_second_run_on_its_ports_is_refused() {
+    let Some(bed) = bed("a_second_run_on_its_ports_is_refused") else { return };
+    let live = Live::start(&bed, "first", PATIENT);
+    let _web = Web::start(&bed, &live.dir);
+    let program = harness::program().unwrap();
+    let control = bed.dir().join("second.sock");
+    for more in [&[][..], &["--set", "run.xdp=off"]] {
+        let args = ["run", "--inline", &PORTS.join(":"), "--control", control.to_str().unwrap()];
+        let out = bed.run(At::Middle, program.to_str().unwrap(), &[&args, more].concat());
+        let text = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(out.status.code() == Some(2) && text.contains("port0: another run has it"), "{text}");
+        assert!(refused(&bed, "exploit", &[]));
+        assert!(get(&bed, "big", &[]).is_some());
+    }
 }
 
 #[test]
@@ -183,6 +240,56 @@ fn the_operator_has_everything_through() {
     assert_eq!(live.ctl(&["bypass", "off"]).0, Some(0));
     assert!(refused(&bed, "exploit", &[]));
     assert_eq!(live.ctl(&["bypass", "on", "a:b"]).0, Some(1));
+}
+
+#[test]
+fn connections_that_were_let_through_live_on_when_they_are_inspected_again() {
+    let Some(bed) = bed("connections_that_were_let_through_live_on") else { return };
+    let file = bed.dir().join("trust.yaml");
+    let trust = |networks: &str| std::fs::write(&file, format!("run:\n  trusted: [{networks}]\n")).unwrap();
+    trust("");
+    let settings = ["-c", file.to_str().unwrap(), "--set", "run.resync-seconds=4"];
+    let live = Live::start(&bed, "through", &[&settings, PATIENT].concat());
+    let _web = keeping(&bed, &live.dir);
+    let of = |lane: &Value| lane["plane"]["engine"]["flow.resynced"].as_u64().unwrap();
+    for (n, way) in (1..).zip(["bypass", "trusted"]) {
+        // What was before is not looked for any more.
+        std::thread::sleep(Duration::from_secs(5));
+        match way {
+            "bypass" => assert_eq!(live.ctl(&["bypass", "on"]).0, Some(0)),
+            _ => {
+                trust("10.77.0.0/24");
+                assert_eq!(live.ctl(&["reload"]).0, Some(0));
+            }
+        }
+        let mut keeper = Keeper::start(&bed);
+        assert_eq!(of(&live.stats()["lanes"][0]), (n - 1) * KEPT as u64, "{way}: nothing comes up");
+        match way {
+            "bypass" => assert_eq!(live.ctl(&["bypass", "off"]).0, Some(0)),
+            _ => {
+                trust("");
+                assert_eq!(live.ctl(&["reload"]).0, Some(0));
+            }
+        }
+        assert_eq!(keeper.ask(), KEPT, "{way}");
+        assert_eq!(of(&live.settled(|lane| of(lane) >= n * KEPT as u64)), n * KEPT as u64, "{way}");
+        assert_eq!(keeper.attack(), 0, "{way}");
+    }
+}
+
+#[test]
+fn a_hang_up_is_a_reload() {
+    let Some(bed) = bed("a_hang_up_is_a_reload") else { return };
+    let mut live = Live::start(&bed, "hang-up", PATIENT);
+    let _web = Web::start(&bed, &live.dir);
+    assert!(get(&bed, "big", &[]).is_some());
+    let rule = "drop http any any -> any any (msg:\"big\"; http.uri; content:\"/big\"; sid:3;)\n";
+    std::fs::write(live.dir.join("x.rules"), rule).unwrap();
+    live.signal("-HUP", &[live.child.id()]);
+    live.until("reload: 1 rules");
+    assert!(refused(&bed, "big", &[]));
+    let (_, status) = live.ctl(&["status", "--json"]);
+    assert!(status.contains("\"rules\":1,"), "{status}");
 }
 
 #[test]

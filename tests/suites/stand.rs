@@ -38,6 +38,16 @@ fn a_spinning_worker_is_gone_around_and_replaced() {
 }
 
 #[test]
+fn closed_a_spinning_worker_lets_nothing_by() {
+    let more = ["--fail", "closed", "--set", "run.stall-seconds=60"];
+    let Some((live, bed)) = faulty("closed-spin", &more) else { return };
+    assert!(pings(&bed, 20, || {}) >= 15);
+    assert_eq!(live.ctl(&["fault", "spin"]).0, Some(0));
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(pings(&bed, 10, || {}), 0);
+}
+
+#[test]
 fn a_worker_that_dies_is_replaced() {
     for fault in ["panic", "abort"] {
         let Some((mut live, bed)) = faulty(&format!("dies-{fault}"), &[]) else { return };
@@ -101,6 +111,26 @@ fn a_pair_goes_on_while_another_is_started_anew() {
     live.until("x:y: inspecting after");
     assert_eq!(answered, 200);
     assert_eq!(live.pids()[..2], before[..2]);
+}
+
+#[test]
+fn a_port_that_comes_back_is_taken_up_again() {
+    let Some(bed) = bed("a_port_that_comes_back_is_taken_up_again") else { return };
+    let ip = |args: &str| assert!(bed.run(At::Middle, "ip", &args.split(' ').collect::<Vec<_>>()).status.success());
+    ip("link add x type veth peer name x-end");
+    ip("link add y type veth peer name y-end");
+    let mut live = Live::start(&bed, "back", &[&["--inline", "x:y"], PATIENT].concat());
+    live.until("inspecting after");
+    for _ in 0..2 {
+        ip("link del x");
+        live.until("x:y: a port is gone");
+        assert_eq!(pings(&bed, 50, || {}), 50, "the other pair goes on");
+        let (_, status) = live.ctl(&["status"]);
+        assert!(status.contains("without a port"), "{status}");
+        ip("link add x type veth peer name x-end");
+        live.until("x:y: inspecting after");
+    }
+    assert_eq!(live.pids().len(), 3);
 }
 
 /// Whether an end of the bed sees its link.

@@ -17,6 +17,29 @@ pub fn low_priority() {
     }
 }
 
+/// The processor that this thread is on.
+pub fn processor() -> usize {
+    // SAFETY: a plain call.
+    usize::try_from(unsafe { libc::sched_getcpu() }).unwrap_or_default()
+}
+
+/// This thread, and those it starts, keep off these processors, where it may be on others.
+pub fn keep_off(processors: &[usize]) {
+    let size = size_of::<libc::cpu_set_t>();
+    // SAFETY: the set is bits, for which zero is a value; the kernel fills and reads as much as it is told there is, and
+    // only bits that are in it are cleared.
+    unsafe {
+        let mut set = std::mem::zeroed::<libc::cpu_set_t>();
+        if libc::sched_getaffinity(0, size, &raw mut set) != 0 {
+            return;
+        }
+        processors.iter().filter(|p| **p < 8 * size).for_each(|p| libc::CPU_CLR(*p, &mut set));
+        if libc::CPU_COUNT(&set) > 0 {
+            libc::sched_setaffinity(0, size, &raw const set);
+        }
+    }
+}
+
 /// Sends IP packets whose headers are ready.
 pub struct RawIp {
     v4: OwnedFd,
@@ -61,6 +84,25 @@ fn send_to<T>(fd: &OwnedFd, packet: &[u8], to: &T) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn off_a_processor_a_thread_is_on_others_if_there_are_any() {
+        let allowed = || {
+            let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+            status.lines().find_map(|l| l.strip_prefix("Cpus_allowed_list:").map(|l| l.trim().to_owned())).unwrap()
+        };
+        std::thread::spawn(move || {
+            let before = allowed();
+            super::keep_off(&(0..1024).collect::<Vec<_>>());
+            assert_eq!(allowed(), before, "there is no other");
+            let here = super::processor();
+            super::keep_off(&[here, 100_000]);
+            let alone = std::thread::available_parallelism().unwrap().get() == 1 && allowed() == before;
+            assert!(alone || super::processor() != here && allowed() != before, "{before}, {}", allowed());
+        })
+        .join()
+        .unwrap();
+    }
+
     /// Policy 0 is the ordinary one: what a thread of the idle class holds, the others wait for (proc(5), fields 19 and 41).
     #[test]
     fn low_is_not_idle() {

@@ -80,7 +80,7 @@ section! {
         until_ready: Option<Fail>,
         /// When more comes than there is time to inspect.
         overload: Option<Overload>,
-        /// Milliseconds without a finished batch after which a worker does not answer.
+        /// Milliseconds without a finished batch after which a worker does not answer; no batch takes 80.
         stale_ms: Option<u32>,
         /// Seconds after which a data plane that does not answer is killed and started anew.
         stall_seconds: Option<u32>,
@@ -202,7 +202,7 @@ impl Run {
         let mut r = Run::default();
         let ms = |v: u32| Duration::from_millis(v.into());
         let seconds = |v: u32| Duration::from_secs(v.into());
-        set(&mut r.stale, within("stale-ms", s.stale_ms, 40..=10_000)?.map(ms));
+        set(&mut r.stale, within("stale-ms", s.stale_ms, 80..=10_000)?.map(ms));
         set(&mut r.stall, within("stall-seconds", s.stall_seconds, 1..=3_600)?.map(seconds));
         set(&mut r.resync, within("resync-seconds", s.resync_seconds, 0..=86_400)?.map(seconds));
         set(&mut r.stats, within("stats-seconds", s.stats_seconds, 0..=86_400)?.map(seconds));
@@ -265,7 +265,7 @@ mod tests {
         assert_eq!((run.link[0], run.link[1]), (LinkAction::Through, LinkAction::Drop));
         for (bad, said) in [
             ("run.ring=1000", "no power of two"),
-            ("run.stale-ms=5", "outside of 40 to 10000"),
+            ("run.stale-ms=5", "outside of 80 to 10000"),
             ("run.record-total=64MiB", "no room for two"),
             ("run.fail=ajar", "ajar"),
             ("run.trusted=[10.0.0.0/40]", "not an address range"),

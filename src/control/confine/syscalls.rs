@@ -65,7 +65,7 @@ fn memory_and_threads() -> Vec<Row> {
         SYS_getpid "which process, for names of temporary files";
         SYS_sched_yield "a spin lock lets others go first";
         SYS_sched_getaffinity "how many processors there are";
-        SYS_sched_setaffinity "a worker stays on its processor, the compiler off the workers'";
+        SYS_sched_setaffinity "rules are compiled off the workers' processors";
         SYS_sched_getscheduler "what priority a thread has";
         SYS_sched_getparam "what priority a thread has";
         SYS_getpriority "the same";

@@ -66,6 +66,11 @@ impl Heart {
         self.bump.as_ref().is_some_and(|(b, n)| b.is_overrun(*n))
     }
 
+    /// The operator has everything through, past us.
+    pub fn bypassed(&self) -> bool {
+        self.bump.as_ref().is_some_and(|(b, _)| b.bypassed())
+    }
+
     /// Frames that wait, where the kernel's program counts them.
     pub fn waiting(&self) -> Option<Waiting> {
         let (frames, may) = self.bump.as_ref().map(|(b, n)| b.waiting(*n))?;

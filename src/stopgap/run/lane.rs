@@ -13,7 +13,8 @@ use capture::xdp::{Bump, BumpError, Kept, Policies, Policy, Port, Terms, XdpMode
 use serde_json::{Value, json};
 use std::io::BufReader;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::SyncSender;
@@ -23,6 +24,8 @@ use std::time::{Duration, Instant};
 pub const BACKOFF: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(5)];
 /// Openings are told at most so often.
 const ALARM: Duration = Duration::from_secs(1);
+/// So often the ports are looked for.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A data plane while it lives.
 pub struct Life {
@@ -37,8 +40,14 @@ pub struct Life {
 /// A lane: the kernel's program on its ports, and its data plane.
 pub struct LaneState {
     pub lane: Lane,
+    /// Of a pair.
+    pub ports: Option<[Port; 2]>,
     pub bump: Option<Bump>,
+    /// That the ports are ours.
+    held: Vec<UnixListener>,
     pub life: Option<Life>,
+    /// A port is gone; it may come back.
+    pub gone: bool,
     /// How many there have been.
     pub lives: u64,
     /// When the next begins.
@@ -47,36 +56,58 @@ pub struct LaneState {
     /// Frames that the kernel forwarded uninspected, as last told.
     opened: u64,
     alarmed: Instant,
+    looked: Instant,
 }
 
 impl LaneState {
     /// Puts the kernel's program on the lane's ports, if it has such; its data plane is still to be started.
     pub fn new(lane: &Lane, run: &Run) -> Result<LaneState, Failure> {
-        let bump = match lane {
-            Lane::Pair(a, b) if run.xdp == XdpWish::Off => {
-                unkept(a, b, run)?;
-                None
+        let (mut ports, mut bump, mut held) = (None, None, Vec::new());
+        match lane {
+            Lane::Pair(a, b) => {
+                let (kept, wishes) = match run.xdp {
+                    XdpWish::Off => (ports::Capture::AfPacket, ports::Wishes { gro_off: true, silent: true }),
+                    _ => (ports::Capture::AfXdp, ports::Wishes { gro_off: false, silent: true }),
+                };
+                if run.xdp == XdpWish::Off && run.capture == CaptureKind::AfXdp {
+                    let no = "AF_XDP without a program in the kernel: run.xdp=off is for --capture af-packet";
+                    return Err(Failure(no.into()));
+                }
+                heed(&ports::check_pair(a, b, kept))?;
+                let pair = [devices::port(a)?.port(), devices::port(b)?.port()];
+                held = pair.iter().map(hold).collect::<Result<_, _>>()?;
+                pair.iter().try_for_each(|p| ready(&p.name, wishes))?;
+                match run.xdp {
+                    XdpWish::Off => unkept(&pair)?,
+                    _ => bump = Some(put_on(&pair, run)?),
+                }
+                ports = Some(pair);
             }
-            Lane::Pair(a, b) => Some(bump(a, b, run)?),
-            Lane::Queues(_) => None,
-            Lane::Taps(all) => {
-                all.iter().try_for_each(|name| watched(name))?;
-                None
-            }
-        };
+            Lane::Queues(_) => {}
+            Lane::Taps(all) => all.iter().try_for_each(|name| watched(name))?,
+        }
         let now = Instant::now();
         let mut state = LaneState {
             lane: lane.clone(),
+            ports,
             bump,
+            held,
             life: None,
+            gone: false,
             lives: 0,
             next: now,
             wait: BACKOFF[0],
             opened: 0,
             alarmed: now,
+            looked: now,
         };
         state.opened = state.opened_now();
         Ok(state)
+    }
+
+    /// We go away: what holds while nobody inspects holds at once, not when the beats have become stale.
+    pub fn leave(&self) {
+        self.bump.iter().for_each(Bump::unready);
     }
 
     /// Has the program do as another configuration says.
@@ -98,6 +129,7 @@ impl LaneState {
 
     pub fn state(&self) -> &'static str {
         match &self.life {
+            _ if self.gone => "without a port",
             None => "not running, to be started again",
             Some(Life { ready: None, .. }) => "loading",
             Some(life) if life.alive.elapsed() > Duration::from_secs(1) => "not answering",
@@ -113,6 +145,35 @@ impl LaneState {
             Count::ALL.iter().zip(bump.counts(i)).map(|(c, n)| (c.name().to_string(), n.into())).collect()
         };
         json!({ bump.ports()[0].name.clone(): port(0), bump.ports()[1].name.clone(): port(1) })
+    }
+
+    /// Looks now and then whether the ports are still there, and whether those that were gone are back. Whether they are.
+    pub fn look(&mut self, run: &Run) -> bool {
+        let Some(ports) = self.ports.as_ref().filter(|_| self.looked.elapsed() > LOOK) else { return false };
+        self.looked = Instant::now();
+        let name = self.lane.name();
+        let there = |p: &Port| devices::port(&p.name).is_ok_and(|f| f.ifindex == p.ifindex);
+        if !self.gone && !ports.iter().all(there) {
+            warning(&format!("{name}: a port is gone; one of its name is taken as soon as it is there"));
+            self.gone = true;
+            if let Some(life) = &mut self.life {
+                let _ = life.child.kill();
+            }
+            // With it what it carried: the program is a port's, and the sockets were of its queues.
+            self.bump = None;
+            self.held.clear();
+        }
+        if !self.gone || self.life.is_some() {
+            return false;
+        }
+        match LaneState::new(&self.lane, run) {
+            Ok(state) => {
+                note(&format!("{name}: its ports are back"));
+                *self = LaneState { lives: self.lives, ..state };
+                true
+            }
+            Err(_) => false,
+        }
     }
 
     /// Starts the data plane, as `lane` of the run.
@@ -156,30 +217,38 @@ pub fn heed(found: &ports::Findings) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Holds a port against other runs, until dropped. The kernel keeps such names, and forgets them with whoever had them.
+fn hold(port: &Port) -> Result<UnixListener, Failure> {
+    let name = format!("stopgap/port/{}", port.ifindex);
+    UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name)?).map_err(|e| match e.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            let n = &port.name;
+            Failure(format!("{n}: another run has it; end that one first, or ask it: `stopgap ctl status`"))
+        }
+        _ => Failure(format!("{}: cannot be held: {e}", port.name)),
+    })
+}
+
 /// Makes a port ready, and tells what was done to it.
-fn ready(name: &str, wishes: ports::Wishes) -> Result<Port, Failure> {
+fn ready(name: &str, wishes: ports::Wishes) -> Result<(), Failure> {
     let prepared = ports::prepare(name, &wishes);
     let prepared = prepared.map_err(|e| Failure(format!("{name}: cannot be prepared: {e}")))?;
     if !prepared.changed.is_empty() {
         note(&format!("{name}: set {}", prepared.changed.join(", ")));
     }
-    prepared.stayed.iter().for_each(|s| warning(&format!("{name}: {s}")));
-    Ok(prepared.facts.port())
+    // What the driver said it could and did not do.
+    heed(&ports::check_stayed(&prepared))
 }
 
 /// A pair without a program, behind packet sockets.
-fn unkept(a: &str, b: &str, run: &Run) -> Result<(), Failure> {
-    if run.capture == CaptureKind::AfXdp {
-        return Err(Failure("AF_XDP without a program in the kernel: run.xdp=off is for --capture af-packet".into()));
-    }
-    heed(&ports::check_pair(a, b, ports::Capture::AfPacket))?;
-    for name in [a, b] {
-        let port = ready(name, ports::Wishes { gro_off: true, silent: true })?;
+fn unkept(pair: &[Port; 2]) -> Result<(), Failure> {
+    for port in pair {
         // One of a run before would hand us nothing. Another's is none of ours.
-        if let Ok(true) = Bump::take_off(&port) {
-            note(&format!("{name}: the program of an earlier run is taken off"));
+        if let Ok(true) = Bump::take_off(port) {
+            note(&format!("{}: the program of an earlier run is taken off", port.name));
         }
     }
+    let [a, b] = pair.each_ref().map(|p| &p.name);
     warning(&format!("{a}:{b}: no program in the kernel: while the engine is away, nothing is forwarded"));
     Ok(())
 }
@@ -187,14 +256,12 @@ fn unkept(a: &str, b: &str, run: &Run) -> Result<(), Failure> {
 /// A mirror port.
 fn watched(name: &str) -> Result<(), Failure> {
     heed(&ports::check_tap(name, ports::Capture::AfPacket))?;
-    ready(name, ports::Wishes { gro_off: false, silent: false }).map(drop)
+    ready(name, ports::Wishes { gro_off: false, silent: false })
 }
 
 /// Puts the program on a pair's ports, or takes over the one that is there.
-fn bump(a: &str, b: &str, run: &Run) -> Result<Bump, Failure> {
-    heed(&ports::check_pair(a, b, ports::Capture::AfXdp))?;
-    let wishes = ports::Wishes { gro_off: false, silent: true };
-    let ports = [ready(a, wishes)?, ready(b, wishes)?];
+fn put_on(pair: &[Port; 2], run: &Run) -> Result<Bump, Failure> {
+    let [a, b] = pair.each_ref().map(|p| &p.name);
     let terms = Terms {
         stale: run.stale,
         ring_limit: devices::ring_limit(run),
@@ -205,7 +272,7 @@ fn bump(a: &str, b: &str, run: &Run) -> Result<Bump, Failure> {
         XdpWish::Auto => devices::port(a)?.redirects() && devices::port(b)?.redirects(),
         wish => wish == XdpWish::Native,
     };
-    let (mut bump, kept) = Bump::put_on(ports, native, &terms)?;
+    let (mut bump, kept) = Bump::put_on(pair.clone(), native, &terms)?;
     if run.xdp != XdpWish::Auto && native != (bump.mode() == XdpMode::Native) {
         warning(&format!(
             "{a}:{b}: run.xdp is not what the program runs as: the driver cannot, or one of an earlier run is there, which \

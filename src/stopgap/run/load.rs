@@ -24,13 +24,11 @@ pub struct Load {
     /// Since when much has waited, or little; of what waits neither much nor little, never.
     much: Option<Duration>,
     little: Option<Duration>,
-    /// How often shedding has begun.
-    pub begun: u64,
 }
 
 impl Load {
     pub const fn new() -> Load {
-        Load { level: Shed::Nothing, much: None, little: None, begun: 0 }
+        Load { level: Shed::Nothing, much: None, little: None }
     }
 
     /// The level from now on, where it is another. `now`: of a clock that does not stop.
@@ -54,7 +52,6 @@ impl Load {
         if next == self.level {
             return None;
         }
-        self.begun += u64::from(self.level == Shed::Nothing);
         self.level = next;
         Some(next)
     }
@@ -89,6 +86,6 @@ mod tests {
         assert_eq!(saw(&mut l, 0, 12_000), None);
         assert_eq!(saw(&mut l, 0, 13_000), Some(Shed::Bulk));
         assert_eq!(saw(&mut l, 0, 14_000), Some(Shed::Nothing));
-        assert_eq!((saw(&mut l, 0, 20_000), l.begun), (None, 1));
+        assert_eq!(saw(&mut l, 0, 20_000), None);
     }
 }

@@ -16,7 +16,7 @@ use super::messages::{self, Answer, Ask, Request, Say};
 use super::offload::Carriage;
 use super::plan::{self, Lane, Plan};
 use super::record::{Recorder, Recording, Rolling};
-use super::sight::{Losses, Sight};
+use super::sight::{Clock, Losses, Sight};
 use super::worker::{Hand, Mailbox, Outbox, Rules, Shown};
 use super::writer::{Inbox, Writer, Writing};
 use crate::cli::RunArgs;
@@ -36,6 +36,7 @@ use rtrb::RingBuffer;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::io::BufReader;
+use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -111,6 +112,8 @@ struct Plane {
     /// Frames that workers did not take of each other, as last told.
     untaken: u64,
     stall: Duration,
+    /// Networks whose traffic the kernel forwards, as last configured.
+    trusted: Vec<(IpAddr, u8)>,
     inline: bool,
     /// The kernel's program carries flows.
     offload: bool,
@@ -136,7 +139,7 @@ impl Plane {
         let writing = Arc::new(Writing {
             stop: AtomicBool::new(false),
             rules: Mutex::new(loaded.rules_read()),
-            failed: Mutex::new(None),
+            word: Mutex::new(None),
         });
         let lost = Losses::default();
         let (mut hands, mut inboxes, mut mail, mut beats) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -169,9 +172,11 @@ impl Plane {
                     .and_then(|beats| Crew::of(&told, n, beats, stale, policy)),
                 heart: Heart::new(beat.clone(), opened.bump.clone().map(|b| (b, n))),
                 sight: Sight::new(lost.clone(), plan.config.run.resync),
+                clock: Clock::default(),
                 carriage,
                 mail: letters,
                 load: (plan.config.run.overload == Overload::Shed).then(Load::new),
+                sheds: 0,
                 outbox: Outbox { records, spare, unwritten, most: told.records_max },
                 tape: recorder.as_mut().map(Recorder::tape),
                 stale,
@@ -208,6 +213,7 @@ impl Plane {
             shed: Shed::Nothing,
             untaken: 0,
             stall: plan.config.run.stall,
+            trusted: plan.config.run.trusted.clone(),
             inline: lane.inline(),
             offload,
         })
@@ -266,6 +272,11 @@ impl Plane {
                     self.compile(args, &events);
                 }
                 Ok(Event::Gone) | Err(RecvTimeoutError::Disconnected) => {
+                    // Nobody is there to end us if a worker does not, and the next run wants its queues.
+                    thread("end", || {
+                        std::thread::sleep(ADOPT);
+                        std::process::exit(1);
+                    })?;
                     self.finish();
                     return Ok(DONE);
                 }
@@ -307,8 +318,8 @@ impl Plane {
         if self.recording.as_ref().is_some_and(Recording::has_ended) {
             self.end_recording();
         }
-        if let Some(why) = self.writing.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            self.say(&Say::Alarm(format!("the log is not written any more: {why}")));
+        if let Some(word) = self.writing.word.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            self.say(&Say::Alarm(word));
         }
         Ok(())
     }
@@ -318,8 +329,10 @@ impl Plane {
     fn compile(&mut self, args: &RunArgs, events: &mpsc::SyncSender<Event>) {
         let Some((id, partial)) = (!self.compiling).then(|| self.reloads.pop_front()).flatten() else { return };
         let (args, events) = (args.clone(), events.clone());
+        let workers: Vec<usize> = self.mail.iter().map(|m| m.processor()).collect();
         let spawned = thread("compile", move || {
             capture::low_priority();
+            capture::keep_off(&workers);
             let result = (|| {
                 let config = plan::read(&args).map_err(|Failure(why)| why)?;
                 let loaded = load(&args, &config).map_err(|Failure(why)| why)?;
@@ -348,10 +361,14 @@ impl Plane {
         // What the old rules had the kernel do is void, and what they yet decide is void when it comes.
         let epoch = self.bump.as_ref().map_or(0, |b| b.new_epoch());
         let settings = Arc::new(told(&config, self.inline, self.offload));
-        let untaken = untaken(&config.run);
+        let run = &config.run;
+        let untaken = untaken(run);
+        let trusted = std::mem::replace(&mut self.trusted, run.trusted.clone());
+        let distrusts = trusted.iter().any(|t| !run.trusted.contains(t));
         for m in &self.mail {
+            let (number, sheds) = (self.number, run.overload == Overload::Shed);
             let (ruleset, settings) = (loaded.ruleset.clone(), settings.clone());
-            m.send_rules(Rules { number: self.number, ruleset, settings, untaken, epoch });
+            m.send_rules(Rules { number, ruleset, settings, untaken, sheds, distrusts, epoch });
         }
         let until = Instant::now() + ADOPT;
         while self.mail.iter().any(|m| m.running() != self.number) {
@@ -387,6 +404,7 @@ impl Plane {
             "injected": of(|s| s.traffic.injected),
             "lost": of(|s| s.traffic.lost),
             "unsent": of(|s| s.traffic.unsent),
+            "uninjected": of(|s| s.traffic.uninjected),
             "handed": of(|s| s.traffic.handed),
             "taken": of(|s| s.traffic.taken),
             "stale": of(|s| s.traffic.stale),

@@ -7,6 +7,7 @@
 use super::lane::{BACKOFF, LaneState, word};
 use super::messages::{self, Answer, Ask, Request, Say};
 use super::plan::Plan;
+use super::worker::IDLE;
 use super::{control, ctl};
 use crate::console::{DONE, Failure, Outcome, note, warning};
 use ::control::config::run::Run;
@@ -64,10 +65,18 @@ pub fn run(plan: &Plan<'_>) -> Outcome {
     let (events, inbox) = mpsc::sync_channel(256);
     let socket = control::Socket::bind(&plan.control)?;
     signals(events.clone())?;
-    let lanes: Vec<LaneState> =
-        plan.lanes.iter().map(|l| LaneState::new(l, &plan.config.run)).collect::<Result<_, _>>()?;
+    let mut lanes = Vec::new();
+    for lane in &plan.lanes {
+        match LaneState::new(lane, &plan.config.run) {
+            Ok(state) => lanes.push(state),
+            Err(e) => {
+                lanes.iter().for_each(LaneState::leave);
+                return Err(e);
+            }
+        }
+    }
     socket.listen(events.clone())?;
-    let links = links(&lanes, plan)?;
+    let links = links(&lanes, &plan.config.run)?;
     let mut s = Supervisor {
         plan,
         run: plan.config.run.clone(),
@@ -81,17 +90,21 @@ pub fn run(plan: &Plan<'_>) -> Outcome {
         told_ready: false,
         links,
     };
-    s.go(&inbox)?;
+    let done = s.go(&inbox);
+    if done.is_err() {
+        s.lanes.iter().for_each(LaneState::leave);
+        s.told_left();
+    }
     drop(socket);
-    Ok(DONE)
+    done.map(|()| DONE)
 }
 
 /// Follows the links of every pair, if that is wished.
-fn links(lanes: &[LaneState], plan: &Plan<'_>) -> Result<Option<LinkFollower>, Failure> {
-    if !plan.config.run.follow_links {
+fn links(lanes: &[LaneState], run: &Run) -> Result<Option<LinkFollower>, Failure> {
+    if !run.follow_links {
         return Ok(None);
     }
-    let pairs = lanes.iter().filter_map(|l| l.bump.as_ref()).map(|b| b.ports().clone());
+    let pairs = lanes.iter().filter_map(|l| l.ports.clone());
     Ok(Some(LinkFollower::new(pairs, Instant::now())?))
 }
 
@@ -132,11 +145,13 @@ impl Supervisor<'_> {
 
     fn tick(&mut self, slept: bool) {
         let stall = self.run.stall;
+        let mut back = false;
         for i in 0..self.lanes.len() {
             let lane = &mut self.lanes[i];
             let name = lane.lane.name();
+            back |= lane.look(&self.run);
             match &mut lane.life {
-                None if Instant::now() >= lane.next => lane.start(i, self.events.clone()),
+                None if !lane.gone && Instant::now() >= lane.next => lane.start(i, self.events.clone()),
                 None => {}
                 Some(life) => {
                     if slept {
@@ -159,6 +174,12 @@ impl Supervisor<'_> {
             self.tell(State::Ready);
         }
         self.tell(State::Watchdog);
+        if back {
+            match links(&self.lanes, &self.run) {
+                Ok(links) => self.links = links,
+                Err(Failure(why)) => warning(&format!("links are not followed any more: {why}")),
+            }
+        }
         self.follow();
     }
 
@@ -308,6 +329,12 @@ impl Supervisor<'_> {
                 Answer::Failed(_) => None,
             })
             .collect();
+        for lane in &mut self.lanes {
+            let told = lanes.get(&lane.lane.name()).and_then(|v| v.get("rules"));
+            if let (Some(ready), Some(rules)) = (lane.life.as_mut().and_then(|l| l.ready.as_mut()), told) {
+                ready["rules"] = rules.clone();
+            }
+        }
         let rules = lanes.values().filter_map(|v| v.get("rules")).filter_map(Value::as_u64).max().unwrap_or_default();
         Answer::Done(json!({ "said": format!("{rules} rules run on every worker"), "lanes": lanes }))
     }
@@ -367,21 +394,21 @@ impl Supervisor<'_> {
     }
 
     fn bypass(&mut self, on: bool, pair: Option<&str>) -> Answer {
-        let mut changed = Vec::new();
-        for l in self.lanes.iter().filter(|l| pair.is_none_or(|p| p == l.lane.name())) {
-            if let Some(bump) = &l.bump {
-                bump.bypass(on);
-                changed.push(l.lane.name());
-            }
+        let meant = self.lanes.iter().filter(|l| pair.is_none_or(|p| p == l.lane.name()));
+        let bumps: Vec<&Bump> = meant.filter_map(|l| l.bump.as_ref()).collect();
+        if bumps.is_empty() {
+            return Answer::Failed("there is no such pair, or none with the kernel's program (run.xdp=off)".into());
         }
+        if !on && bumps.iter().any(|b| b.bypassed()) {
+            // However short it was, the workers know of it: connections have gone on unseen.
+            std::thread::sleep(2 * IDLE);
+        }
+        bumps.iter().for_each(|b| b.bypass(on));
+        let names = bumps.iter().map(|b| b.ports().each_ref().map(|p| p.name.as_str()).join(":"));
         let what = if on { "everything passes uninspected" } else { "inspected again" };
-        match changed.is_empty() {
-            true => Answer::Failed("there is no such pair".into()),
-            false => {
-                note(&format!("{}: {what}", changed.join(", ")));
-                Answer::Done(json!({ "said": format!("{}: {what}", changed.join(", ")) }))
-            }
-        }
+        let said = format!("{}: {what}", names.collect::<Vec<_>>().join(", "));
+        note(&said);
+        Answer::Done(json!({ "said": said }))
     }
 
     /// SIGHUP: what came of it is told where the run's own words go.
@@ -403,10 +430,7 @@ impl Supervisor<'_> {
         self.ending = true;
         self.tell(State::Stopping);
         for lane in &mut self.lanes {
-            if let Some(bump) = &lane.bump {
-                // At once, not when the beats have become stale.
-                bump.unready();
-            }
+            lane.leave();
             if let Some(life) = &mut lane.life {
                 let _ = messages::send(&mut life.to, &Request { id: 0, ask: Ask::Stop });
             }
@@ -424,18 +448,25 @@ impl Supervisor<'_> {
                 let _ = life.child.kill();
                 let _ = life.child.wait();
             }
-            let Some(bump) = &lane.bump else { continue };
-            let (name, fail) = (lane.lane.name(), word(self.run.fail));
-            if self.plan.args.detach {
+            if let Some(bump) = lane.bump.as_ref().filter(|_| self.plan.args.detach) {
                 for port in bump.ports() {
                     Bump::take_off(port)?;
                 }
-                note(&format!("{name}: detached"));
-            } else {
-                note(&format!("{name}: the kernel's program stays, {fail}; `stopgap detach {name}` takes it off"));
+                note(&format!("{}: detached", lane.lane.name()));
             }
         }
+        if !self.plan.args.detach {
+            self.told_left();
+        }
         Ok(())
+    }
+
+    /// Tells what the kernel does without us.
+    fn told_left(&self) {
+        for lane in self.lanes.iter().filter(|l| l.bump.is_some()) {
+            let (name, fail) = (lane.lane.name(), word(self.run.fail));
+            note(&format!("{name}: the kernel's program stays, {fail}; `stopgap detach {name}` takes it off"));
+        }
     }
 }
 
@@ -450,4 +481,20 @@ fn last_word(child: &mut Child) -> std::io::Result<ExitStatus> {
     }
     let _ = child.kill();
     child.wait()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
+
+    #[test]
+    fn a_child_that_has_closed_its_end_is_gone_soon() {
+        let word = |program: &str, arg: &str| last_word(&mut Command::new(program).arg(arg).spawn().unwrap()).unwrap();
+        assert!(word("sleep", "0.1").success());
+        let since = Instant::now();
+        assert_eq!(word("sleep", "60").signal(), Some(9));
+        assert!(since.elapsed() < 10 * CLOSED);
+    }
 }

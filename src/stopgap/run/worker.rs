@@ -9,7 +9,7 @@ use super::heart::Heart;
 use super::load::Load;
 use super::offload::Carriage;
 use super::record::Tape;
-use super::sight::Sight;
+use super::sight::{Clock, Sight};
 use crate::workers::{Tally, emptied};
 use capture::{Live, Traffic, wall};
 use engine::decode::Frame;
@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 /// Frames taken at once: as many as the engine fetches ahead for. None leaves before the last of its batch is inspected.
 const BATCH: usize = 64;
 /// The longest wait for a frame.
-const IDLE: Duration = Duration::from_millis(10);
+pub const IDLE: Duration = Duration::from_millis(10);
 /// So long flows are ended at once, when nothing comes.
 const SWEEP: Duration = Duration::from_millis(5);
 /// How often counts are shown to who asks for them.
@@ -53,6 +53,10 @@ pub struct Rules {
     pub ruleset: Arc<Ruleset>,
     pub settings: Arc<worker::Config>,
     pub untaken: Untaken,
+    /// Inspection may be left out.
+    pub sheds: bool,
+    /// Networks are not trusted any more whose connections have gone on unseen.
+    pub distrusts: bool,
     /// Under which the kernel's program does as they say.
     pub epoch: u64,
 }
@@ -72,6 +76,8 @@ pub struct Mailbox {
     wanted: AtomicU64,
     answered: AtomicU64,
     shown: Mutex<Option<Shown>>,
+    /// The processor that it was last on.
+    processor: AtomicUsize,
     /// Why the worker ended before it was told to.
     pub failed: Mutex<Option<String>>,
     #[cfg(feature = "faults")]
@@ -88,6 +94,10 @@ impl Mailbox {
     /// The number of the ruleset that runs.
     pub fn running(&self) -> u64 {
         self.taken.load(Ordering::Acquire)
+    }
+
+    pub fn processor(&self) -> usize {
+        self.processor.load(Ordering::Relaxed)
     }
 
     /// How much inspection the worker leaves out.
@@ -142,6 +152,7 @@ pub struct Hand {
     /// The other workers of the pair, if there are any.
     pub crew: Option<Crew>,
     pub sight: Sight,
+    pub clock: Clock,
     /// Where the kernel may carry flows.
     pub carriage: Option<Carriage>,
     pub mail: Arc<Mailbox>,
@@ -149,6 +160,8 @@ pub struct Hand {
     pub tape: Option<Tape>,
     /// Where inspection may be left out.
     pub load: Option<Load>,
+    /// How often that has begun.
+    pub sheds: u64,
     /// A batch older than this is not sent.
     pub stale: Duration,
     pub first: Timestamp,
@@ -170,6 +183,9 @@ impl Hand {
                     break;
                 }
             };
+            if self.heart.bypassed() {
+                self.sight.lose();
+            }
             if self.heart.since() > self.stale {
                 // The kernel has gone on without us; what lies here is older than what it has sent since.
                 self.stalled();
@@ -215,14 +231,27 @@ impl Hand {
         while !self.worker.advance_some(wall(), &mut self.out) && since.elapsed() < SWEEP {}
     }
 
+    /// Whether inspection may be left out from now on.
+    fn shedding(&mut self, may: bool) {
+        if self.load.is_some() != may {
+            self.load = may.then(Load::new);
+            self.shed(Shed::Nothing);
+        }
+    }
+
+    fn shed(&mut self, level: Shed) {
+        self.worker.shed(level);
+        self.mail.shed.store(level as u8, Ordering::Relaxed);
+    }
+
     /// Leaves inspection out, or no more, as the load is. Right after a beat.
     fn measure(&mut self) {
         let Some(load) = &mut self.load else { return };
         let Some(mut waiting) = self.heart.waiting() else { return };
         waiting.frames += self.device.handed_waiting();
         if let Some(level) = load.saw(waiting, self.heart.last()) {
-            self.worker.shed(level);
-            self.mail.shed.store(level as u8, Ordering::Relaxed);
+            self.sheds += u64::from(self.mail.shed() == Shed::Nothing);
+            self.shed(level);
         }
     }
 
@@ -238,11 +267,19 @@ impl Hand {
     }
 
     fn batch(&mut self, spare: Vec<Frame<'static>>) -> Vec<Frame<'static>> {
-        self.take_up();
         let mut frames = emptied(spare);
         self.device.frames(&mut frames);
         if self.first == Timestamp::ZERO {
             self.first = frames.first().map_or(Timestamp::ZERO, |f| f.ts);
+        }
+        let now = frames.last().map_or_else(wall, |f| f.ts);
+        if self.clock.is_set_ahead(now, self.heart.last()) {
+            // Every flow would be over by its time: what is known of connections ends, they do not.
+            self.sight.lose();
+        }
+        // Connections of which something passed unseen are taken up where they stand.
+        if let Some(until) = self.sight.lost_until(now) {
+            self.worker.resync(until);
         }
         if let Some(tape) = &mut self.tape {
             tape.note(&frames);
@@ -264,13 +301,6 @@ impl Hand {
         self.sight.lose();
         self.device.throw_away();
         self.beat(true);
-    }
-
-    /// Connections of which something passed unseen are taken up where they stand.
-    fn take_up(&mut self) {
-        if let Some(until) = self.sight.lost_until(wall) {
-            self.worker.resync(until);
-        }
     }
 
     /// `all`: nothing more was there to be taken.
@@ -316,6 +346,10 @@ impl Hand {
                 if let Some(carriage) = &mut self.carriage {
                     carriage.renew(rules.epoch);
                 }
+                if rules.distrusts {
+                    self.sight.lose();
+                }
+                self.shedding(rules.sheds);
                 self.mail.taken.store(rules.number, Ordering::Release);
             }
         }
@@ -336,12 +370,46 @@ impl Hand {
             stalls: self.stalls,
             untaken: self.crew.as_ref().map_or(0, |c| c.untaken),
             unrecorded: self.tape.as_ref().map_or(0, |t| t.missed),
-            sheds: self.load.as_ref().map_or(0, |l| l.begun),
+            sheds: self.sheds,
             kept: self.carriage.as_ref().map_or(0, Carriage::flows),
         };
+        self.mail.processor.store(capture::processor(), Ordering::Relaxed);
         if let Ok(mut slot) = self.mail.shown.try_lock() {
             *slot = Some(shown);
             self.mail.answered.store(wanted, Ordering::Release);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::record::{Head, Kind};
+
+    #[test]
+    fn what_a_writer_has_not_written_is_bounded_and_what_is_lost_counted() {
+        const MOST: usize = 8_192;
+        let (records, mut theirs) = rtrb::RingBuffer::new(1_024);
+        let (_written, spare) = rtrb::RingBuffer::new(1_024);
+        let mut outbox = Outbox { records, spare, unwritten: Arc::default(), most: MOST };
+        let mut out = Output::new(MOST);
+        let mut record = |outbox: &mut Outbox, n: u64| {
+            out.records.write(&Head::new(Kind::Drop, Timestamp::from_micros(n), n), |_| {});
+            outbox.send(&mut out);
+            (out.records.len(), out.records.lost())
+        };
+        let (mut waiting, mut lost) = (0, 0);
+        for n in 0..2_000 {
+            (waiting, lost) = record(&mut outbox, n);
+        }
+        let given = outbox.unwritten.load(Ordering::Relaxed);
+        assert!((MOST..2 * MOST).contains(&given), "{given}");
+        assert!(waiting <= MOST && lost > 0, "{waiting} {lost}");
+        // The writer has caught up: the rest is handed on at once, and nothing more is lost.
+        while let Ok(bytes) = theirs.pop() {
+            outbox.unwritten.fetch_sub(bytes.len(), Ordering::Relaxed);
+        }
+        record(&mut outbox, 2_000);
+        assert_eq!(record(&mut outbox, 2_001).0, 0);
     }
 }

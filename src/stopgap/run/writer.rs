@@ -16,8 +16,23 @@ use std::time::{Duration, Instant};
 pub struct Writing {
     pub stop: AtomicBool,
     pub rules: Mutex<RulesRead>,
-    /// Why the log is not written any more.
-    pub failed: Mutex<Option<String>>,
+    /// For the operator: that the log cannot be written, or can again.
+    pub word: Mutex<Option<String>>,
+}
+
+impl Writing {
+    /// What cannot be written is lost, and what comes later tried again.
+    fn heed(&self, done: Result<(), Failure>, kept: &mut Result<(), Failure>) {
+        let Err(Failure(why)) = &done else { return };
+        if kept.is_ok() {
+            self.tell(format!("the log cannot be written, and what comes is missing there: {why}"));
+        }
+        *kept = done;
+    }
+
+    fn tell(&self, word: String) {
+        *self.word.lock().unwrap_or_else(PoisonError::into_inner) = Some(word);
+    }
 }
 
 /// Records of a worker, and the way back for emptied buffers.
@@ -46,27 +61,24 @@ const FLUSH: Duration = Duration::from_millis(200);
 
 impl Writer {
     pub fn spawn(self) -> std::io::Result<JoinHandle<Result<(), Failure>>> {
-        let writing = self.writing.clone();
-        thread("log", move || {
-            let done = self.write();
-            if let Err(Failure(why)) = &done {
-                *writing.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.clone());
-            }
-            done
-        })
+        thread("log", move || self.write())
     }
 
+    /// Until told to stop. An error where the last of it could not be written.
     fn write(mut self) -> Result<(), Failure> {
         let (mut flushed, mut counted) = (Instant::now(), Instant::now());
+        // Something to be flushed, which has not failed.
         let mut dirty = false;
+        let mut kept = Ok(());
         loop {
             // Asked first: what came before it was set is written yet.
             let stop = self.writing.stop.load(Ordering::Acquire);
             let mut idle = true;
             for inbox in &mut self.inboxes {
                 while let Ok(bytes) = inbox.records.pop() {
-                    self.outputs.records(&bytes)?;
-                    (idle, dirty) = (false, true);
+                    let done = self.outputs.records(&bytes);
+                    (idle, dirty) = (false, done.is_ok());
+                    self.writing.heed(done, &mut kept);
                     inbox.unwritten.fetch_sub(bytes.len(), Ordering::Relaxed);
                     if bytes.capacity() <= SPARE_MAX {
                         let _ = inbox.spare.push(bytes);
@@ -74,16 +86,24 @@ impl Writer {
                 }
             }
             if !self.every.is_zero() && counted.elapsed() >= self.every || stop && idle {
-                self.stats()?;
-                (counted, dirty) = (Instant::now(), true);
+                let done = self.stats();
+                (counted, dirty) = (Instant::now(), done.is_ok());
+                self.writing.heed(done, &mut kept);
             }
             if dirty && (flushed.elapsed() >= FLUSH || stop && idle) {
-                self.outputs.finish()?;
+                let done = self.outputs.finish();
                 (flushed, dirty) = (Instant::now(), false);
+                match done {
+                    Ok(()) if kept.is_err() => {
+                        kept = Ok(());
+                        self.writing.tell("the log is written again; what came meanwhile is missing there".into());
+                    }
+                    done => self.writing.heed(done, &mut kept),
+                }
             }
             if idle {
                 if stop {
-                    return Ok(());
+                    return kept;
                 }
                 std::thread::sleep(Duration::from_millis(5));
             }
@@ -109,6 +129,7 @@ impl Writer {
             ("capture.kernel_drops".into(), of(|s| s.traffic.lost)),
             ("capture.forwarded".into(), of(|s| s.traffic.forwarded)),
             ("capture.unsent".into(), of(|s| s.traffic.unsent)),
+            ("capture.uninjected".into(), of(|s| s.traffic.uninjected)),
             ("capture.stale".into(), of(|s| s.traffic.stale)),
             ("capture.stalls".into(), of(|s| s.stalls)),
         ];
