@@ -6,7 +6,7 @@
 
 use crate::programs::{Server, bed_with, run};
 use harness::kept::{ATTACKS, KEPT, Keeper, keeping, resynced, stopped};
-use harness::live::{Live, PATIENT, RULES, pings};
+use harness::live::{Live, PATIENT, RULES, Web, get, pings, refused};
 use harness::netns::{At, Bed, ENDS, SERVER};
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -30,8 +30,10 @@ const DEAD_MAX: u32 = 10;
 const STUCK_MAX: u32 = 12;
 /// An answer to a ping may be on its way when the pings end.
 const ON_THE_WAY: usize = 3;
-/// The engine gets every packet; and what a machine that is busy with other tests keeps waiting is not too old to be sent.
-const ALL: [&str; 4] = ["--set", "run.offload=false", "--set", "run.stale-ms=8000"];
+/// The engine gets every packet.
+const ALL: [&str; 2] = ["--set", "run.offload=false"];
+/// And what a machine that is busy with other tests keeps waiting is not too old to be sent.
+const WAITING: [&str; 4] = [ALL[0], ALL[1], "--set", "run.stale-ms=8000"];
 
 /// A rule that is another one each time.
 fn changed(n: usize) -> String {
@@ -127,9 +129,11 @@ fn reloads_in_a_row_lose_nothing_and_leave_nothing() {
     let needed = ["iperf3", "ping"];
     let Some(bed) = bed_with("reloads_in_a_row_lose_nothing_and_leave_nothing", &needed) else { return };
     let few = if std::env::var_os("STOPGAP_QUICK").is_some() { WARM } else { RELOADS };
-    let reloads = std::env::var("STOPGAP_RELOADS").ok().and_then(|n| n.parse().ok()).unwrap_or(few);
+    let told = std::env::var("STOPGAP_RELOADS").ok().and_then(|n| n.parse().ok());
+    // Who says how many has the machine to themselves.
+    let (reloads, settings) = told.map_or((few, &WAITING[..]), |n| (n, &ALL[..]));
     let rules = format!("{}{RULES}", third_parties());
-    let live = Live::with(&bed, "reloads", &format!("{rules}{}", changed(0)), &ALL);
+    let live = Live::with(&bed, "reloads", &format!("{rules}{}", changed(0)), settings);
     let file = live.dir.join("x.rules");
     let _server = Server::start(&bed, &live.dir, 5201, "iperf3", &["-s"]);
     let load = maximum(&bed) * LOAD;
@@ -179,7 +183,7 @@ fn reloads_in_a_row_lose_nothing_and_leave_nothing() {
 fn a_worker_kept_from_its_work_loses_nothing() {
     let Some(bed) = bed_with("a_worker_kept_from_its_work_loses_nothing", &["iperf3"]) else { return };
     // Nor does the supervisor mind.
-    let live = Live::start(&bed, "kept", &[&ALL[..], &["--set", "run.stall-seconds=60"]].concat());
+    let live = Live::start(&bed, "kept", &[&WAITING[..], &["--set", "run.stall-seconds=60"]].concat());
     let _server = Server::start(&bed, &live.dir, 5201, "iperf3", &["-s"]);
     std::thread::sleep(Duration::from_millis(300));
     let before = counted(&bed);
@@ -201,6 +205,38 @@ fn a_worker_kept_from_its_work_loses_nothing() {
     let of = |key: &str| plane[key].as_u64().unwrap();
     assert_eq!((of("lost"), of("stale"), of("unsent"), of("received")), (0, 0, 0, of("forwarded")), "{plane}");
     assert!(kernel["full.forwarded"].as_u64().unwrap() > 1_000, "{kernel}");
+}
+
+#[test]
+fn inspection_that_load_leaves_out_comes_back() {
+    let Some(bed) = bed_with("inspection_that_load_leaves_out_comes_back", &["iperf3", "curl"]) else { return };
+    let live = Live::start(&bed, "shed", &[&WAITING[..], &["--set", "run.stall-seconds=60"]].concat());
+    let _web = Web::start(&bed, &live.dir);
+    let _server = Server::start(&bed, &live.dir, 5201, "iperf3", &["-s"]);
+    std::thread::sleep(Duration::from_millis(300));
+    let flood = flood(&bed, &live.dir.join("loads"), 200e6);
+    let plane = live.pids()[1];
+    std::thread::sleep(Duration::from_millis(400));
+    // What comes meanwhile waits, and there is no more room for it: that takes longer to have behind it than a burst.
+    live.signal("-STOP", &[plane]);
+    std::thread::sleep(Duration::from_millis(700));
+    live.signal("-CONT", &[plane]);
+    let lane = live.settled(|l| l["plane"]["shedding"] != "nothing");
+    assert_ne!(lane["plane"]["shedding"], "nothing", "{lane}");
+    // Beginnings are inspected all the same, and benign ones live.
+    assert!(refused(&bed, "exploit", &[]), "{}", live.stats());
+    assert_eq!(get(&bed, "big", &[]).map(|b| b.len()), Some(300_000));
+    let end = Instant::now() + Duration::from_secs(20);
+    let lane = loop {
+        let lane = live.settled(|l| l["plane"]["shedding"] == "nothing");
+        if lane["plane"]["shedding"] == "nothing" || Instant::now() > end {
+            break lane;
+        }
+    };
+    interrupt(flood);
+    let plane = &lane["plane"];
+    assert_eq!(plane["shedding"], "nothing", "{lane}");
+    assert!(plane["sheds"].as_u64() > Some(0) && plane["engine"]["shed.bulk"].as_u64() > Some(0), "{lane}");
 }
 
 /// TCP at so many bits a second until it is interrupted.
