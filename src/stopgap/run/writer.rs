@@ -17,21 +17,12 @@ pub struct Writing {
     pub stop: AtomicBool,
     pub rules: Mutex<RulesRead>,
     /// For the operator: that the log cannot be written, or can again.
-    pub word: Mutex<Option<String>>,
+    pub words: Mutex<Vec<String>>,
 }
 
 impl Writing {
-    /// What cannot be written is lost, and what comes later tried again.
-    fn heed(&self, done: Result<(), Failure>, kept: &mut Result<(), Failure>) {
-        let Err(Failure(why)) = &done else { return };
-        if kept.is_ok() {
-            self.tell(format!("the log cannot be written, and what comes is missing there: {why}"));
-        }
-        *kept = done;
-    }
-
     fn tell(&self, word: String) {
-        *self.word.lock().unwrap_or_else(PoisonError::into_inner) = Some(word);
+        self.words.lock().unwrap_or_else(PoisonError::into_inner).push(word);
     }
 }
 
@@ -67,18 +58,17 @@ impl Writer {
     /// Until told to stop. An error where the last of it could not be written.
     fn write(mut self) -> Result<(), Failure> {
         let (mut flushed, mut counted) = (Instant::now(), Instant::now());
-        // Something to be flushed, which has not failed.
         let mut dirty = false;
-        let mut kept = Ok(());
+        // Why the log cannot be written, and how much of it there was then.
+        let mut failing: Option<(Failure, u64)> = None;
         loop {
             // Asked first: what came before it was set is written yet.
             let stop = self.writing.stop.load(Ordering::Acquire);
-            let mut idle = true;
+            let (mut idle, mut done) = (true, Ok(()));
             for inbox in &mut self.inboxes {
                 while let Ok(bytes) = inbox.records.pop() {
-                    let done = self.outputs.records(&bytes);
-                    (idle, dirty) = (false, done.is_ok());
-                    self.writing.heed(done, &mut kept);
+                    done = done.and(self.outputs.records(&bytes));
+                    (idle, dirty) = (false, true);
                     inbox.unwritten.fetch_sub(bytes.len(), Ordering::Relaxed);
                     if bytes.capacity() <= SPARE_MAX {
                         let _ = inbox.spare.push(bytes);
@@ -86,27 +76,39 @@ impl Writer {
                 }
             }
             if !self.every.is_zero() && counted.elapsed() >= self.every || stop && idle {
-                let done = self.stats();
-                (counted, dirty) = (Instant::now(), done.is_ok());
-                self.writing.heed(done, &mut kept);
+                done = done.and(self.stats());
+                (counted, dirty) = (Instant::now(), true);
             }
             if dirty && (flushed.elapsed() >= FLUSH || stop && idle) {
-                let done = self.outputs.finish();
+                done = done.and(self.outputs.finish());
                 (flushed, dirty) = (Instant::now(), false);
-                match done {
-                    Ok(()) if kept.is_err() => {
-                        kept = Ok(());
-                        self.writing.tell("the log is written again; what came meanwhile is missing there".into());
-                    }
-                    done => self.writing.heed(done, &mut kept),
-                }
             }
+            self.heed(done, &mut failing);
             if idle {
                 if stop {
-                    return kept;
+                    return failing.map_or(Ok(()), |(why, _)| Err(why));
                 }
                 std::thread::sleep(Duration::from_millis(5));
             }
+        }
+    }
+
+    /// What cannot be written is lost, and what comes later tried again.
+    fn heed(&self, done: Result<(), Failure>, failing: &mut Option<(Failure, u64)>) {
+        let bytes = self.outputs.bytes();
+        match (done, &failing) {
+            (Err(why), before) => {
+                if before.is_none() {
+                    let why = &why.0;
+                    self.writing.tell(format!("the log cannot be written, and what comes is missing there: {why}"));
+                }
+                *failing = Some((why, bytes));
+            }
+            (Ok(()), Some((_, then))) if bytes > *then => {
+                self.writing.tell("the log is written again; what came meanwhile is missing there".into());
+                *failing = None;
+            }
+            _ => {}
         }
     }
 
