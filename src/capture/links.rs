@@ -142,6 +142,13 @@ struct Pair {
     follower: Follower,
 }
 
+impl Pair {
+    fn seen(ask: &Socket, ports: [Port; 2], now: Instant) -> io::Result<Pair> {
+        let seen = [state_of(ask, &ports[0])?, state_of(ask, &ports[1])?];
+        Ok(Pair { ports, follower: Follower::new(seen, now) })
+    }
+}
+
 /// Follows the links of pairs. It does nothing by itself: [`LinkFollower::turn`] has to be called every now and then.
 pub struct LinkFollower {
     told: Socket,
@@ -154,12 +161,19 @@ impl LinkFollower {
         // Told first, then asked: no change in between is missed.
         let told = Socket::open(libc::RTMGRP_LINK as u32)?;
         let ask = Socket::open(0)?;
-        let pair = |ports: [Port; 2]| {
-            let seen = [state_of(&ask, &ports[0])?, state_of(&ask, &ports[1])?];
-            Ok(Pair { ports, follower: Follower::new(seen, now) })
-        };
-        let pairs = pairs.into_iter().map(pair).collect::<io::Result<_>>()?;
+        let pairs = pairs.into_iter().map(|ports| Pair::seen(&ask, ports, now)).collect::<io::Result<_>>()?;
         Ok(LinkFollower { told, ask, pairs })
+    }
+
+    /// The pair of these names has new ports. Nothing of theirs is held down.
+    pub fn renew(&mut self, ports: [Port; 2], now: Instant) -> io::Result<()> {
+        let names = |ports: &[Port; 2]| ports.each_ref().map(|p| p.name.clone());
+        let pair = Pair::seen(&self.ask, ports, now)?;
+        match self.pairs.iter_mut().find(|p| names(&p.ports) == names(&pair.ports)) {
+            Some(old) => *old = pair,
+            None => self.pairs.push(pair),
+        }
+        Ok(())
     }
 
     /// Looks what has happened, without a wait, and does what follows. Calls apart by more than [`PATIENCE`] make it later.

@@ -128,6 +128,14 @@ impl Facts {
     }
 }
 
+/// Whether a port is still the one of its name. Where that cannot be asked, it is.
+pub fn is_there(port: &Port) -> bool {
+    match Socket::open(0).and_then(|socket| link_of(&socket, &link_named(&port.name))) {
+        Ok(link) => link.ifindex == port.ifindex,
+        Err(e) => e.raw_os_error() != Some(libc::ENODEV),
+    }
+}
+
 fn link_of(socket: &Socket, question: &[u8]) -> io::Result<Link> {
     let mut link = None;
     socket.ask(libc::RTM_GETLINK, 0, question, |kind, body| {

@@ -37,6 +37,14 @@ pub struct Life {
     pub ready: Option<Value>,
 }
 
+/// What is to be known until a port is back.
+pub struct Gone {
+    /// The operator had everything through.
+    bypassed: bool,
+    /// Why it is not yet, as last told.
+    why: String,
+}
+
 /// A lane: the kernel's program on its ports, and its data plane.
 pub struct LaneState {
     pub lane: Lane,
@@ -46,8 +54,8 @@ pub struct LaneState {
     /// That the ports are ours.
     held: Vec<UnixListener>,
     pub life: Option<Life>,
-    /// A port is gone; it may come back.
-    pub gone: bool,
+    /// Where a port is gone.
+    pub gone: Option<Gone>,
     /// How many there have been.
     pub lives: u64,
     /// When the next begins.
@@ -93,7 +101,7 @@ impl LaneState {
             bump,
             held,
             life: None,
-            gone: false,
+            gone: None,
             lives: 0,
             next: now,
             wait: BACKOFF[0],
@@ -129,7 +137,7 @@ impl LaneState {
 
     pub fn state(&self) -> &'static str {
         match &self.life {
-            _ if self.gone => "without a port",
+            _ if self.gone.is_some() => "without a port",
             None => "not running, to be started again",
             Some(Life { ready: None, .. }) => "loading",
             Some(life) if life.alive.elapsed() > Duration::from_secs(1) => "not answering",
@@ -152,10 +160,9 @@ impl LaneState {
         let Some(ports) = self.ports.as_ref().filter(|_| self.looked.elapsed() > LOOK) else { return false };
         self.looked = Instant::now();
         let name = self.lane.name();
-        let there = |p: &Port| devices::port(&p.name).is_ok_and(|f| f.ifindex == p.ifindex);
-        if !self.gone && !ports.iter().all(there) {
+        if self.gone.is_none() && !ports.iter().all(ports::is_there) {
             warning(&format!("{name}: a port is gone; one of its name is taken as soon as it is there"));
-            self.gone = true;
+            self.gone = Some(Gone { bypassed: self.bump.as_ref().is_some_and(Bump::bypassed), why: String::new() });
             if let Some(life) = &mut self.life {
                 let _ = life.child.kill();
             }
@@ -163,16 +170,21 @@ impl LaneState {
             self.bump = None;
             self.held.clear();
         }
-        if !self.gone || self.life.is_some() {
-            return false;
-        }
+        let Some(gone) = self.gone.as_mut().filter(|_| self.life.is_none()) else { return false };
         match LaneState::new(&self.lane, run) {
             Ok(state) => {
                 note(&format!("{name}: its ports are back"));
+                state.bump.iter().for_each(|b| b.bypass(gone.bypassed));
                 *self = LaneState { lives: self.lives, ..state };
                 true
             }
-            Err(_) => false,
+            Err(Failure(why)) => {
+                if why != gone.why {
+                    warning(&format!("{name}: not taken up yet: {why}"));
+                    gone.why = why;
+                }
+                false
+            }
         }
     }
 
@@ -279,7 +291,10 @@ fn put_on(pair: &[Port; 2], run: &Run) -> Result<Bump, Failure> {
              `stopgap detach {a}:{b}` takes off"
         ));
     }
-    settle(&mut bump, run)?;
+    if let Err(e) = settle(&mut bump, run) {
+        bump.unready();
+        return Err(e.into());
+    }
     let how = match kept {
         Kept::Fresh => "program attached",
         Kept::TakenOver => "program taken over",

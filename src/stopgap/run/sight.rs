@@ -58,7 +58,7 @@ impl Clock {
     pub fn is_set_ahead(&mut self, now: Timestamp, since: Duration) -> bool {
         let ahead = now.since(Timestamp::ZERO).saturating_sub(since);
         let before = std::mem::replace(&mut self.ahead, ahead);
-        ahead > before.saturating_add(STEP)
+        before > Duration::ZERO && ahead > before.saturating_add(STEP)
     }
 }
 
@@ -84,7 +84,7 @@ mod tests {
     fn a_clock_that_is_set_ahead_is_told_from_one_that_runs() {
         let mut c = Clock::default();
         let mut at = |wall: u64, own: u64| c.is_set_ahead(Timestamp::from_secs(wall), Duration::from_secs(own));
-        assert!(at(1_000_000, 10), "the first time, nothing is known");
+        assert!(!at(1_000_000, 10), "nothing is known before the first time");
         assert!(!at(1_000_001, 11));
         assert!(!at(1_003_602, 3_612), "an hour of silence");
         assert!(at(1_005_000, 3_613));

@@ -7,7 +7,6 @@
 use super::lane::{BACKOFF, LaneState, word};
 use super::messages::{self, Answer, Ask, Request, Say};
 use super::plan::Plan;
-use super::worker::IDLE;
 use super::{control, ctl};
 use crate::console::{DONE, Failure, Outcome, note, warning};
 use ::control::config::run::Run;
@@ -65,22 +64,10 @@ pub fn run(plan: &Plan<'_>) -> Outcome {
     let (events, inbox) = mpsc::sync_channel(256);
     let socket = control::Socket::bind(&plan.control)?;
     signals(events.clone())?;
-    let mut lanes = Vec::new();
-    for lane in &plan.lanes {
-        match LaneState::new(lane, &plan.config.run) {
-            Ok(state) => lanes.push(state),
-            Err(e) => {
-                lanes.iter().for_each(LaneState::leave);
-                return Err(e);
-            }
-        }
-    }
-    socket.listen(events.clone())?;
-    let links = links(&lanes, &plan.config.run)?;
     let mut s = Supervisor {
         plan,
         run: plan.config.run.clone(),
-        lanes,
+        lanes: Vec::new(),
         jobs: Vec::new(),
         next_id: 0,
         events,
@@ -88,24 +75,15 @@ pub fn run(plan: &Plan<'_>) -> Outcome {
         ending: false,
         service: Service::of_environment()?,
         told_ready: false,
-        links,
+        links: None,
     };
-    let done = s.go(&inbox);
+    let done = s.begin(&socket).and_then(|()| s.go(&inbox));
     if done.is_err() {
         s.lanes.iter().for_each(LaneState::leave);
         s.told_left();
     }
     drop(socket);
     done.map(|()| DONE)
-}
-
-/// Follows the links of every pair, if that is wished.
-fn links(lanes: &[LaneState], run: &Run) -> Result<Option<LinkFollower>, Failure> {
-    if !run.follow_links {
-        return Ok(None);
-    }
-    let pairs = lanes.iter().filter_map(|l| l.ports.clone());
-    Ok(Some(LinkFollower::new(pairs, Instant::now())?))
 }
 
 fn signals(events: SyncSender<Event>) -> Result<(), Failure> {
@@ -122,6 +100,19 @@ fn signals(events: SyncSender<Event>) -> Result<(), Failure> {
 }
 
 impl Supervisor<'_> {
+    /// Puts the program on every pair, and listens to operators and links.
+    fn begin(&mut self, socket: &control::Socket) -> Result<(), Failure> {
+        for lane in &self.plan.lanes {
+            self.lanes.push(LaneState::new(lane, &self.run)?);
+        }
+        socket.listen(self.events.clone())?;
+        if self.run.follow_links {
+            let pairs = self.lanes.iter().filter_map(|l| l.ports.clone());
+            self.links = Some(LinkFollower::new(pairs, Instant::now())?);
+        }
+        Ok(())
+    }
+
     fn go(&mut self, inbox: &Receiver<Event>) -> Result<(), Failure> {
         let mut ticked = Instant::now();
         loop {
@@ -145,13 +136,17 @@ impl Supervisor<'_> {
 
     fn tick(&mut self, slept: bool) {
         let stall = self.run.stall;
-        let mut back = false;
         for i in 0..self.lanes.len() {
             let lane = &mut self.lanes[i];
             let name = lane.lane.name();
-            back |= lane.look(&self.run);
+            if lane.look(&self.run)
+                && let (Some(links), Some(ports)) = (&mut self.links, &lane.ports)
+                && let Err(e) = links.renew(ports.clone(), Instant::now())
+            {
+                warning(&format!("{name}: its links are not followed any more: {e}"));
+            }
             match &mut lane.life {
-                None if !lane.gone && Instant::now() >= lane.next => lane.start(i, self.events.clone()),
+                None if lane.gone.is_none() && Instant::now() >= lane.next => lane.start(i, self.events.clone()),
                 None => {}
                 Some(life) => {
                     if slept {
@@ -174,12 +169,6 @@ impl Supervisor<'_> {
             self.tell(State::Ready);
         }
         self.tell(State::Watchdog);
-        if back {
-            match links(&self.lanes, &self.run) {
-                Ok(links) => self.links = links,
-                Err(Failure(why)) => warning(&format!("links are not followed any more: {why}")),
-            }
-        }
         self.follow();
     }
 
@@ -234,7 +223,8 @@ impl Supervisor<'_> {
                 return Err(Failure(format!("{}: the data plane cannot be had, as it says above", lane.lane.name())));
             }
             if !self.ending {
-                warning(&format!("{}: the data plane ended ({how}); it is started anew", lane.lane.name()));
+                let then = if lane.gone.is_some() { "with its port" } else { "it is started anew" };
+                warning(&format!("{}: the data plane ended ({how}); {then}", lane.lane.name()));
                 lane.next = lane.next.max(Instant::now());
             }
         }
@@ -397,11 +387,13 @@ impl Supervisor<'_> {
         let meant = self.lanes.iter().filter(|l| pair.is_none_or(|p| p == l.lane.name()));
         let bumps: Vec<&Bump> = meant.filter_map(|l| l.bump.as_ref()).collect();
         if bumps.is_empty() {
-            return Answer::Failed("there is no such pair, or none with the kernel's program (run.xdp=off)".into());
+            let why = "there is no such pair, or none with the kernel's program on its ports (`stopgap ctl status`)";
+            return Answer::Failed(why.into());
         }
-        if !on && bumps.iter().any(|b| b.bypassed()) {
-            // However short it was, the workers know of it: connections have gone on unseen.
-            std::thread::sleep(2 * IDLE);
+        for bump in bumps.iter().filter(|b| !on && b.bypassed()) {
+            // However short it was, the workers know of it: connections have gone on unseen. One that is later still is so
+            // late that it looks for all of them.
+            bump.await_turn(self.run.stale);
         }
         bumps.iter().for_each(|b| b.bypass(on));
         let names = bumps.iter().map(|b| b.ports().each_ref().map(|p| p.name.as_str()).join(":"));

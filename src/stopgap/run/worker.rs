@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 /// Frames taken at once: as many as the engine fetches ahead for. None leaves before the last of its batch is inspected.
 const BATCH: usize = 64;
 /// The longest wait for a frame.
-pub const IDLE: Duration = Duration::from_millis(10);
+const IDLE: Duration = Duration::from_millis(10);
 /// So long flows are ended at once, when nothing comes.
 const SWEEP: Duration = Duration::from_millis(5);
 /// How often counts are shown to who asks for them.
