@@ -68,13 +68,14 @@ fn killed_it_leaves_the_wire_and_a_start_takes_it_over() {
 #[test]
 fn stopped_it_is_gone_around_and_then_works_again() {
     let Some(bed) = bed("stopped_it_is_gone_around_and_then_works_again") else { return };
-    let live = Live::start(&bed, "stopped", &[]);
+    let mut live = Live::start(&bed, "stopped", &[]);
     let answered = pings(&bed, 300, || {
         live.signal("-STOP", &live.pids());
         std::thread::sleep(Duration::from_millis(700));
         live.signal("-CONT", &live.pids());
     });
     assert!(answered >= 288, "{answered} of 300");
+    live.until("frames were forwarded uninspected");
     let stats = live.stats();
     let kernel = &stats["lanes"][0]["kernel"];
     assert!(kernel["port0"]["stale.forwarded"].as_u64().unwrap() > 10, "{kernel}");
@@ -248,13 +249,13 @@ fn connections_that_were_let_through_live_on_when_they_are_inspected_again() {
     let file = bed.dir().join("trust.yaml");
     let trust = |networks: &str| std::fs::write(&file, format!("run:\n  trusted: [{networks}]\n")).unwrap();
     trust("");
-    let settings = ["-c", file.to_str().unwrap(), "--set", "run.resync-seconds=4"];
+    let settings = ["-c", file.to_str().unwrap(), "--set", "run.resync-seconds=8"];
     let live = Live::start(&bed, "through", &[&settings, PATIENT].concat());
     let _web = keeping(&bed, &live.dir);
     let of = |lane: &Value| lane["plane"]["engine"]["flow.resynced"].as_u64().unwrap();
     for (n, way) in (1..).zip(["bypass", "trusted"]) {
         // What was before is not looked for any more.
-        std::thread::sleep(Duration::from_secs(5));
+        std::thread::sleep(Duration::from_secs(9));
         match way {
             "bypass" => assert_eq!(live.ctl(&["bypass", "on"]).0, Some(0)),
             _ => {
@@ -421,6 +422,23 @@ fn a_reload_takes_the_configuration_too() {
     assert_eq!(live.ctl(&["reload"]).0, Some(0));
     assert!(refused(&bed, "exploit", &[]));
     std::fs::remove_file(&file).unwrap();
+}
+
+#[test]
+fn a_disk_that_is_full_ends_no_inspection() {
+    let Some(bed) = bed("a_disk_that_is_full_ends_no_inspection") else { return };
+    let dir = bed.dir().join("full");
+    std::fs::create_dir_all(&dir).unwrap();
+    std::os::unix::fs::symlink("/dev/full", dir.join("eve.json")).unwrap();
+    let mut live = Live::start(&bed, "full", &[PATIENT, &["--set", "run.stats-seconds=1"]].concat());
+    let _web = Web::start(&bed, &live.dir);
+    live.until("the log cannot be written");
+    std::thread::sleep(Duration::from_millis(2_500));
+    assert!(refused(&bed, "exploit", &[]));
+    assert!(get(&bed, "big", &[]).is_some());
+    assert!(live.heard().iter().all(|l| !l.contains("the log")), "it is told once");
+    live.signal("-TERM", &[live.child.id()]);
+    live.until("the log is incomplete");
 }
 
 #[test]

@@ -3,8 +3,11 @@
 //! Faults are committed on demand by a program built with `--features faults`, which `STOPGAP_FAULTY_BIN` names. Wants root,
 //! for the namespaces; says that it skipped where it lacks one of them.
 
-use harness::live::{Live, PATIENT, Web, bed, pings, refused, stops_exploits};
-use harness::netns::{At, Bed};
+use harness::live::{Live, PATIENT, RULES, Web, bed, get, pings, refused, stops_exploits};
+use harness::netns::{At, Bed, PORTS};
+use harness::raw::Raw;
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// The faulty program on a bed.
@@ -195,5 +198,67 @@ fn what_finds_no_room_goes_as_told() {
         assert!(of(counted) > 0, "{how}: {said} {kernel}");
         assert_eq!(of("full.forwarded") + of("full.dropped"), of(counted), "{how}: {kernel}");
         assert_eq!(said.contains(" 3000 received"), how == "bypass", "{how}: {said} {kernel}");
+    }
+}
+
+#[test]
+fn a_service_manager_hears_when_it_inspects_that_it_lives_and_that_it_ends() {
+    let Some(bed) = bed("a_service_manager_hears_when_it_inspects") else { return };
+    let (socket, rules) = (bed.dir().join("notify"), bed.dir().join("x.rules"));
+    let manager = UnixDatagram::bind(&socket).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    std::fs::write(&rules, RULES).unwrap();
+    let mut c = bed.command(At::Middle, harness::program().unwrap().to_str().unwrap());
+    c.args(["run", "--inline", &PORTS.join(":"), "-S"]).arg(rules).arg("--control").arg(bed.dir().join("sock"));
+    let mut child = c.env("NOTIFY_SOCKET", &socket).stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut said = Vec::new();
+    let mut hear = |what: &str| {
+        let mut room = [0; 256];
+        while said.last().is_none_or(|last| last != what) {
+            let n = manager.recv(&mut room).unwrap_or_else(|e| panic!("{what}: {e}, {said:?}"));
+            said.push(String::from_utf8_lossy(&room[..n]).into_owned());
+        }
+    };
+    hear("READY=1");
+    hear("WATCHDOG=1");
+    assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    hear("STOPPING=1");
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn in_the_driver_and_polled_it_does_the_same() {
+    for (setting, shows) in [("run.xdp=native", "native XDP"), ("run.busy-poll-us=50", "AF_XDP")] {
+        let Some(bed) = bed("in_the_driver_and_polled_it_does_the_same") else { return };
+        for (at, end) in [(At::Client, "end0"), (At::Server, "end1")] {
+            // A virtual port's driver delivers only to a peer that polls.
+            assert!(bed.run(at, "ethtool", &["-K", end, "gro", "on"]).status.success());
+        }
+        let live = Live::start(&bed, "way", &[&["--set", setting], PATIENT].concat());
+        assert!(live.said.last().unwrap().contains(shows), "{setting}: {:?}", live.said);
+        let _web = Web::start(&bed, &live.dir);
+        assert_eq!(get(&bed, "big", &[]).map(|b| b.len()), Some(300_000), "{setting}");
+        assert!(refused(&bed, "exploit", &[]), "{setting}");
+        let stats = live.stats();
+        assert!(stats["lanes"][0]["plane"]["forwarded"].as_u64() > Some(10), "{setting}: {stats}");
+    }
+}
+
+#[test]
+fn frames_that_are_no_ip_go_as_told() {
+    let lldp = [&[1, 0x80, 0xc2, 0, 0, 0xe, 2, 0, 0, 0, 0, 1, 0x88, 0xcc][..], &[0; 46]].concat();
+    for (action, counted) in [("through", "link.forwarded"), ("drop", "link.dropped"), ("inspect", "handed")] {
+        let Some(bed) = bed("frames_that_are_no_ip_go_as_told") else { return };
+        let setting = format!("run.link.lldp={action}");
+        let live = Live::start(&bed, action, &[&["--set", &setting], PATIENT].concat());
+        let of = |lane: &serde_json::Value| lane["kernel"]["port0"][counted].as_u64().unwrap();
+        let before = of(&live.stats()["lanes"][0]);
+        let (client, server) = (Raw::open(&bed, At::Client), Raw::open(&bed, At::Server));
+        (0..20).for_each(|_| assert!(client.send(&lldp)));
+        let lane = live.settled(|lane| of(lane) >= before + 20);
+        assert!(of(&lane) >= before + 20, "{action}: {lane}");
+        let next = || server.find(Duration::from_millis(500), |f| f[12..14] == [0x88, 0xcc]);
+        let arrived = std::iter::from_fn(next).count();
+        assert_eq!(arrived, if action == "drop" { 0 } else { 20 }, "{action}: {lane}");
     }
 }

@@ -210,16 +210,20 @@ fn a_worker_kept_from_its_work_loses_nothing() {
 #[test]
 fn inspection_that_load_leaves_out_comes_back() {
     let Some(bed) = bed_with("inspection_that_load_leaves_out_comes_back", &["iperf3", "curl"]) else { return };
-    let live = Live::start(&bed, "shed", &[&WAITING[..], &["--set", "run.stall-seconds=60"]].concat());
+    let live = Live::start(
+        &bed,
+        "shed",
+        &[&WAITING[..], &["--set", "run.stall-seconds=60", "--set", "run.ring=32768"]].concat(),
+    );
     let _web = Web::start(&bed, &live.dir);
     let _server = Server::start(&bed, &live.dir, 5201, "iperf3", &["-s"]);
     std::thread::sleep(Duration::from_millis(300));
-    let flood = flood(&bed, &live.dir.join("loads"), 200e6);
+    let flood = flood(&bed, &live.dir.join("loads"), 120e6);
     let plane = live.pids()[1];
     std::thread::sleep(Duration::from_millis(400));
-    // What comes meanwhile waits, and there is no more room for it: that takes longer to have behind it than a burst.
+    // What comes meanwhile waits: more than half of what may, which takes longer to have behind it than a burst.
     live.signal("-STOP", &[plane]);
-    std::thread::sleep(Duration::from_millis(700));
+    std::thread::sleep(Duration::from_millis(1_500));
     live.signal("-CONT", &[plane]);
     let lane = live.settled(|l| l["plane"]["shedding"] != "nothing");
     assert_ne!(lane["plane"]["shedding"], "nothing", "{lane}");
