@@ -42,6 +42,8 @@ struct Follower {
     /// Until when that is no wonder.
     settling: [Option<Instant>; 2],
     held: Option<usize>,
+    /// Not before then is what is held let up, the kernel having refused.
+    again: Option<Instant>,
     /// The port that somebody let up against us.
     overruled: Option<usize>,
 }
@@ -49,7 +51,7 @@ struct Follower {
 impl Follower {
     fn new(seen: [State; 2], now: Instant) -> Follower {
         let lost = seen.map(|s| (!s.carrier).then_some(now));
-        Follower { seen, lost, settling: [Some(now + SETTLE); 2], held: None, overruled: None }
+        Follower { seen, lost, settling: [Some(now + SETTLE); 2], held: None, again: None, overruled: None }
     }
 
     fn saw(&mut self, end: usize, state: State, now: Instant) {
@@ -71,7 +73,7 @@ impl Follower {
     /// What is to be done now. It is taken for done.
     fn due(&mut self, now: Instant) -> Option<Act> {
         if let Some(held) = self.held {
-            if !self.seen[held ^ 1].carrier {
+            if !self.seen[held ^ 1].carrier || self.again.is_some_and(|again| now < again) {
                 return None;
             }
             self.held = None;
@@ -92,10 +94,10 @@ impl Follower {
     }
 
     /// What was to be done could not be.
-    fn failed(&mut self, act: Act) {
+    fn failed(&mut self, act: Act, now: Instant) {
         match act {
             Act::Down(end) => (self.held, self.overruled) = (None, Some(end)),
-            Act::Up(end) => self.held = Some(end),
+            Act::Up(end) => (self.held, self.again) = (Some(end), Some(now + SETTLE)),
         }
     }
 }
@@ -199,7 +201,7 @@ impl LinkFollower {
                 let (Act::Down(end) | Act::Up(end)) = act;
                 let port = p.ports[end].name.clone();
                 if let Err(e) = put(&self.ask, &p.ports[end], matches!(act, Act::Up(_))) {
-                    p.follower.failed(act);
+                    p.follower.failed(act, now);
                     news.push(News::Refused { port, why: e.to_string() });
                     break;
                 }
@@ -346,7 +348,7 @@ mod tests {
         f.saw(0, ON, at(t, 90_001));
         f.saw(0, NO_CARRIER, at(t, 90_002));
         assert_eq!(f.due(at(t, 90_200)), Some(Act::Down(1)), "the next loss is followed again");
-        f.failed(Act::Down(1));
+        f.failed(Act::Down(1), at(t, 90_200));
         f.saw(1, ON, at(t, 90_201));
         assert_eq!(f.due(at(t, 99_000)), None, "what the kernel refused is not tried on and on");
     }

@@ -15,6 +15,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub struct Traffic {
     /// Taken in from the wire.
     pub received: u64,
+    /// How many more those are than the kernel gave: of joined datagrams that were cut.
+    pub cut: u64,
     /// Sent, as they came or rewritten.
     pub forwarded: u64,
     /// Settled as dropped.
@@ -38,6 +40,38 @@ pub struct Traffic {
 pub fn wall() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_nanos(since.as_nanos() as u64)
+}
+
+/// The time of a device's packets, which never goes back. Where the machine's clock is set back it goes on, at half the
+/// pace until that has caught up, so that what waits for its time still has it come; a time far ahead of the clock is
+/// nobody's.
+#[derive(Debug, Default)]
+pub(crate) struct Stamps {
+    now: Timestamp,
+    /// As last given.
+    last: Timestamp,
+}
+
+/// No frame is stamped so far ahead of the machine's clock.
+const AHEAD: Duration = Duration::from_secs(60);
+
+impl Stamps {
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The time of a frame that is stamped so.
+    pub fn at(&mut self, stamp: Timestamp) -> Timestamp {
+        let far = stamp > self.now.saturating_add(AHEAD);
+        self.take(if far { stamp.min(wall().saturating_add(AHEAD)) } else { stamp })
+    }
+
+    fn take(&mut self, stamp: Timestamp) -> Timestamp {
+        let passed = stamp.since(self.last);
+        self.last = stamp;
+        self.now = stamp.max(self.now.saturating_add(if stamp < self.now { passed / 2 } else { Duration::ZERO }));
+        self.now
+    }
 }
 
 /// A device of one worker.
@@ -80,4 +114,28 @@ pub trait Live: Send {
 
     /// Asked after every batch: no system call. What the kernel lost may be a few batches old.
     fn traffic(&self) -> Traffic;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_time_goes_on_when_the_clock_is_set_back() {
+        let mut s = Stamps::default();
+        let mut at = |secs: u64| s.take(Timestamp::from_secs(secs)).secs();
+        assert_eq!((at(10_000), at(10_001), at(10_001)), (10_000, 10_001, 10_001));
+        // An hour back: half as fast until it has caught up.
+        assert_eq!((at(6_400), at(6_402), at(6_500)), (10_001, 10_002, 10_051));
+        assert_eq!((at(8_500), at(11_000), at(12_400), at(12_401)), (11_051, 12_301, 12_400, 12_401));
+        assert_eq!(at(20_000), 20_000);
+    }
+
+    #[test]
+    fn no_frame_is_stamped_far_ahead_of_the_clock() {
+        let mut s = Stamps::default();
+        let now = s.at(wall());
+        assert!(s.at(Timestamp::from_secs(u64::from(u32::MAX))) <= now.saturating_add(2 * AHEAD));
+        assert!(s.now() >= now);
+    }
 }

@@ -5,6 +5,7 @@
 use harness::live::{Live, PATIENT, Web, get, pings, refused, stops_exploits};
 use harness::netns::{At, Bed, PORTS};
 use serde_json::Value;
+use std::io::{BufRead, BufReader};
 use std::time::Duration;
 
 /// One with every offload on: checksums are left to be filled in, TCP comes in frames of up to 64 KiB.
@@ -142,4 +143,39 @@ fn without_a_program_in_the_kernel_nothing_passes_uninspected() {
         ],
     );
     assert_eq!(out.status.code(), Some(2));
+}
+
+/// A neighbour of this machine leaves datagrams joined. Each is looked at for itself, as its receiver does.
+#[test]
+fn joined_datagrams_are_inspected_each_for_itself() {
+    const SEND: &str = "\
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.IPPROTO_UDP, 103, 100)
+s.sendto(b''.join(w.ljust(100, b'.') for w in (b'first', b'evil', b'third', b'last'))[:-50], (sys.argv[1], 5300))
+";
+    const RECEIVE: &str = "\
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind((sys.argv[1], 5300))
+print('bound', flush=True)
+s.settimeout(2)
+try:
+    while True: print(*(lambda d: (d.strip(b'.').decode(), len(d)))(s.recv(9000)), flush=True)
+except socket.timeout: pass
+";
+    let Some(bed) = bed("joined_datagrams_are_inspected_each_for_itself") else { return };
+    let rule = "drop udp any any -> any 5300 (content:\"evil\"; depth:4; sid:1;)\n";
+    let live = Live::with(&bed, "datagrams", rule, &[&HOW, PATIENT].concat());
+    let server = harness::netns::SERVER.to_string();
+    let mut receiver = bed.spawn(At::Server, "python3", &["-c", RECEIVE, &server]);
+    let mut lines = BufReader::new(receiver.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert_eq!(lines.next().as_deref(), Some("bound"));
+    let sent = bed.run(At::Client, "python3", &["-c", SEND, &server]);
+    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    assert_eq!(lines.collect::<Vec<_>>(), ["first 100", "third 100", "last 50"]);
+    receiver.wait().unwrap();
+    let s = stats(&live);
+    let of = |key: &str| s["plane"][key].as_u64().unwrap();
+    assert_eq!((of("cut"), of("dropped"), of("lost"), of("unsent")), (3, 1, 0, 0), "{s}");
 }

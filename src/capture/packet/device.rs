@@ -7,7 +7,7 @@ use super::mend::{Joined, PLAIN, mend};
 use crate::Error;
 use crate::desks::Desks;
 use crate::l2::{Action, Policy};
-use crate::live::{Live, Traffic};
+use crate::live::{Live, Stamps, Traffic};
 use crate::sys::packet::{self, Cursor, OFFLOAD_BYTES, Ring, Rings, Sender, Slot, Spread};
 use crate::xdp::layout::WORKERS_MAX;
 use engine::decode::{Frame, LinkType, PortId};
@@ -30,6 +30,10 @@ const JOINED_BYTES: usize = OFFLOAD_BYTES + 14 + 8 + 65_535;
 const SPARE: usize = 64;
 /// Batches that are thrown away at once: far more than the rings hold.
 const THROWS: usize = 512;
+/// Batches between two questions what the kernel lost, if nothing else asks it.
+const LOSSES_EVERY: u32 = 64;
+/// A ring that had lost frames so often in a row, and brought none, brings none any more.
+const DRY_MAX: u32 = 32;
 /// Frames that wait to be sent before they are sent without being told to.
 const LEAVING: usize = 256;
 
@@ -62,6 +66,22 @@ struct Held {
     joined: Option<Joined>,
 }
 
+/// What comes of a ring.
+#[derive(Default)]
+struct Flow {
+    /// Frames since the kernel was last asked what it lost.
+    came: u64,
+    /// How often in a row it had lost some while none came.
+    dry: u32,
+}
+
+impl Flow {
+    fn asked(&mut self, lost: u64) {
+        self.dry = if lost > 0 && self.came == 0 { self.dry + 1 } else { 0 };
+        self.came = 0;
+    }
+}
+
 /// A frame that is to be sent.
 struct Leaving {
     memory: Memory,
@@ -83,10 +103,13 @@ pub struct PacketDevice {
     senders: Vec<Sender>,
     /// `None` where it is settled.
     batch: Vec<Option<Held>>,
+    /// By port.
+    flows: [Flow; 2],
+    receives: u32,
     /// By port, in their order.
     leaving: [Vec<Leaving>; 2],
     policy: Option<Policy>,
-    now: Timestamp,
+    now: Stamps,
     number: u64,
     desks: Desks<Held>,
     traffic: Traffic,
@@ -215,9 +238,11 @@ impl PacketDevice {
             cursors,
             senders,
             batch: Vec::new(),
+            flows: Default::default(),
+            receives: 0,
             leaving: [Vec::new(), Vec::new()],
             policy: None,
-            now: Timestamp::ZERO,
+            now: Stamps::default(),
             number: 0,
             desks: Desks::new(workers)?,
             traffic: Traffic::default(),
@@ -226,7 +251,7 @@ impl PacketDevice {
 
     /// Takes what has arrived: what others handed over, up to half of it, then the older of both ports' first. No wait.
     fn take(&mut self, max: usize) {
-        let PacketDevice { store, cursors, desks, batch, leaving, policy, traffic, .. } = self;
+        let PacketDevice { store, cursors, flows, desks, batch, leaving, policy, traffic, .. } = self;
         let half = max.saturating_sub(batch.len()).div_ceil(2);
         traffic.taken += desks.take(half, |held| batch.push(Some(held))) as u64;
         let (mut losing, mut passed) = (false, 0);
@@ -238,7 +263,22 @@ impl PacketDevice {
                 [a, _] => usize::from(a.is_none()),
             };
             let Some(cursor) = cursors.get_mut(port) else { break };
+            flows[port].came += 1;
             match store.next(cursor, port as u8, &mut losing) {
+                Some(Ok(held)) if held.joined.is_some_and(|j| j.is_of_datagrams()) => {
+                    match held.joined.and_then(|j| j.datagrams(store.bytes(&held.memory))) {
+                        Some(pieces) => {
+                            traffic.received += pieces.len() as u64;
+                            traffic.cut += pieces.len() as u64 - 1;
+                            let own = |bytes: Vec<u8>| Memory::Own { at: 0, len: bytes.len(), bytes };
+                            let held =
+                                |b| Some(Held { memory: own(b), port: held.port, nanos: held.nanos, joined: None });
+                            batch.extend(pieces.into_iter().map(held));
+                        }
+                        None => traffic.lost += 1,
+                    }
+                    store.release(held.memory);
+                }
                 Some(Ok(held)) => {
                     traffic.received += 1;
                     match policy.map_or(Action::Inspect, |p| p.of(store.bytes(&held.memory))) {
@@ -267,9 +307,26 @@ impl PacketDevice {
         self.send(1);
     }
 
-    /// Asks the kernel what it lost: when frames say so, and when none come, for the last it lost have none behind them.
+    /// Asks the kernel what it lost: when frames say so, when none come, for the last it lost have none behind them, and
+    /// now and then.
     fn ask_lost(&mut self) {
-        self.traffic.lost += self.cursors.iter().map(|c| self.store.rings.ring(c).lost()).sum::<u64>();
+        for (cursor, flow) in self.cursors.iter().zip(&mut self.flows) {
+            let lost = self.store.rings.ring(cursor).lost();
+            self.traffic.lost += lost;
+            flow.asked(lost);
+        }
+    }
+
+    /// An error where a ring does not go on: the kernel (6.1 to this day, af_packet.c) keeps the slot of a joined frame
+    /// that it has no word for, and loses all that come after it. A new ring begins anew.
+    fn goes_on(&self) -> Result<(), Error> {
+        match self.flows.iter().position(|f| f.dry >= DRY_MAX) {
+            None => Ok(()),
+            Some(port) => Err(Error::Live {
+                what: format!("port {port} of the pair"),
+                source: io::Error::other("its ring loses everything"),
+            }),
+        }
     }
 
     fn sleep(&mut self, wait: Duration) -> Result<(), Error> {
@@ -334,14 +391,15 @@ impl Live for PacketDevice {
         if self.batch.is_empty() && !wait.is_zero() {
             self.sleep(wait)?;
             self.take(max);
-            if self.batch.is_empty() {
-                self.ask_lost();
-            }
+        }
+        self.receives = self.receives.wrapping_add(1);
+        if self.batch.is_empty() || self.receives.is_multiple_of(LOSSES_EVERY) {
+            self.ask_lost();
+            self.goes_on()?;
         }
         self.number += self.batch.len() as u64;
         for held in self.batch.iter_mut().flatten() {
-            self.now = self.now.max(Timestamp::from_nanos(held.nanos));
-            held.nanos = self.now.nanos();
+            held.nanos = self.now.at(Timestamp::from_nanos(held.nanos)).nanos();
         }
         Ok(self.batch.len())
     }
@@ -349,7 +407,7 @@ impl Live for PacketDevice {
     fn frames<'d>(&'d self, into: &mut Vec<Frame<'d>>) {
         let first = self.number - self.batch.len() as u64;
         into.extend(self.batch.iter().zip(first + 1..).map(|(held, number)| {
-            let (data, ts, port) = held.as_ref().map_or((&[][..], self.now, 0), |h| {
+            let (data, ts, port) = held.as_ref().map_or((&[][..], self.now.now(), 0), |h| {
                 (self.store.bytes(&h.memory), Timestamp::from_nanos(h.nanos), h.port)
             });
             Frame { ts, number, link: LinkType::ETHERNET, port: PortId(port.into()), data, wire_len: data.len() as u32 }
@@ -502,6 +560,19 @@ mod tests {
         drop(frames);
         assert_eq!(all[1].receive(8, Duration::ZERO).unwrap(), 0);
         assert_eq!((all[1].store.spare.len(), all[1].traffic().taken), (3, 3));
+    }
+
+    #[test]
+    fn a_ring_that_only_loses_is_given_up() {
+        let mut all = devices(1);
+        for (lost, came, goes_on) in [(5, 1, true), (0, 0, true), (5, 0, false), (0, 1, true)] {
+            for _ in 0..DRY_MAX {
+                assert!(all[0].goes_on().is_ok() || goes_on, "not before");
+                all[0].flows[1].came = came;
+                all[0].flows[1].asked(lost);
+            }
+            assert_eq!(all[0].goes_on().is_ok(), goes_on, "{lost} {came}");
+        }
     }
 
     #[test]

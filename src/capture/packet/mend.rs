@@ -4,9 +4,10 @@
 //! A tag that the kernel keeps beside the frame goes back into it. A checksum that is left to the card is filled in. A
 //! joined frame (TCP segments that a neighbour on the same machine leaves to the card to cut, or that the kernel joined)
 //! is inspected whole, and leaves whole with the word how to cut it, so that the segments on the wire are the sender's.
+//! Joined datagrams are none of a stream, and are cut before they are inspected, each for itself.
 
 use crate::sys::packet::OFFLOAD_BYTES;
-use accel::sum16;
+use accel::{add16, sum16};
 
 /// The offload header of a frame that needs nothing done.
 pub const PLAIN: [u8; OFFLOAD_BYTES] = [0; OFFLOAD_BYTES];
@@ -17,6 +18,10 @@ const NEEDS_CHECKSUM: u8 = 1;
 const ECN: u8 = 0x80;
 const TCP4: u8 = 1;
 const TCP6: u8 = 4;
+const UDP: u8 = 5;
+/// Bytes of a header of UDP, and of one of IPv6.
+const UDP_BYTES: usize = 8;
+const IPV6_BYTES: usize = 40;
 /// The checksum's place in a header of UDP, and in one of SCTP, where it is of another kind.
 const UDP_CHECKSUM: usize = 6;
 const SCTP_CHECKSUM: usize = 8;
@@ -40,7 +45,7 @@ impl Joined {
         let start = usize::from(self.start);
         let header = match self.kind & !ECN {
             TCP4 | TCP6 => usize::from(frame.get(start + 12)? >> 4) * 4,
-            _ => 8,
+            _ => UDP_BYTES,
         };
         let headers = start + header;
         if headers >= frame.len() {
@@ -49,6 +54,43 @@ impl Joined {
         put16(frame, start + usize::from(self.checksum), self.pseudo)?;
         let [h, s, b, c] = [headers as u16, self.size, self.start, self.checksum].map(u16::to_ne_bytes);
         Some([NEEDS_CHECKSUM, self.kind, h[0], h[1], s[0], s[1], b[0], b[1], c[0], c[1]])
+    }
+
+    /// Whether the frame is datagrams, each of which is to be looked at for itself.
+    pub fn is_of_datagrams(&self) -> bool {
+        self.kind & !ECN == UDP
+    }
+
+    /// The datagrams that the frame is cut into, as on the wire; `None` where it is not of that shape.
+    pub fn datagrams(&self, frame: &[u8]) -> Option<Vec<Vec<u8>>> {
+        let (ip, start) = (ip_of(frame)?, usize::from(self.start));
+        let (headers, payload) = frame.split_at_checked(start + UDP_BYTES)?;
+        let v4 = headers.get(ip)? >> 4 == 4;
+        // Who and to whom, which the checksum covers too.
+        let addresses = if v4 { ip + 12..ip + 20 } else { ip + 8..ip + IPV6_BYTES };
+        if payload.is_empty() || self.size == 0 || start < addresses.end {
+            return None;
+        }
+        let identity = u16::from_be_bytes(*headers.get(ip + 4..)?.first_chunk()?);
+        let cut = |(i, part): (u16, &[u8])| {
+            let mut f = [headers, part].concat();
+            let (all, udp) = (u16::try_from(f.len() - ip).ok()?, u16::try_from(f.len() - start).ok()?);
+            if v4 {
+                put16(&mut f, ip + 2, all)?;
+                put16(&mut f, ip + 4, identity.wrapping_add(i))?;
+                put16(&mut f, ip + 10, 0)?;
+                let sum = !sum16(f.get(ip..start)?);
+                put16(&mut f, ip + 10, sum)?;
+            } else {
+                put16(&mut f, ip + 4, all - IPV6_BYTES as u16)?;
+            }
+            put16(&mut f, start + 4, udp)?;
+            let pseudo = add16(sum16(f.get(addresses.clone())?), add16(17, udp));
+            put16(&mut f, start + UDP_CHECKSUM, pseudo)?;
+            fill(&mut f, start, UDP_CHECKSUM)?;
+            Some(f)
+        };
+        (0..).zip(payload.chunks(self.size.into())).map(cut).collect()
     }
 
     /// Whether a frame rewritten to `new` may be cut in the same way: the pseudo-header is what it was.
@@ -109,6 +151,18 @@ fn fill(frame: &mut [u8], start: usize, place: usize) -> Option<u16> {
     Some(stood)
 }
 
+/// Where the IP header begins behind the tags.
+fn ip_of(frame: &[u8]) -> Option<usize> {
+    let mut at = 12;
+    loop {
+        match frame.get(at..at + 2)? {
+            [0x81, 0] | [0x88, 0xa8] => at += 4,
+            [8, 0] | [0x86, 0xdd] => return Some(at + 2),
+            _ => return None,
+        }
+    }
+}
+
 fn put16(frame: &mut [u8], at: usize, value: u16) -> Option<()> {
     frame.get_mut(at..at + 2)?.copy_from_slice(&value.to_be_bytes());
     Some(())
@@ -144,7 +198,6 @@ const CRC32C: [u32; 256] = {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use accel::add16;
 
     const TCP_CHECKSUM: usize = 16;
     /// Bytes in front of a frame in the rooms here.
@@ -189,6 +242,52 @@ mod tests {
         assert_eq!(mend(&mut r, AT, frame.len(), None), Some((AT, frame.len(), None)));
         assert!(right(&r[AT..], 14));
         assert_eq!(r[..AT - OFFLOAD_BYTES], [0xee; AT - OFFLOAD_BYTES]);
+    }
+
+    #[test]
+    fn joined_datagrams_are_cut_as_they_were() {
+        // Of 250 bytes, joined in hundreds; once tagged, once over IPv6.
+        let payload: Vec<u8> = (0..250).map(|i| i as u8).collect();
+        let udp = [&[4, 0, 0, 53][..], &258u16.to_be_bytes(), &[0, 0], &payload].concat();
+        let head = |tags: &[u8], kind: [u8; 2]| [&[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2][..], tags, &kind].concat();
+        let v4 = [0x45, 0, 1, 22, 0xff, 0xff, 0x40, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+        let mut v6 = [0; IPV6_BYTES];
+        (v6[0], v6[5], v6[6], v6[7], v6[8], v6[23], v6[24], v6[39]) = (0x60, 2, 17, 64, 0xfd, 1, 0xfd, 2);
+        for (front, ip) in [
+            (head(&[], [8, 0]), &v4[..]),
+            (head(&[0x81, 0, 0, 7], [8, 0]), &v4[..]),
+            (head(&[], [0x86, 0xdd]), &v6[..]),
+        ] {
+            let (at, start) = (front.len(), front.len() + ip.len());
+            let frame = [&front[..], ip, &udp].concat();
+            let joined = Joined { kind: UDP, size: 100, start: start as u16, checksum: 6, pseudo: 0 };
+            assert!(joined.is_of_datagrams());
+            let pieces = joined.datagrams(&frame).unwrap();
+            let of = |p: &Vec<u8>| p[start + 8..].to_vec();
+            assert_eq!(pieces.iter().flat_map(of).collect::<Vec<_>>(), payload);
+            assert_eq!(pieces.iter().map(|p| p.len() - start - 8).collect::<Vec<_>>(), [100, 100, 50]);
+            for (i, p) in pieces.iter().enumerate() {
+                let word = |at: usize| usize::from(u16::from_be_bytes([p[at], p[at + 1]]));
+                assert_eq!(word(start + 4), p.len() - start);
+                let addresses = match ip.len() {
+                    20 => {
+                        assert_eq!((word(at + 2), sum16(&p[at..start])), (p.len() - at, 0xffff));
+                        assert_eq!(word(at + 4), (0xffff + i) & 0xffff);
+                        at + 12..start
+                    }
+                    _ => {
+                        assert_eq!(word(at + 4), p.len() - start);
+                        at + 8..start
+                    }
+                };
+                let pseudo = add16(sum16(&p[addresses]), add16(17, word(start + 4) as u16));
+                assert_eq!(add16(pseudo, sum16(&p[start..])), 0xffff);
+            }
+            for len in 0..frame.len() {
+                let _ = joined.datagrams(&frame[..len]);
+            }
+            assert!(Joined { size: 0, ..joined }.datagrams(&frame).is_none());
+        }
     }
 
     #[test]

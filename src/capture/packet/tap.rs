@@ -7,7 +7,7 @@
 use super::mend::mend;
 use crate::Error;
 use crate::desks::Desks;
-use crate::live::{Live, Traffic, wall};
+use crate::live::{Live, Stamps, Traffic, wall};
 use crate::ports::Facts;
 use crate::sys::tap::{Arrival, BLOCK_MS, BlockRing, Piece};
 use crate::sys::{libpcap, packet};
@@ -69,7 +69,7 @@ pub struct TapDevice {
     sources: Vec<Source>,
     batch: Vec<Held>,
     spare: Vec<Vec<u8>>,
-    now: Timestamp,
+    now: Stamps,
     number: u64,
     receives: u32,
     desks: Desks<Held>,
@@ -145,7 +145,7 @@ impl TapDevice {
             sources: Vec::new(),
             batch: Vec::new(),
             spare: Vec::new(),
-            now: Timestamp::ZERO,
+            now: Stamps::default(),
             number: 0,
             receives: 0,
             desks: Desks::new(workers)?,
@@ -254,8 +254,7 @@ impl Live for TapDevice {
         }
         self.number += self.batch.len() as u64;
         for held in &mut self.batch {
-            self.now = self.now.max(Timestamp::from_nanos(held.nanos));
-            held.nanos = self.now.nanos();
+            held.nanos = self.now.at(Timestamp::from_nanos(held.nanos)).nanos();
         }
         Ok(self.batch.len())
     }

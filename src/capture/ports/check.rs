@@ -114,7 +114,7 @@ pub(super) fn port(f: &Facts, capture: Capture, found: &mut Findings) {
     if f.driver.as_deref() == Some("veth") {
         found.warn(format!(
             "{n}: is virtual: its other end sends TCP without checksums, and frames longer than the MTU, unless it is \
-             told not to; `ethtool -K PEER tx off tso off gso off` there"
+             told not to; `ethtool -K PEER tx off tso off gso off txvlan off` there"
         ));
     }
 }

@@ -11,7 +11,7 @@
 mod message;
 
 use crate::Error;
-use crate::live::{Live, Traffic, wall};
+use crate::live::{Live, Stamps, Traffic, wall};
 use crate::netlink::{Messages, request};
 use crate::sys::host::RawIp;
 use crate::sys::netlink::Socket;
@@ -61,7 +61,7 @@ pub struct QueueDevice {
     rooms: Vec<Vec<u8>>,
     batch: Vec<Held>,
     answers: Vec<u8>,
-    now: Timestamp,
+    now: Stamps,
     number: u64,
     receives: u32,
     traffic: Traffic,
@@ -72,17 +72,20 @@ pub struct QueueDevice {
 pub fn open(queues: RangeInclusive<u16>, waiting: u32, fail_open: bool) -> Result<Vec<QueueDevice>, Error> {
     let failed = |what: String, source: io::Error| Error::Live { what, source };
     let raw = Arc::new(RawIp::open().map_err(|e| failed("raw sockets".into(), e))?);
+    let bound = |queue: u16| {
+        let socket = Socket::netfilter()?;
+        socket.ask(CONFIG, 0, &bind(queue, waiting, fail_open), |_, _| {})?;
+        // Not answered: packets might come before the answer.
+        socket.send(&request(CONFIG, libc::NLM_F_REQUEST as u16, 0, &begin(queue)))?;
+        Ok(socket)
+    };
+    let bound = |queue| bound(queue).map_err(|e| failed(format!("NFQUEUE {queue}"), e));
+    let sockets: Vec<Socket> = queues.clone().map(bound).collect::<Result<_, _>>()?;
+    // The kernel's module came with the first of them, and its counts with it.
     let losses = Arc::new(File::open(QUEUES).map_err(|e| failed(QUEUES.into(), e))?);
-    let device = |(port, queue): (u16, u16)| {
-        let socket = || {
-            let socket = Socket::netfilter()?;
-            socket.ask(CONFIG, 0, &bind(queue, waiting, fail_open), |_, _| {})?;
-            // Not answered: packets might come before the answer.
-            socket.send(&request(CONFIG, libc::NLM_F_REQUEST as u16, 0, &begin(queue)))?;
-            Ok(socket)
-        };
+    let device = |((port, queue), socket): ((u16, u16), Socket)| {
         Ok(QueueDevice {
-            socket: socket().map_err(|e| failed(format!("NFQUEUE {queue}"), e))?,
+            socket,
             queue,
             port: PortId(port),
             raw: raw.clone(),
@@ -90,13 +93,13 @@ pub fn open(queues: RangeInclusive<u16>, waiting: u32, fail_open: bool) -> Resul
             rooms: vec![vec![0; ROOM]; MANY],
             batch: Vec::with_capacity(MANY),
             answers: Vec::new(),
-            now: Timestamp::ZERO,
+            now: Stamps::default(),
             number: 0,
             receives: 0,
             traffic: Traffic::default(),
         })
     };
-    (0..).zip(queues).map(device).collect()
+    (0..).zip(queues).zip(sockets).map(device).collect()
 }
 
 impl QueueDevice {
@@ -185,8 +188,7 @@ impl Live for QueueDevice {
         }
         self.number += self.batch.len() as u64;
         for h in &mut self.batch {
-            self.now = self.now.max(h.ts);
-            h.ts = self.now;
+            h.ts = self.now.at(h.ts);
         }
         Ok(self.batch.len())
     }

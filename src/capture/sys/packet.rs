@@ -118,9 +118,16 @@ impl Ring {
     /// the room where the room did not do.
     pub fn receive_whole(&self, room: &mut [u8]) -> io::Result<usize> {
         let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
-        // SAFETY: the room is ours and its length is passed.
-        let got = unsafe { libc::recv(self.fd.as_raw_fd(), room.as_mut_ptr().cast(), room.len(), flags) };
-        usize::try_from(got).map_err(|_| io::Error::last_os_error())
+        let mut receive = || {
+            // SAFETY: the room is ours and its length is passed.
+            let got = unsafe { libc::recv(self.fd.as_raw_fd(), room.as_mut_ptr().cast(), room.len(), flags) };
+            usize::try_from(got).map_err(|_| io::Error::last_os_error())
+        };
+        // An error is the port's, told once, and takes no frame away; without another try each would come one too late.
+        match receive() {
+            Err(e) if e.kind() != io::ErrorKind::WouldBlock => receive(),
+            done => done,
+        }
     }
 
     /// Frames lost since this was last asked: the ring was full, or they were of a kind that cannot be described.

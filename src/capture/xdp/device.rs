@@ -7,10 +7,9 @@
 use super::layout::{QUEUES_MAX, WORKERS_MAX};
 use crate::Error;
 use crate::desks::{Desks, each_to_each};
-use crate::live::{Live, Traffic, wall};
+use crate::live::{Live, Stamps, Traffic, wall};
 use crate::sys::xsk::{self, Binding, Chunk, Socket, Spot, Umem};
 use engine::decode::{Frame, LinkType, PortId};
-use engine::types::Timestamp;
 use rtrb::{Consumer, Producer};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -73,7 +72,7 @@ pub struct XdpDevice {
     /// Bytes of places that each worker has.
     share: u64,
     batch: Vec<Taken>,
-    now: Timestamp,
+    now: Stamps,
     number: u64,
     desks: Desks<(Chunk, u8)>,
     /// Free places on their way to the workers whose they are, by number, and ours on their way back.
@@ -164,7 +163,7 @@ impl XdpDevice {
             worker,
             share,
             batch: Vec::new(),
-            now: Timestamp::ZERO,
+            now: Stamps::default(),
             number: 0,
             desks: Desks::new(workers)?,
             away: (0..workers).map(|_| None).collect(),
@@ -306,7 +305,7 @@ impl Live for XdpDevice {
         if self.receives.is_multiple_of(LOSSES_EVERY) {
             self.traffic.lost = self.sockets.iter().flatten().map(Socket::lost).sum();
         }
-        self.now = self.now.max(wall());
+        self.now.at(wall());
         self.number += self.batch.len() as u64;
         Ok(self.batch.len())
     }
@@ -316,7 +315,7 @@ impl Live for XdpDevice {
         into.extend(self.batch.iter().zip(first + 1..).map(|(t, number)| {
             let data = t.chunk.as_ref().map_or(&[][..], |c| self.umem.bytes(c));
             Frame {
-                ts: self.now,
+                ts: self.now.now(),
                 number,
                 link: LinkType::ETHERNET,
                 port: PortId(t.port.into()),

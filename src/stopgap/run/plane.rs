@@ -311,8 +311,8 @@ impl Plane {
         if self.workers.iter().any(JoinHandle::is_finished) {
             return Err(Failure("a worker has ended".into()));
         }
-        if self.recording.as_ref().is_some_and(Recording::has_ended) {
-            self.end_recording();
+        if let Some(why) = self.recording.as_ref().and_then(Recording::news) {
+            self.say(&Say::Alarm(format!("not everything is recorded: {why}")));
         }
         let words = std::mem::take(&mut *self.writing.words.lock().unwrap_or_else(PoisonError::into_inner));
         words.into_iter().for_each(|word| self.say(&Say::Alarm(word)));
@@ -393,6 +393,7 @@ impl Plane {
             "workers": self.mail.len(),
             "ruleset": self.number,
             "received": of(|s| s.traffic.received),
+            "cut": of(|s| s.traffic.cut),
             "forwarded": of(|s| s.traffic.forwarded),
             "dropped": of(|s| s.traffic.discarded),
             "injected": of(|s| s.traffic.injected),
@@ -412,7 +413,7 @@ impl Plane {
         })
     }
 
-    /// Ends the recording, and tells why it had ended before.
+    /// Ends the recording.
     fn end_recording(&mut self) {
         if let Some(Err(Failure(why))) = self.recording.take().map(Recording::end) {
             self.say(&Say::Alarm(format!("not everything is recorded: {why}")));

@@ -11,8 +11,8 @@ use engine::decode::{Frame, LinkType, PortId};
 use engine::types::Timestamp;
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,9 @@ const BUFFER_BYTES: usize = 256 << 10;
 const BUFFER_AGE: Duration = Duration::from_millis(100);
 /// Buffers between a worker and the thread.
 const BUFFERS: usize = 32;
+/// The thread looks so often whether there is something, and tries again so long after it could not write.
+const TURN: Duration = Duration::from_millis(20);
+const AGAIN: Duration = Duration::from_secs(1);
 /// In front of a frame in a buffer: time, wire length, captured length, link type, port.
 const HEAD: usize = 8 + 4 + 4 + 4 + 2;
 /// What a frame adds to a file beside its bytes, and what a file begins with, at most.
@@ -41,17 +44,25 @@ pub struct Rolling {
 /// The thread while it runs.
 pub struct Recording {
     thread: JoinHandle<Result<(), Failure>>,
-    stop: Arc<AtomicBool>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    stop: AtomicBool,
+    /// Why not everything is recorded, until somebody asks.
+    why: Mutex<Option<String>>,
 }
 
 impl Recording {
-    pub fn has_ended(&self) -> bool {
-        self.thread.is_finished()
+    /// Why not everything is recorded, where that is news.
+    pub fn news(&self) -> Option<String> {
+        self.shared.why.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Writes what there is, and ends. Why it could not.
+    /// Writes what there is, and ends. Why the last of it could not be written.
     pub fn end(self) -> Result<(), Failure> {
-        self.stop.store(true, Ordering::Release);
+        self.shared.stop.store(true, Ordering::Release);
         self.thread.join().unwrap_or_else(|_| Err(Failure("the recorder failed".into())))
     }
 }
@@ -112,7 +123,7 @@ pub struct Recorder {
     tapes: Vec<Tapes>,
     open: Option<(Writer, u64)>,
     number: u32,
-    stop: Arc<AtomicBool>,
+    shared: Arc<Shared>,
 }
 
 impl Recorder {
@@ -120,7 +131,7 @@ impl Recorder {
         let dir = &rolling.dir;
         let failed = |e: std::io::Error| Failure(format!("{}: cannot make the directory: {e}", dir.display()));
         std::fs::create_dir_all(dir).map_err(failed)?;
-        Ok(Recorder { rolling, tapes: Vec::new(), open: None, number: 0, stop: Arc::default() })
+        Ok(Recorder { rolling, tapes: Vec::new(), open: None, number: 0, shared: Arc::default() })
     }
 
     /// For a worker more.
@@ -131,25 +142,36 @@ impl Recorder {
         Tape { buffer: Vec::with_capacity(BUFFER_BYTES), since: Instant::now(), full, spare, missed: 0 }
     }
 
-    /// Writes until told to stop. An error ends it.
+    /// Writes until told to stop. What cannot be written is missing, and what comes later goes into a file of its own.
     pub fn spawn(mut self) -> std::io::Result<Recording> {
-        let stop = self.stop.clone();
+        let shared = self.shared.clone();
         let thread = thread("record", move || {
+            let mut kept = true;
             loop {
-                let stop = self.stop.load(Ordering::Acquire);
-                if self.turn()? {
-                    continue;
+                let stop = self.shared.stop.load(Ordering::Acquire);
+                let done = self.turn().and_then(|any| if any { Ok(true) } else { self.flush().map(|()| false) });
+                let failed = done.is_err();
+                match done {
+                    Ok(true) => kept = true,
+                    Ok(false) if stop => return Ok(()),
+                    Err(why) if stop => return Err(why),
+                    Ok(false) => std::thread::sleep(TURN),
+                    Err(Failure(why)) => {
+                        self.open = None;
+                        if kept {
+                            *self.shared.why.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+                        }
+                        std::thread::sleep(AGAIN);
+                    }
                 }
-                if stop {
-                    return Ok(());
-                }
-                if let Some((writer, _)) = &mut self.open {
-                    writer.flush()?;
-                }
-                std::thread::sleep(Duration::from_millis(20));
+                kept &= !failed;
             }
         })?;
-        Ok(Recording { thread, stop })
+        Ok(Recording { thread, shared })
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        self.open.as_mut().map_or(Ok(()), |(writer, _)| Ok(writer.flush()?))
     }
 
     /// Writes what there is, by its time. Whether there was anything.
@@ -200,7 +222,11 @@ impl Recorder {
         while held + self.rolling.file > self.rolling.total
             && let Some((path, bytes)) = files.pop()
         {
-            std::fs::remove_file(&path).map_err(|e| Failure(format!("{}: cannot be removed: {e}", path.display())))?;
+            match std::fs::remove_file(&path) {
+                // Somebody else was first.
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                done => done.map_err(|e| Failure(format!("{}: cannot be removed: {e}", path.display())))?,
+            }
             held -= bytes;
         }
         Ok(())

@@ -309,7 +309,7 @@ impl Hand {
             self.sight.lose();
         }
         let t = self.device.traffic();
-        self.heart.beat(t.received + t.lost, all);
+        self.heart.beat(t.received - t.cut + t.lost, all);
     }
 
     /// Verdicts, then frames of our own, each after the one that caused it.
