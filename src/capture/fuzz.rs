@@ -52,6 +52,9 @@ pub fn fuzz_mend(data: &[u8]) {
     if let Some(joined) = joined {
         let whole = room[begin..].to_vec();
         assert!(joined.fits(&whole, &whole));
+        if let Some(pieces) = joined.datagrams(&whole) {
+            assert!(!pieces.is_empty() && pieces.iter().all(|p| p.len() <= whole.len()));
+        }
         let _ = joined.ready(&mut room[begin..]);
         assert_eq!(room.len(), begin + long);
     }

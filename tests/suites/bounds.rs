@@ -51,6 +51,16 @@ const ROWS: &[Row] = &[
     ("src/capture/open.rs", "XZ_MEMORY_MAX", By("src/capture/tests.rs", "an_xz_window_too_large_is_refused")),
     ("src/capture/open.rs", "ZSTD_WINDOW_MAX", By("src/capture/tests.rs", "a_zstd_window_too_large_is_refused")),
     ("src/capture/packet/device.rs", "HANDED_MAX", By("src/capture/packet/device.rs", NO_ROOM)),
+    (
+        "src/capture/packet/mend.rs",
+        "DATAGRAMS_MAX",
+        By("src/capture/packet/mend.rs", "joined_datagrams_are_cut_as_they_were"),
+    ),
+    (
+        "src/capture/packet/device.rs",
+        "DRY_MAX",
+        By("src/capture/packet/device.rs", "a_ring_that_only_loses_is_given_up"),
+    ),
     ("src/capture/packet/device.rs", "HANDED_LARGE_MAX", By("src/capture/packet/device.rs", NO_ROOM)),
     ("src/capture/packet/tap.rs", "HANDED_MAX", By("src/capture/packet/tap.rs", NO_ROOM)),
     (

@@ -19,6 +19,8 @@ const ECN: u8 = 0x80;
 const TCP4: u8 = 1;
 const TCP6: u8 = 4;
 const UDP: u8 = 5;
+/// As many datagrams as a sender may have joined (UDP_MAX_SEGMENTS in the kernel, which joins no more either).
+const DATAGRAMS_MAX: usize = 128;
 /// Bytes of a header of UDP, and of one of IPv6.
 const UDP_BYTES: usize = 8;
 const IPV6_BYTES: usize = 40;
@@ -68,7 +70,8 @@ impl Joined {
         let v4 = headers.get(ip)? >> 4 == 4;
         // Who and to whom, which the checksum covers too.
         let addresses = if v4 { ip + 12..ip + 20 } else { ip + 8..ip + IPV6_BYTES };
-        if payload.is_empty() || self.size == 0 || start < addresses.end {
+        let size = usize::from(self.size);
+        if payload.is_empty() || start < addresses.end || size.saturating_mul(DATAGRAMS_MAX) < payload.len() {
             return None;
         }
         let identity = u16::from_be_bytes(*headers.get(ip + 4..)?.first_chunk()?);
@@ -90,7 +93,7 @@ impl Joined {
             fill(&mut f, start, UDP_CHECKSUM)?;
             Some(f)
         };
-        (0..).zip(payload.chunks(self.size.into())).map(cut).collect()
+        (0..).zip(payload.chunks(size)).map(cut).collect()
     }
 
     /// Whether a frame rewritten to `new` may be cut in the same way: the pseudo-header is what it was.
@@ -286,7 +289,9 @@ mod tests {
             for len in 0..frame.len() {
                 let _ = joined.datagrams(&frame[..len]);
             }
-            assert!(Joined { size: 0, ..joined }.datagrams(&frame).is_none());
+            for (size, pieces) in [(0, None), (1, None), (2, Some(125))] {
+                assert_eq!(Joined { size, ..joined }.datagrams(&frame).map(|p| p.len()), pieces);
+            }
         }
     }
 
