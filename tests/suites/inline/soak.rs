@@ -148,12 +148,14 @@ fn break_off(bed: &Bed, stop: &AtomicBool) {
     }
 }
 
-/// Reloads, each with another rule, while any of these runs; after each what is resident.
+/// Reloads, each with another rule, while any of these runs; after each what is resident. What the run has to say is said
+/// with its time.
 fn reload(live: &Live, load: &mut [Child]) -> Vec<u64> {
-    let mut sizes = Vec::new();
+    let (since, mut sizes) = (Instant::now(), Vec::new());
     while load.iter_mut().any(|c| c.try_wait().unwrap().is_none()) {
         renew(live, sizes.len() as u64);
         sizes.push(resident(live));
+        live.heard().iter().for_each(|line| println!("after {:.0} s: {line}", since.elapsed().as_secs_f64()));
         std::thread::sleep(Duration::from_millis(700));
     }
     sizes
@@ -200,13 +202,13 @@ fn soak() {
     });
     let stats = settled(&live);
     let lane = &stats["lanes"][0];
+    println!("{sent} frames of noise; resident KiB after each reload {sizes:?}; {}", lane["kernel"]);
     assert!(sent > 100 * seconds && sizes.len() > 2, "{sent} frames, {} reloads", sizes.len());
-    assert_eq!((number(lane, "restarts"), number(&lane["plane"], "stalls")), (0, 0), "{lane:#}");
     assert_eq!(lane["state"], "inspecting");
     add_up(lane);
-    println!("{sent} frames of noise; resident KiB after each reload {sizes:?}; {}", lane["kernel"]);
     // Tables fill for a while; then nothing grows.
     let (half, last) = (&sizes[sizes.len() / 2], &sizes[sizes.len() - 1]);
     assert!(*last <= half + half / 10, "{half} KiB became {last}");
+    assert_eq!((number(lane, "restarts"), number(&lane["plane"], "stalls")), (0, 0), "{lane:#}");
     run(&bed, At::Client, "curl", &["-sSf", "-o", "/dev/null", &format!("{url}small")]);
 }
