@@ -45,15 +45,21 @@ const BRIDGES: [u8; 6] = [0x01, 0x80, 0xc2, 0, 0, 0];
 const C_TAG: u16 = 0x8100;
 const S_TAG: u16 = 0x88a8;
 
-/// The class of an Ethernet frame; `None` of one that is shorter than its header, which nobody forwards.
-pub fn class_of(frame: &[u8]) -> Option<Class> {
+/// The EtherType behind the tags, of which at most so many are looked through, and where what it names begins.
+pub(crate) fn behind_tags(frame: &[u8], most: usize) -> Option<(u16, usize)> {
     let (mut kind, mut at) = (u16_at(frame, HEADER - 2)?, HEADER);
-    for _ in 0..TAGS {
+    for _ in 0..most {
         match (kind, u16_at(frame, at + 2)) {
             (C_TAG | S_TAG, Some(inner)) => (kind, at) = (inner, at + 4),
             _ => break,
         }
     }
+    Some((kind, at))
+}
+
+/// The class of an Ethernet frame; `None` of one that is shorter than its header, which nobody forwards.
+pub fn class_of(frame: &[u8]) -> Option<Class> {
+    let (kind, at) = behind_tags(frame, TAGS)?;
     Some(match kind {
         0x0800 | 0x86dd | C_TAG | S_TAG => Class::Ip,
         // Old QinQ, 802.1ah, VN-Tag, 802.1BR, FabricPath, NSH.

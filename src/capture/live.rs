@@ -52,6 +52,8 @@ pub(crate) struct Stamps {
     last: Timestamp,
 }
 
+/// How often the kernel is asked what it lost while frames come, in batches.
+pub(crate) const LOSSES_EVERY: u32 = 64;
 /// No frame is stamped so far ahead of the machine's clock.
 const AHEAD: Duration = Duration::from_secs(60);
 

@@ -7,7 +7,7 @@ use super::mend::{Joined, PLAIN, mend};
 use crate::Error;
 use crate::desks::Desks;
 use crate::l2::{Action, Policy};
-use crate::live::{Live, Stamps, Traffic};
+use crate::live::{LOSSES_EVERY, Live, Stamps, Traffic};
 use crate::sys::packet::{self, Cursor, OFFLOAD_BYTES, Ring, Rings, Sender, Slot, Spread};
 use crate::xdp::layout::WORKERS_MAX;
 use engine::decode::{Frame, LinkType, PortId};
@@ -30,8 +30,6 @@ const JOINED_BYTES: usize = OFFLOAD_BYTES + 14 + 8 + 65_535;
 const SPARE: usize = 64;
 /// Batches that are thrown away at once: far more than the rings hold.
 const THROWS: usize = 512;
-/// Batches between two questions what the kernel lost, if nothing else asks it.
-const LOSSES_EVERY: u32 = 64;
 /// A ring that had lost frames so often in a row, and brought none, brings none any more.
 const DRY_MAX: u32 = 32;
 /// Frames that wait to be sent before they are sent without being told to.
@@ -68,14 +66,14 @@ struct Held {
 
 /// What comes of a ring.
 #[derive(Default)]
-struct Flow {
+struct Intake {
     /// Frames since the kernel was last asked what it lost.
     came: u64,
     /// How often in a row it had lost some while none came.
     dry: u32,
 }
 
-impl Flow {
+impl Intake {
     fn asked(&mut self, lost: u64) {
         self.dry = if lost > 0 && self.came == 0 { self.dry + 1 } else { 0 };
         self.came = 0;
@@ -104,7 +102,7 @@ pub struct PacketDevice {
     /// `None` where it is settled.
     batch: Vec<Option<Held>>,
     /// By port.
-    flows: [Flow; 2],
+    intakes: [Intake; 2],
     receives: u32,
     /// By port, in their order.
     leaving: [Vec<Leaving>; 2],
@@ -238,7 +236,7 @@ impl PacketDevice {
             cursors,
             senders,
             batch: Vec::new(),
-            flows: Default::default(),
+            intakes: Default::default(),
             receives: 0,
             leaving: [Vec::new(), Vec::new()],
             policy: None,
@@ -251,7 +249,7 @@ impl PacketDevice {
 
     /// Takes what has arrived: what others handed over, up to half of it, then the older of both ports' first. No wait.
     fn take(&mut self, max: usize) {
-        let PacketDevice { store, cursors, flows, desks, batch, leaving, policy, traffic, .. } = self;
+        let PacketDevice { store, cursors, intakes, desks, batch, leaving, policy, traffic, .. } = self;
         let half = max.saturating_sub(batch.len()).div_ceil(2);
         traffic.taken += desks.take(half, |held| batch.push(Some(held))) as u64;
         let (mut losing, mut passed) = (false, 0);
@@ -263,7 +261,7 @@ impl PacketDevice {
                 [a, _] => usize::from(a.is_none()),
             };
             let Some(cursor) = cursors.get_mut(port) else { break };
-            flows[port].came += 1;
+            intakes[port].came += 1;
             match store.next(cursor, port as u8, &mut losing) {
                 Some(Ok(held)) if held.joined.is_some_and(|j| j.is_of_datagrams()) => {
                     match held.joined.and_then(|j| j.datagrams(store.bytes(&held.memory))) {
@@ -310,17 +308,17 @@ impl PacketDevice {
     /// Asks the kernel what it lost: when frames say so, when none come, for the last it lost have none behind them, and
     /// now and then.
     fn ask_lost(&mut self) {
-        for (cursor, flow) in self.cursors.iter().zip(&mut self.flows) {
+        for (cursor, intake) in self.cursors.iter().zip(&mut self.intakes) {
             let lost = self.store.rings.ring(cursor).lost();
             self.traffic.lost += lost;
-            flow.asked(lost);
+            intake.asked(lost);
         }
     }
 
     /// An error where a ring does not go on: the kernel (6.1 to this day, af_packet.c) keeps the slot of a joined frame
     /// that it has no word for, and loses all that come after it. A new ring begins anew.
     fn goes_on(&self) -> Result<(), Error> {
-        match self.flows.iter().position(|f| f.dry >= DRY_MAX) {
+        match self.intakes.iter().position(|f| f.dry >= DRY_MAX) {
             None => Ok(()),
             Some(port) => Err(Error::Live {
                 what: format!("port {port} of the pair"),
@@ -568,8 +566,8 @@ mod tests {
         for (lost, came, goes_on) in [(5, 1, true), (0, 0, true), (5, 0, false), (0, 1, true)] {
             for _ in 0..DRY_MAX {
                 assert!(all[0].goes_on().is_ok() || goes_on, "not before");
-                all[0].flows[1].came = came;
-                all[0].flows[1].asked(lost);
+                all[0].intakes[1].came = came;
+                all[0].intakes[1].asked(lost);
             }
             assert_eq!(all[0].goes_on().is_ok(), goes_on, "{lost} {came}");
         }

@@ -6,6 +6,7 @@
 //! is inspected whole, and leaves whole with the word how to cut it, so that the segments on the wire are the sender's.
 //! Joined datagrams are none of a stream, and are cut before they are inspected, each for itself.
 
+use crate::l2::behind_tags;
 use crate::sys::packet::OFFLOAD_BYTES;
 use accel::{add16, sum16};
 
@@ -65,13 +66,15 @@ impl Joined {
 
     /// The datagrams that the frame is cut into, as on the wire; `None` where it is not of that shape.
     pub fn datagrams(&self, frame: &[u8]) -> Option<Vec<Vec<u8>>> {
-        let (ip, start) = (ip_of(frame)?, usize::from(self.start));
+        let (kind, ip) = behind_tags(frame, usize::MAX)?;
+        let start = usize::from(self.start);
         let (headers, payload) = frame.split_at_checked(start + UDP_BYTES)?;
         let v4 = headers.get(ip)? >> 4 == 4;
         // Who and to whom, which the checksum covers too.
         let addresses = if v4 { ip + 12..ip + 20 } else { ip + 8..ip + IPV6_BYTES };
         let size = usize::from(self.size);
-        if payload.is_empty() || start < addresses.end || size.saturating_mul(DATAGRAMS_MAX) < payload.len() {
+        let is_ip = matches!(kind, 0x0800 | 0x86dd);
+        if !is_ip || payload.is_empty() || start < addresses.end || size.saturating_mul(DATAGRAMS_MAX) < payload.len() {
             return None;
         }
         let identity = u16::from_be_bytes(*headers.get(ip + 4..)?.first_chunk()?);
@@ -152,18 +155,6 @@ fn fill(frame: &mut [u8], start: usize, place: usize) -> Option<u16> {
     };
     put16(frame, start + place, sum)?;
     Some(stood)
-}
-
-/// Where the IP header begins behind the tags.
-fn ip_of(frame: &[u8]) -> Option<usize> {
-    let mut at = 12;
-    loop {
-        match frame.get(at..at + 2)? {
-            [0x81, 0] | [0x88, 0xa8] => at += 4,
-            [8, 0] | [0x86, 0xdd] => return Some(at + 2),
-            _ => return None,
-        }
-    }
 }
 
 fn put16(frame: &mut [u8], at: usize, value: u16) -> Option<()> {

@@ -7,7 +7,7 @@
 use super::mend::mend;
 use crate::Error;
 use crate::desks::Desks;
-use crate::live::{Live, Stamps, Traffic, wall};
+use crate::live::{LOSSES_EVERY, Live, Stamps, Traffic, wall};
 use crate::ports::Facts;
 use crate::sys::tap::{Arrival, BLOCK_MS, BlockRing, Piece};
 use crate::sys::{libpcap, packet};
@@ -24,8 +24,6 @@ pub const TAPS_MAX: usize = 63;
 const HANDED_MAX: usize = 1024;
 /// Buffers of handed frames that are kept.
 const SPARE: usize = 64;
-/// How often the kernel is asked what it lost while frames come, in batches.
-const LOSSES_EVERY: u32 = 64;
 /// A frame older than this is not waited for any more: a block's time, and what the kernel's timer may be late.
 const ORDER: Duration = Duration::from_millis(BLOCK_MS as u64 + 8);
 

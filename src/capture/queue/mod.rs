@@ -11,7 +11,7 @@
 mod message;
 
 use crate::Error;
-use crate::live::{Live, Stamps, Traffic, wall};
+use crate::live::{LOSSES_EVERY, Live, Stamps, Traffic, wall};
 use crate::netlink::{Messages, request};
 use crate::sys::host::RawIp;
 use crate::sys::netlink::Socket;
@@ -35,8 +35,6 @@ const ROOM: usize = 66 << 10;
 /// Answers of more bytes are sent before the batch ends: a socket takes no more in one go than its buffer is long, and
 /// each of a batch's packets may have been rewritten.
 const ANSWERS_BYTES: usize = 32 << 10;
-/// How often the kernel is asked what it lost, in batches.
-const LOSSES_EVERY: u32 = 64;
 /// Where it says so.
 const QUEUES: &str = "/proc/self/net/netfilter/nfnetlink_queue";
 

@@ -7,7 +7,7 @@
 use super::layout::{QUEUES_MAX, WORKERS_MAX};
 use crate::Error;
 use crate::desks::{Desks, each_to_each};
-use crate::live::{Live, Stamps, Traffic, wall};
+use crate::live::{LOSSES_EVERY, Live, Stamps, Traffic, wall};
 use crate::sys::xsk::{self, Binding, Chunk, Socket, Spot, Umem};
 use engine::decode::{Frame, LinkType, PortId};
 use rtrb::{Consumer, Producer};
@@ -16,8 +16,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often the kernel is asked what it lost, in batches.
-const LOSSES_EVERY: u32 = 64;
 /// Frames that may wait between two workers.
 const HANDED_MAX: usize = 2048;
 /// A dead instance's sockets may hold a queue so long.
