@@ -256,22 +256,17 @@ fn connections_that_were_let_through_live_on_when_they_are_inspected_again() {
     for (n, way) in (1..).zip(["bypass", "trusted"]) {
         // What was before is not looked for any more.
         std::thread::sleep(Duration::from_secs(9));
-        match way {
-            "bypass" => assert_eq!(live.ctl(&["bypass", "on"]).0, Some(0)),
+        let through = |word: &str, networks: &str| match way {
+            "bypass" => assert_eq!(live.ctl(&["bypass", word]).0, Some(0)),
             _ => {
-                trust("10.77.0.0/24");
+                trust(networks);
                 assert_eq!(live.ctl(&["reload"]).0, Some(0));
             }
-        }
+        };
+        through("on", "10.77.0.0/24");
         let mut keeper = Keeper::start(&bed);
         assert_eq!(of(&live.stats()["lanes"][0]), (n - 1) * KEPT as u64, "{way}: nothing comes up");
-        match way {
-            "bypass" => assert_eq!(live.ctl(&["bypass", "off"]).0, Some(0)),
-            _ => {
-                trust("");
-                assert_eq!(live.ctl(&["reload"]).0, Some(0));
-            }
-        }
+        through("off", "");
         assert_eq!(keeper.ask(), KEPT, "{way}");
         assert_eq!(of(&live.settled(|lane| of(lane) >= n * KEPT as u64)), n * KEPT as u64, "{way}");
         assert_eq!(keeper.attack(), 0, "{way}");

@@ -73,21 +73,20 @@ impl LaneState {
         let (mut ports, mut bump, mut held) = (None, None, Vec::new());
         match lane {
             Lane::Pair(a, b) => {
-                let (kept, wishes) = match run.xdp {
-                    XdpWish::Off => (ports::Capture::AfPacket, ports::Wishes { gro_off: true, silent: true }),
-                    _ => (ports::Capture::AfXdp, ports::Wishes { gro_off: false, silent: true }),
-                };
-                if run.xdp == XdpWish::Off && run.capture == CaptureKind::AfXdp {
+                let alone = run.xdp == XdpWish::Off;
+                if alone && run.capture == CaptureKind::AfXdp {
                     let no = "AF_XDP without a program in the kernel: run.xdp=off is for --capture af-packet";
                     return Err(Failure(no.into()));
                 }
-                heed(&ports::check_pair(a, b, kept))?;
+                let capture = if alone { ports::Capture::AfPacket } else { ports::Capture::AfXdp };
+                heed(&ports::check_pair(a, b, capture))?;
                 let pair = [devices::port(a)?.port(), devices::port(b)?.port()];
                 held = pair.iter().map(hold).collect::<Result<_, _>>()?;
+                let wishes = ports::Wishes { gro_off: alone, silent: true };
                 pair.iter().try_for_each(|p| ready(&p.name, wishes))?;
-                match run.xdp {
-                    XdpWish::Off => unkept(&pair)?,
-                    _ => bump = Some(put_on(&pair, run)?),
+                match alone {
+                    true => unkept(&pair)?,
+                    false => bump = Some(put_on(&pair, run)?),
                 }
                 ports = Some(pair);
             }

@@ -312,7 +312,7 @@ impl Plane {
             return Err(Failure("a worker has ended".into()));
         }
         if let Some(why) = self.recording.as_ref().and_then(Recording::news) {
-            self.say(&Say::Alarm(format!("not everything is recorded: {why}")));
+            self.unrecorded(&why);
         }
         let words = std::mem::take(&mut *self.writing.words.lock().unwrap_or_else(PoisonError::into_inner));
         words.into_iter().for_each(|word| self.say(&Say::Alarm(word)));
@@ -416,8 +416,12 @@ impl Plane {
     /// Ends the recording.
     fn end_recording(&mut self) {
         if let Some(Err(Failure(why))) = self.recording.take().map(Recording::end) {
-            self.say(&Say::Alarm(format!("not everything is recorded: {why}")));
+            self.unrecorded(&why);
         }
+    }
+
+    fn unrecorded(&self, why: &str) {
+        self.say(&Say::Alarm(format!("not everything is recorded: {why}")));
     }
 
     /// Every flow ends, and everything is in the log.

@@ -150,7 +150,6 @@ impl Recorder {
             loop {
                 let stop = self.shared.stop.load(Ordering::Acquire);
                 let done = self.turn().and_then(|any| if any { Ok(true) } else { self.flush().map(|()| false) });
-                let failed = done.is_err();
                 match done {
                     Ok(true) => kept = true,
                     Ok(false) if stop => return Ok(()),
@@ -158,13 +157,12 @@ impl Recorder {
                     Ok(false) => std::thread::sleep(TURN),
                     Err(Failure(why)) => {
                         self.open = None;
-                        if kept {
+                        if std::mem::take(&mut kept) {
                             *self.shared.why.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
                         }
                         std::thread::sleep(AGAIN);
                     }
                 }
-                kept &= !failed;
             }
         })?;
         Ok(Recording { thread, shared })

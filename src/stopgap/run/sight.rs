@@ -89,7 +89,7 @@ mod tests {
         assert!(!at(1_003_602, 3_612), "an hour of silence");
         assert!(at(1_005_000, 3_613));
         assert!(!at(1_005_001, 3_614));
-        // Set back: packets' time stands still until it has caught up.
+        // Set back: packets' time is the slower until the clock has caught up.
         assert!(!at(1_005_001, 3_700) && !at(1_005_001, 5_000) && !at(1_005_002, 5_001));
     }
 }

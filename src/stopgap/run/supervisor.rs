@@ -385,20 +385,20 @@ impl Supervisor<'_> {
 
     fn bypass(&mut self, on: bool, pair: Option<&str>) -> Answer {
         let meant = self.lanes.iter().filter(|l| pair.is_none_or(|p| p == l.lane.name()));
-        let bumps: Vec<&Bump> = meant.filter_map(|l| l.bump.as_ref()).collect();
-        if bumps.is_empty() {
+        let pairs: Vec<(String, &Bump)> = meant.filter_map(|l| Some((l.lane.name(), l.bump.as_ref()?))).collect();
+        if pairs.is_empty() {
             let why = "there is no such pair, or none with the kernel's program on its ports (`stopgap ctl status`)";
             return Answer::Failed(why.into());
         }
-        for bump in bumps.iter().filter(|b| !on && b.bypassed()) {
+        for (_, bump) in pairs.iter().filter(|(_, b)| !on && b.bypassed()) {
             // However short it was, the workers know of it: connections have gone on unseen. One that is later still is so
             // late that it looks for all of them.
             bump.await_turn(self.run.stale);
         }
-        bumps.iter().for_each(|b| b.bypass(on));
-        let names = bumps.iter().map(|b| b.ports().each_ref().map(|p| p.name.as_str()).join(":"));
+        pairs.iter().for_each(|(_, b)| b.bypass(on));
+        let names: Vec<&str> = pairs.iter().map(|(name, _)| name.as_str()).collect();
         let what = if on { "everything passes uninspected" } else { "inspected again" };
-        let said = format!("{}: {what}", names.collect::<Vec<_>>().join(", "));
+        let said = format!("{}: {what}", names.join(", "));
         note(&said);
         Answer::Done(json!({ "said": said }))
     }
