@@ -41,7 +41,7 @@ struct settings {
 	__u32 fail;		// enum policy while the engine does not answer
 	__u32 unready;		// enum policy before it first does
 	__u32 ready;
-	__u32 bypass;		// the operator's: everything through
+	__u32 bypass;		// the operator's: everything through while odd
 	__u32 to_stack;		// hand over to packet sockets behind us instead of AF_XDP ones
 	__u32 trusted;		// the table of trusted networks has entries
 	__u32 ifindex[2];
@@ -388,7 +388,7 @@ int stopgap_bump(struct xdp_md *ctx)
 		at = v + 1;
 	}
 	__u32 class = type == ETH_P_8021Q || type == ETH_P_8021AD ? LINK_IP : class_of(type, eth, at, end);
-	if (s->bypass) {
+	if (s->bypass & 1) {
 		count(port, COUNT_BYPASS_FORWARDED, 1);
 		return forward(port);
 	}

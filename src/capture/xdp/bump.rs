@@ -15,7 +15,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The program, as the build compiled it.
 const OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/bump.bpf.o"));
@@ -257,11 +257,18 @@ impl Bump {
 
     /// The operator has everything through, or not.
     pub fn bypass(&self, on: bool) {
-        self.rules().bypass.store(on.into(), Ordering::Relaxed);
+        if on != self.bypassed() {
+            self.rules().bypass.fetch_add(1, Ordering::AcqRel);
+        }
     }
 
     pub fn bypassed(&self) -> bool {
-        self.rules().bypass.load(Ordering::Relaxed) != 0
+        self.bypass_turns() % 2 == 1
+    }
+
+    /// How often that changed, ever. Who looks after it took a frame knows of every change before that frame came.
+    pub fn bypass_turns(&self) -> u32 {
+        self.rules().bypass.load(Ordering::Acquire)
     }
 
     /// Entries of flows made before are void from now on. The number that holds.
@@ -277,21 +284,6 @@ impl Bump {
     /// The worker's row, for its beat.
     pub fn worker(&self, n: usize) -> Option<&WorkerRow> {
         self.workers.rows().get(n)
-    }
-
-    /// Waits until every worker has finished two batches, and so begun one since; no longer than `within`.
-    pub fn await_turn(&self, within: Duration) {
-        let workers = self.rules().workers.load(Ordering::Relaxed) as usize;
-        let beats = || self.workers.rows().iter().take(workers).map(|row| row.beat_ns.load(Ordering::Relaxed));
-        let mut last: Vec<(u64, u8)> = beats().map(|beat| (beat, 0)).collect();
-        let since = Instant::now();
-        while last.iter().any(|(_, turns)| *turns < 2) && since.elapsed() < within {
-            std::thread::sleep(Duration::from_millis(1));
-            for ((seen, turns), beat) in last.iter_mut().zip(beats()) {
-                *turns += u8::from(*turns < 2 && *seen != beat);
-                *seen = beat;
-            }
-        }
     }
 
     /// The worker has so many frames waiting that the next one does not go to it.

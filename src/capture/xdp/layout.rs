@@ -29,7 +29,7 @@ pub struct Settings {
     /// The same before it first does.
     pub unready: AtomicU32,
     pub ready: AtomicU32,
-    /// The operator's: everything through.
+    /// The operator's: everything through while odd; it counts its changes.
     pub bypass: AtomicU32,
     /// Frames go to packet sockets behind the program instead of AF_XDP ones.
     pub to_stack: AtomicU32,

@@ -13,6 +13,8 @@ pub struct Heart {
     /// The pair's program, and which worker this is there.
     bump: Option<(Arc<Bump>, usize)>,
     account: Account,
+    /// Of the operator's bypass, as last seen.
+    turns: u32,
 }
 
 /// Which frames that were handed over are not waiting any more.
@@ -37,7 +39,7 @@ impl Account {
 
 impl Heart {
     pub fn new(last: Arc<AtomicU64>, bump: Option<(Arc<Bump>, usize)>) -> Self {
-        Heart { last, bump, account: Account::default() }
+        Heart { last, bump, account: Account::default(), turns: 0 }
     }
 
     /// The first beat: whatever was handed to one before us is not waiting any more.
@@ -66,9 +68,10 @@ impl Heart {
         self.bump.as_ref().is_some_and(|(b, n)| b.is_overrun(*n))
     }
 
-    /// The operator has everything through, past us.
-    pub fn bypassed(&self) -> bool {
-        self.bump.as_ref().is_some_and(|(b, _)| b.bypassed())
+    /// The operator has everything through, past us, or has had since this was last asked.
+    pub fn bypassed(&mut self) -> bool {
+        let turns = self.bump.as_ref().map_or(0, |(b, _)| b.bypass_turns());
+        std::mem::replace(&mut self.turns, turns) != turns || turns % 2 == 1
     }
 
     /// Frames that wait, where the kernel's program counts them.

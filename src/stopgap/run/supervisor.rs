@@ -390,11 +390,6 @@ impl Supervisor<'_> {
             let why = "there is no such pair, or none with the kernel's program on its ports (`stopgap ctl status`)";
             return Answer::Failed(why.into());
         }
-        for (_, bump) in pairs.iter().filter(|(_, b)| !on && b.bypassed()) {
-            // However short it was, the workers know of it: connections have gone on unseen. One that is later still is so
-            // late that it looks for all of them.
-            bump.await_turn(self.run.stale);
-        }
         pairs.iter().for_each(|(_, b)| b.bypass(on));
         let names: Vec<&str> = pairs.iter().map(|(name, _)| name.as_str()).collect();
         let what = if on { "everything passes uninspected" } else { "inspected again" };
